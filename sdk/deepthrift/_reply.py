@@ -1,0 +1,68 @@
+"""What comes out of a call."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from deepthrift_pricing import Attempt, Cost, Mode, Usage
+
+FinishReason: TypeAlias = (
+    Literal["stop", "length", "tool_calls", "content_filter", "insufficient_system_resource"] | str
+)
+"""Why the completion ended. Open: hosts invent more."""
+
+
+class ToolCall(BaseModel):
+    """A function that the model wants called; `arguments` is JSON text and may be invalid."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    arguments: str
+
+
+class TokenLogprob(BaseModel):
+    """One generated token with its natural-log probability and the best alternatives."""
+
+    model_config = ConfigDict(frozen=True)
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+class Reply(BaseModel):
+    """A complete answer. A streamed answer ends in the very same type.
+
+    The cost and usage are the sum over `attempts`, so a retried call shows what it really cost.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    """The answer, without the reasoning."""
+    reasoning: str | None
+    """The chain of thought, or `None` when there was none."""
+    mode: Mode
+    """The mode that really ran, told from the answer."""
+    requested_mode: Mode
+    finish_reason: FinishReason
+    usage: Usage
+    cost: Cost
+    attempts: tuple[Attempt, ...]
+    model: str
+    """The model as the endpoint names it."""
+    host: str
+    """The host profile in use."""
+    call_id: str
+    response_id: str | None = None
+    """The endpoint's own id of the last attempt."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    warnings: tuple[str, ...] = ()
+    """What was repaired or not honoured, for a person to read."""
+    seconds: float = 0.0
+    """Wall-clock time from the call to its end, retries and waiting for budget included."""

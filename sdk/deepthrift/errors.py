@@ -1,0 +1,245 @@
+"""The SDK's part of the error tree; the root and the money errors come from `deepthrift_pricing.errors`.
+
+```
+DeepthriftError
+├── ConfigurationError · InvalidRequestError · ContextLengthExceeded · PricingError … · BudgetExceeded · LedgerError …
+├── UnsupportedFeature            the mode or host cannot do what was asked; nothing was sent (also InvalidRequestError)
+├── APIError                      the endpoint could not be used or answered with an error
+│   ├── ConnectionFailed          no connection, or it was lost
+│   ├── AttemptTimeout            one attempt took longer than `timeout`
+│   ├── DeadlineExceeded          the whole call took longer than `deadline`
+│   └── StatusError               the endpoint answered with an error status
+│       ├── BadRequest 400 · AuthenticationFailed 401 · InsufficientBalance 402 · PermissionRefused 403
+│       ├── NotFound 404 · UnprocessableRequest 422 · RateLimited 429 · ServerError 5xx · Overloaded 503
+├── ResponseError                 an answer arrived that cannot be used
+│   ├── EmptyResponse             a success whose body is blank
+│   ├── MalformedResponse         not the JSON that the protocol promises
+│   ├── StreamInterrupted         the stream broke; carries the partial reply and its cost
+│   └── ModeNotHonoured           another mode ran than the one asked for (raised only with `on_mode_mismatch="raise"`)
+└── EngineError                   the embedded engine
+    ├── MissingExtra              deepthrift[local] is not installed
+    ├── UnsupportedMachine        the processor or a system library is missing something
+    ├── ModelFileError            the model file is missing, damaged or not GGUF
+    ├── DownloadError             a model could not be fetched, or its hash is wrong
+    ├── EngineStartFailed         the engine did not come up; carries the end of its log
+    └── EngineCrashed             the engine died while in use
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepthrift_pricing.errors import (
+    BudgetExceeded,
+    ConfigurationError,
+    ContextLengthExceeded,
+    CurrencyMismatch,
+    DeepthriftError,
+    InvalidRequestError,
+    LedgerClosed,
+    LedgerError,
+    LedgerUnavailable,
+    PriceDataError,
+    PriceNotFound,
+    PricingError,
+    RequestInfo,
+    UnknownReservation,
+)
+
+if TYPE_CHECKING:
+    from deepthrift._reply import Reply
+    from deepthrift_pricing import Money
+
+__all__ = [
+    "APIError",
+    "AttemptTimeout",
+    "AuthenticationFailed",
+    "BadRequest",
+    "BudgetExceeded",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "ContextLengthExceeded",
+    "CurrencyMismatch",
+    "DeadlineExceeded",
+    "DeepthriftError",
+    "DownloadError",
+    "EmptyResponse",
+    "EngineCrashed",
+    "EngineError",
+    "EngineStartFailed",
+    "InsufficientBalance",
+    "InvalidRequestError",
+    "LedgerClosed",
+    "LedgerError",
+    "LedgerUnavailable",
+    "MalformedResponse",
+    "MissingExtra",
+    "ModeNotHonoured",
+    "ModelFileError",
+    "NotFound",
+    "Overloaded",
+    "PermissionRefused",
+    "PriceDataError",
+    "PriceNotFound",
+    "PricingError",
+    "RateLimited",
+    "RequestInfo",
+    "ResponseError",
+    "ServerError",
+    "StatusError",
+    "StreamInterrupted",
+    "UnknownReservation",
+    "UnprocessableRequest",
+    "UnsupportedFeature",
+    "UnsupportedMachine",
+]
+
+
+class UnsupportedFeature(InvalidRequestError):
+    """The host or the mode cannot do what was asked. Nothing was sent."""
+
+
+class APIError(DeepthriftError):
+    """The endpoint could not be used, or answered with an error."""
+
+
+class ConnectionFailed(APIError):
+    """No connection could be made, or it was lost before an answer arrived."""
+
+
+class AttemptTimeout(APIError):
+    """One attempt took longer than `timeout`. It may have been billed, so it is booked as unknown and not retried."""
+
+
+class DeadlineExceeded(APIError):
+    """The call, retries and waiting included, took longer than `deadline`."""
+
+
+class StatusError(APIError):
+    """The endpoint answered with an error status.
+
+    Attributes:
+        status: The HTTP status, or the code inside an error event of a stream.
+        body: The endpoint's own message, shortened to 2,000 characters, without secrets.
+        retry_after: Seconds that the endpoint asked to wait, or `None`.
+        trace_id: The endpoint's own id of the request, or `None`; quote it to its support.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        body: str = "",
+        retry_after: float | None = None,
+        trace_id: str | None = None,
+        request: RequestInfo | None = None,
+        attempt_ids: tuple[str, ...] = (),
+        spend: Money | None = None,
+    ) -> None:
+        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+        self.trace_id = trace_id
+
+
+class BadRequest(StatusError):
+    """400: the endpoint did not accept the request. Not retried."""
+
+
+class AuthenticationFailed(StatusError):
+    """401: the key is missing or wrong. Not retried."""
+
+
+class InsufficientBalance(StatusError):
+    """402: the provider's balance is used up. Never retried; top up, then call again."""
+
+
+class PermissionRefused(StatusError):
+    """403: the key may not do this. Not retried."""
+
+
+class NotFound(StatusError):
+    """404: no such model or path. Not retried."""
+
+
+class UnprocessableRequest(StatusError):
+    """422: the parameters are invalid. Not retried."""
+
+
+class RateLimited(StatusError):
+    """429: too many requests. Retried after `Retry-After`, within the deadline."""
+
+
+class ServerError(StatusError):
+    """5xx: the endpoint failed. Retried within the deadline."""
+
+
+class Overloaded(ServerError):
+    """503: the endpoint is overloaded. Retried with longer pauses."""
+
+
+class ResponseError(DeepthriftError):
+    """An answer arrived that cannot be used.
+
+    Attributes:
+        partial: What had arrived, with its usage and cost, or `None` if nothing usable had.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        partial: Reply | None = None,
+        request: RequestInfo | None = None,
+        attempt_ids: tuple[str, ...] = (),
+        spend: Money | None = None,
+    ) -> None:
+        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+        self.partial = partial
+
+
+class EmptyResponse(ResponseError):
+    """The endpoint reported success and sent a blank body. It may have been billed, so it is booked as unknown."""
+
+
+class MalformedResponse(ResponseError):
+    """The body is not the JSON that the protocol promises."""
+
+
+class StreamInterrupted(ResponseError):
+    """The stream broke before its end. `partial` holds what arrived, and its cost is booked."""
+
+
+class ModeNotHonoured(ResponseError):
+    """Another mode ran than the one asked for. Raised only with `on_mode_mismatch="raise"`; else a warning on the reply."""
+
+
+class EngineError(DeepthriftError):
+    """The embedded engine could not be used."""
+
+
+class MissingExtra(EngineError, ImportError):
+    """An optional part of Deepthrift is not installed; the message has the command that installs it."""
+
+
+class UnsupportedMachine(EngineError):
+    """The processor or a system library lacks something that the engine needs; the message says what mends it."""
+
+
+class ModelFileError(EngineError):
+    """The model file is missing, cut short, damaged or not GGUF."""
+
+
+class DownloadError(EngineError):
+    """A model could not be fetched, or what arrived does not have the pinned hash."""
+
+
+class EngineStartFailed(EngineError):
+    """The engine did not come up; the message ends with the last lines of its log."""
+
+
+class EngineCrashed(EngineError):
+    """The engine died while in use."""
