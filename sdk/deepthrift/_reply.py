@@ -8,10 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing import Attempt, Cost, Mode, Usage
 
-FinishReason: TypeAlias = (
-    Literal["stop", "length", "tool_calls", "content_filter", "insufficient_system_resource"] | str
-)
-"""Why the completion ended. Open: hosts invent more."""
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"] | str
+"""Why the completion ended. Open: hosts invent more, `insufficient_system_resource` for one."""
 
 
 class ToolCall(BaseModel):

@@ -214,7 +214,7 @@ class StreamInterrupted(ResponseError):
 
 
 class ModeNotHonoured(ResponseError):
-    """Another mode ran than the one asked for. Raised only with `on_mode_mismatch="raise"`; else a warning on the reply."""
+    """Another mode ran than the one asked for. Raised only if asked to; by default it is a warning on the reply."""
 
 
 class EngineError(DeepthriftError):
