@@ -223,6 +223,12 @@ def tidy(rest: List[str]) -> int:
     return call(["ruff", "check", "--fix", *(rest or ["."])]) or call(["ruff", "format", *(rest or ["."])])
 
 
+def docs(rest: List[str]) -> int:
+    """write the docs pages that follow from the code: public names, command line, errors"""
+    install("test")
+    return call(["python", "tools/reference.py", *rest])
+
+
 def bench(rest: List[str]) -> int:
     """the benchmarks: measurements, not tests (`bench NAME` runs one)"""
     install("test")
@@ -274,6 +280,7 @@ TASKS: Dict[str, Callable[[List[str]], int]] = {
     "slow": slow,
     "check": check,
     "format": tidy,
+    "docs": docs,
     "bench": bench,
     "run": run,
     "clean": clean,

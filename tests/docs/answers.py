@@ -1,0 +1,24 @@
+"""The endpoint that examples talk to: a real server on loopback with an answer for each question they ask."""
+
+from __future__ import annotations
+
+from tests.support.bill_server import Answer, Received
+
+ENDPOINT = "http://localhost:8000/v1"
+"""The address that examples are written with; the tests put the loopback server's in its place."""
+
+ANSWERS = {
+    "capital of france": Answer("The capital of France is Paris.", "France's capital city is Paris."),
+    "primes": Answer("There are 168 primes below 1,000.", "Counting them with a sieve gives 168."),
+    "invoice": Answer('{"number": "INV-7", "total": "12.50"}', "Read the number, then the total."),
+    "haiku": Answer(
+        "Cents fall like light rain; the ledger counts every drop; the river stays full.", "Five, seven, five."
+    ),
+}
+FALLBACK = Answer("Yes.", "Nothing speaks against it.")
+
+
+def answer(request: Received) -> Answer:
+    """The answer to a request's last question."""
+    question = request.question.lower()
+    return next((found for phrase, found in ANSWERS.items() if phrase in question), FALLBACK)

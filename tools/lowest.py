@@ -1,0 +1,45 @@
+"""Print the lowest versions that pyproject.toml allows, as a pip constraints file.
+
+    python tools/lowest.py > lowest.txt && pip install ".[local,cli]" -c lowest.txt
+
+Only what the package itself asks for is pinned: its dependencies and those of its extras, not what these ask for.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+
+
+def lowest(requirements: Iterable[str]) -> Iterator[str]:
+    """Each requirement at its lower bound, such as `httpx==0.28`.
+
+    Raises:
+        ValueError: A requirement has no lower bound, so nobody knows what it is meant to work with.
+    """
+    for text in requirements:
+        requirement = Requirement(text)
+        if canonicalize_name(requirement.name) == "deepthrift":
+            continue
+        bounds = [part.version for part in requirement.specifier if part.operator in (">=", "~=", "==")]
+        if len(bounds) != 1:
+            raise ValueError(f"{text!r} needs exactly one lower bound")
+        yield f"{requirement.name}=={bounds[0]}"
+
+
+def constraints() -> list[str]:
+    """The constraints of the project and all its extras, sorted."""
+    project = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]
+    extras = [text for texts in project["optional-dependencies"].values() for text in texts]
+    return sorted(set(lowest([*project["dependencies"], *extras])))
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(constraints()) + "\n")

@@ -1,0 +1,150 @@
+"""Write the pages that follow from the code: the public names, the command line and the error tree.
+
+python tools/reference.py            writes docs/reference.md, docs/cli.md and docs/errors.md
+python tools/reference.py --check    only says which of them are out of date
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PACKAGES = ("deepthrift", "deepthrift_router", "deepthrift_pricing")
+NOT_A_SURFACE = ("deepthrift.cli",)
+"""Reached through the command, not by importing."""
+
+
+def public_modules() -> Iterator[str]:
+    """The packages and every submodule whose dotted name has no private part."""
+    for package in PACKAGES:
+        yield package
+        for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            private = any(part.startswith("_") for part in found.name.split("."))
+            if not private and not found.name.startswith(NOT_A_SURFACE):
+                yield found.name
+
+
+def first_sentence(text: str | None) -> str:
+    """The first sentence of a docstring, on one line, safe inside a table."""
+    paragraph = inspect.cleandoc(text or "").partition("\n\n")[0].replace("\n", " ")
+    sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", paragraph)[0]
+    return sentence.replace("|", "\\|")
+
+
+def attribute_docstring(name: str) -> str:
+    """The string right below a top-level assignment to `name` in any of our modules."""
+    pattern = re.compile(rf'^{re.escape(name)}\b[^\n]*=(?:[^\n]|\n(?!"""))*\n"""(?P<text>.*?)"""', re.M | re.S)
+    for package in PACKAGES:
+        for path in sorted(Path(importlib.import_module(package).__path__[0]).rglob("*.py")):
+            if found := pattern.search(path.read_text("utf-8")):
+                return found["text"]
+    return ""
+
+
+def describe(module: str, name: str) -> str:
+    """One sentence on a public name."""
+    value: object = getattr(importlib.import_module(module), name)
+    own = inspect.isclass(value) or inspect.isfunction(value) or inspect.ismodule(value)
+    return first_sentence(inspect.getdoc(value) if own else attribute_docstring(name))
+
+
+def reference_page() -> str:
+    """Every public name of every public module."""
+    lines = [
+        "# Reference",
+        "",
+        "Every public name, written by `make docs` and checked by a test; anything that is not here is private. The",
+        "docstrings have the rest: `help(deepthrift.AsyncClient)`.",
+    ]
+    for module in public_modules():
+        loaded = importlib.import_module(module)
+        lines += ["", f"## `{module}`", "", first_sentence(loaded.__doc__), "", "| Name | What it is |", "|---|---|"]
+        lines += [f"| `{name}` | {describe(module, name)} |" for name in loaded.__all__]
+    return "\n".join(lines) + "\n"
+
+
+def help_of(command: click.Command, path: str) -> Iterator[str]:
+    """The help text of a command and of all commands below it."""
+    context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100)
+    text = re.sub(r"[ \t]+$", "", command.get_help(context), flags=re.M)
+    yield from ["", f"## {path}", "", "```text", text, "```"]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None and not child.hidden:
+                yield from help_of(child, f"{path} {name}")
+
+
+def cli_page() -> str:
+    """The help of every command."""
+    from deepthrift.cli._app import cli
+
+    head = [
+        "# Command line",
+        "",
+        "`deepthrift[cli]` brings the command. This page is its own help, written by `make docs`.",
+    ]
+    return "\n".join([*head, *help_of(cli, "deepthrift")]) + "\n"
+
+
+def subclasses(error: type[BaseException], depth: int = 0) -> Iterator[tuple[int, type[BaseException]]]:
+    """The tree below an error, depth first, in order of definition."""
+    yield depth, error
+    for child in error.__subclasses__():
+        if child.__bases__[0] is error and child.__module__.startswith(PACKAGES):
+            yield from subclasses(child, depth + 1)
+
+
+def errors_page() -> str:
+    """The error tree with what each error means."""
+    for module in public_modules():
+        importlib.import_module(module)
+    from deepthrift.errors import DeepthriftError
+
+    lines = [
+        "# Errors",
+        "",
+        "Every error that Deepthrift raises on purpose is a `DeepthriftError`; import them from `deepthrift.errors`.",
+        "Each one carries `message` (what happened and what to do next), `request` (host, model, mode, token counts;",
+        "never content or keys), `attempt_ids` (rows of the ledger) and `spend` (what those attempts cost).",
+        "This page is written by `make docs`.",
+        "",
+        "```text",
+    ]
+    tree = list(subclasses(DeepthriftError))
+    lines += [f"{'    ' * depth}{error.__name__}" for depth, error in tree]
+    lines += ["```", "", "| Error | Also a | Meaning |", "|---|---|---|"]
+    for _, error in tree:
+        also = ", ".join(f"`{base.__name__}`" for base in error.__bases__[1:] if base.__module__ == "builtins")
+        meaning = inspect.cleandoc(error.__doc__ or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+        lines.append(f"| `{error.__name__}` | {also} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"reference.md": reference_page, "cli.md": cli_page, "errors.md": errors_page}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or check them."""
+    stale = 0
+    for name, make in PAGES.items():
+        path, text = DOCS / name, make()
+        if path.exists() and path.read_text("utf-8") == text:
+            continue
+        stale = 1
+        if "--check" not in arguments:
+            path.write_text(text, "utf-8")
+        print(f"docs/{name} {'is out of date: run `make docs`' if '--check' in arguments else 'written'}")
+    return stale if "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
