@@ -1,0 +1,34 @@
+"""The ledger of the command line, with the budgets that `deepthrift budget` keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepthrift.cli._paths import default_ledger
+
+if TYPE_CHECKING:
+    from deepthrift_pricing import Budget, Ledger
+
+
+def open_ledger(path: Path | None = None, *, budgets: Sequence[Budget] = ()) -> Ledger:
+    """The ledger in the file `path` (the default one if `None`), made if it is not there yet.
+
+    The budgets kept by `deepthrift budget` are in force, and `budgets` besides.
+
+    Raises:
+        LedgerUnavailable: The file cannot be opened or made.
+    """
+    from deepthrift.cli._budgets import load
+    from deepthrift_pricing import Ledger
+    from deepthrift_pricing.errors import LedgerUnavailable
+
+    place = (path or default_ledger()).expanduser().absolute()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerUnavailable(
+            f"{place.parent} cannot be made: {error.strerror}; name another place with --ledger or DEEPTHRIFT_HOME"
+        ) from error
+    return Ledger.open(f"sqlite:///{place}", budgets=[*load(), *budgets])

@@ -1,0 +1,118 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., object])
+
+_SPANS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def json_option(function: Decorated) -> Decorated:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output, and nothing else.")(
+        function
+    )
+
+
+def ledger_option(function: Decorated) -> Decorated:
+    """Add `--ledger`."""
+    return click.option(
+        "--ledger",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="DEEPTHRIFT_LEDGER",
+        help="The SQLite file of the ledger.  [default: spend.db in the data directory]",
+    )(function)
+
+
+def moment(text: str) -> datetime:
+    """A moment: ISO 8601, a date, `now`, `today`, or a span back from now: `90m`, `24h`, `7d`, `2w`. UTC if no zone."""
+    text = text.strip()
+    now = datetime.now(UTC)
+    if text == "now":
+        return now
+    if text == "today":
+        return now.replace(hour=0, minute=0, second=0, microsecond=0)
+    try:
+        if text[-1:] in _SPANS and text[:-1].isdigit():
+            return now - int(text[:-1]) * _SPANS[text[-1]]
+        parsed = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{text!r} is not a moment; write 2025-09-05T16:00Z, 2025-09-05, today, 24h or 7d"
+        ) from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class EndpointOptions:
+    """What the user said on the command line about where to ask; `None` means: not said."""
+
+    url: str | None = None
+    host: str | None = None
+    model: str | None = None
+    api_key_env: str | None = None
+    ask_key: bool = False
+    local: bool = False
+    prices: str | None = None
+    ledger: Path | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def _tags(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for value in values:
+        name, equals, content = value.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE", ctx, param)
+        tags[name] = content
+    return tags
+
+
+_ENDPOINT = (
+    click.option(
+        "--url", metavar="URL", help="Base URL of an OpenAI-compatible endpoint, e.g. http://gpu-box:8000/v1."
+    ),
+    click.option(
+        "--host", metavar="NAME", help="Host profile: llama.cpp, vllm, deepseek, openai.  [default: told from the URL]"
+    ),
+    click.option(
+        "--model", metavar="NAME", help="Model name; without --url, a local model or the path of a GGUF file."
+    ),
+    click.option("--local", is_flag=True, help="Use the embedded engine, whatever the environment says."),
+    click.option("--api-key-env", metavar="VAR", help="Environment variable that holds the key."),
+    click.option("--ask-key", is_flag=True, help="Prompt for the key, without showing it."),
+    click.option(
+        "--prices",
+        metavar="NAME|FILE",
+        envvar="DEEPTHRIFT_PRICES",
+        help="brief, official-2025-09-05, official-2025-09-29, or a TOML file.",
+    ),
+    click.option(
+        "--tag", "tags", multiple=True, metavar="NAME=VALUE", callback=_tags, help="Tag the spend; may be repeated."
+    ),
+    ledger_option,
+)
+
+
+def endpoint_options(function: Callable[..., object]) -> Callable[..., object]:
+    """Add the options that choose an endpoint; the command gets them as one `endpoint: EndpointOptions`."""
+
+    @functools.wraps(function)
+    def packed(**values: Any) -> object:
+        names = EndpointOptions.__dataclass_fields__
+        chosen = EndpointOptions(**{name: values.pop(name) for name in names})
+        return function(endpoint=chosen, **values)
+
+    decorated: Callable[..., object] = packed
+    for option in reversed(_ENDPOINT):
+        decorated = option(decorated)
+    return decorated

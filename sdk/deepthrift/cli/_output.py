@@ -1,0 +1,85 @@
+"""Where text goes: results to standard output, progress and notes to standard error, never mixed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import cast
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+
+class Output:
+    """The two consoles of a command. With `as_json`, standard output carries JSON and nothing else."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.out = Console(file=sys.stdout, highlight=False, soft_wrap=False)
+        self.err = Console(file=sys.stderr, highlight=False, soft_wrap=False)
+
+    def document(self, value: object) -> None:
+        """Write `value` as one indented JSON document."""
+        self._write(json.dumps(plain(value), ensure_ascii=False, indent=2))
+
+    def line(self, value: object) -> None:
+        """Write `value` as one line of JSON."""
+        self._write(json.dumps(plain(value), ensure_ascii=False))
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def print(self, text: object = "", *, style: str | None = None) -> None:
+        """Print a result for people, without markup."""
+        if isinstance(text, Table):
+            self.out.print(text)
+        else:
+            self.out.print(text, style=style, markup=False)
+
+    def note(self, text: str) -> None:
+        """Say something beside the result, on standard error."""
+        self.err.print(text, style="dim", markup=False)
+
+    @contextmanager
+    def working(self, text: str) -> Generator[None]:
+        """Show that something longer is under way: a spinner on a terminal, one line elsewhere."""
+        if self.err.is_terminal:
+            with self.err.status(text, spinner="dots"):
+                yield
+        else:
+            self.note(f"{text}…")
+            yield
+
+
+def plain(value: object) -> object:
+    """`value` as JSON types: models by their own rules, exact decimals as text, moments in ISO 8601."""
+    match value:
+        case BaseModel():
+            return value.model_dump(mode="json")
+        case Mapping():
+            return {str(key): plain(item) for key, item in cast("Mapping[object, object]", value).items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(item) for item in cast("Iterable[object]", value)]
+        case datetime():
+            return value.isoformat()
+        case Decimal():
+            return f"{value:f}"
+        case Path():
+            return str(value)
+        case _:
+            return value
+
+
+def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
+    """A plain table that stays readable without colour and at 80 columns."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
