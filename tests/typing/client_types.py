@@ -1,0 +1,81 @@
+"""What a type checker tells a user of the client: mypy and pyright read this file, nothing runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Literal, assert_type
+
+from deepthrift import (
+    AsyncClient,
+    AsyncStream,
+    Client,
+    Finished,
+    ReasoningDelta,
+    Reply,
+    StreamEvent,
+    StreamStarted,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+)
+from deepthrift_pricing import Attempt, Cost, Estimate, Ledger, Money, PriceBook, Usage
+
+
+async def asynchronous(client: AsyncClient) -> None:
+    reply = await client.chat("Why?", mode="thinking", max_tokens=64)
+    assert_type(reply, Reply)
+    assert_type(reply.text, str)
+    assert_type(reply.reasoning, str | None)
+    assert_type(reply.mode, Literal["standard", "thinking"])
+    assert_type(reply.usage, Usage)
+    assert_type(reply.usage.reasoning_tokens, int)
+    assert_type(reply.cost, Cost)
+    assert_type(reply.cost.amount, Decimal)
+    assert_type(reply.cost.total, Money)
+    assert_type(reply.attempts, tuple[Attempt, ...])
+    assert_type(reply.tool_calls, tuple[ToolCall, ...])
+
+    async with client.stream([{"role": "user", "content": "Why?"}], mode="standard") as stream:
+        assert_type(stream, AsyncStream)
+        async for event in stream:
+            assert_type(event, StreamEvent)
+            match event:
+                case StreamStarted():
+                    assert_type(event.attempt_id, str)
+                case ReasoningDelta() | TextDelta():
+                    assert_type(event.text, str)
+                case ToolCallDelta():
+                    assert_type(event.index, int)
+                case Finished():
+                    assert_type(event.reply, Reply)
+    assert_type(stream.reply, Reply)
+
+    assert_type(client.estimate("Why?", mode="standard"), Estimate)
+    assert_type(await client.count("Why?", mode="standard"), int)
+    assert_type(client.ledger, Ledger)
+    assert_type(client.prices, PriceBook)
+
+    async with AsyncClient.local() as local:
+        assert_type(local, AsyncClient)
+
+
+def synchronous(client: Client) -> None:
+    assert_type(client.chat("Why?"), Reply)
+    with client.stream("Why?", mode="thinking") as stream:
+        for event in stream:
+            assert_type(event, StreamEvent)
+        assert_type(stream.reply, Reply)
+    with Client.local() as local:
+        assert_type(local, Client)
+
+
+async def refused(client: AsyncClient, messages: Sequence[int]) -> None:
+    """Mistakes that a type checker finds before the program runs; an ignore that is not needed is an error itself."""
+    await client.chat("Why?", mode="deep")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.chat(messages)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.chat("Why?", max_tokens="64")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.chat("Why?", unknown=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    reply = await client.chat("Why?")
+    reply.text = "changed"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    reply.cost.amount + 0.1  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue, reportUnusedExpression]
