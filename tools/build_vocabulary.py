@@ -2,9 +2,10 @@
 
     python tools/build_vocabulary.py path/to/tokenizer.json
 
-The input is pinned by its sha256. What is not kept follows by rule, and is checked here: the 256 single bytes are the ids
-3 to 258, every merge makes the next id from 259 on, so an id is also a merge rank; the added tokens are listed in
-`deepthrift_pricing.tokens`. What is kept is the bytes of the ids 3 to 127999: all lengths, one byte each, then all bytes.
+The input is pinned by its sha256. What is not kept follows by rule, and is checked here: the 256 single bytes are the
+ids 3 to 258, every merge makes the next id from 259 on, so an id is also a merge rank; the added tokens are listed in
+`deepthrift_pricing.tokens`. What is kept is the bytes of the ids 3 to 127999: all lengths, one byte each, then all
+bytes.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 The vocabulary is part of the package and is read on first use; importing this module reads nothing.
 """
 
+from deepthrift_pricing.tokens._counter import TextCounter
 from deepthrift_pricing.tokens._prompt import (
     Literals,
     count_messages,
@@ -20,6 +21,7 @@ __all__ = [
     "Conversation",
     "Literals",
     "SPECIAL_TOKENS",
+    "TextCounter",
     "Tools",
     "Vocabulary",
     "count_batch",

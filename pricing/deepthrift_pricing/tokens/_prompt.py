@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from itertools import groupby
 from typing import Final, Literal, TypeAlias
 
 from deepthrift_pricing._usage import Mode
 from deepthrift_pricing.errors import InvalidRequestError
+from deepthrift_pricing.tokens._special import SPECIAL_TOKENS
 from deepthrift_pricing.tokens._template import (
     Conversation,
     Frame,
@@ -30,16 +30,16 @@ FRAME_FOR_TOOLS: Final = 512
 def render(messages: Conversation, *, mode: Mode, tools: Tools | None = None, prefix: bool = False) -> str:
     """The prompt that V3.1 gets for a conversation, as DeepSeek's chat template writes it, begin-of-sentence included.
 
-    System messages are gathered at the front, joined by an empty line; the tools follow them. In earlier answers, everything
-    up to `</think>` is cut and `reasoning_content` is left out. The prompt ends with `<think>` or `</think>`, by mode, if it
-    is the model's turn after a user message; after tool results the model continues directly.
+    System messages are gathered at the front, joined by an empty line; the tools follow them. In earlier answers,
+    everything up to `</think>` is cut and `reasoning_content` is left out. After a user message the prompt ends with
+    `<think>` or `</think>`, by mode; after tool results it just ends, and the model continues.
 
     Args:
         messages: The conversation, or a string for one user message.
         mode: `"standard"` or `"thinking"`.
         tools: Tools that the model may call, in the OpenAI shape.
-        prefix: The last message is the beginning of an answer: its end token is left off, so that the model goes on. The key
-            `prefix` in that message says the same.
+        prefix: The last message is the beginning of an answer: its end token is left off, so that the model goes on.
+            The key `prefix` in that message says the same.
 
     Raises:
         InvalidRequestError: The conversation cannot be rendered; the message says where and why.
@@ -59,9 +59,10 @@ def encode_messages(
 
     Args:
         messages: As for `render`, and so are `mode`, `tools` and `prefix`.
-        literals: Text of a message that reads like a special token (`</think>`, `<｜User｜>`) is encoded as the text it is
-            (`"text"`), so that no user can forge a turn. Servers that render to text and encode it after, as llama.cpp, vLLM
-            and SGLang do, read it as that token: `"control"` gives their ids. Without such text both are the same.
+        literals: Text of a message that reads like a special token (`</think>`, `<｜User｜>`) is encoded as the text it
+            is (`"text"`), so that no user can forge a turn. Servers that render to text and encode it after, as
+            llama.cpp, vLLM and SGLang do, read it as that token: `"control"` gives their ids. Without such text both
+            are the same.
 
     Raises:
         InvalidRequestError: As for `render`.
@@ -72,10 +73,15 @@ def encode_messages(
     if literals != "text":
         raise InvalidRequestError(f"literals {literals!r} is unknown: use 'text' or 'control'")
     ids: list[int] = []
-    for framed, group in groupby(parts, key=lambda part: isinstance(part, Frame)):
-        # Neighbouring texts meet before encoding: a token may span their border.
-        text = _text_of(list(group))
-        ids += encode_raw(text) if framed else encode(text)
+    text: list[str] = []  # neighbouring texts meet before encoding: a token may span their border
+    for part in [*parts, None]:
+        if isinstance(part, str):
+            text.append(part)
+            continue
+        ids += encode("".join(text))
+        text.clear()
+        if part is not None:
+            ids.append(SPECIAL_TOKENS[part.text])
     return ids
 
 
@@ -99,8 +105,8 @@ def tools_prompt(tools: Tools) -> str:
 def upper_bound(messages: Conversation, *, tools: Tools | None = None) -> int:
     """More tokens than a conversation has on any tokenizer with a byte alphabet: for models whose tokenizer is unknown.
 
-    Counts the UTF-8 bytes of everything in the messages, 16 tokens of frame a message, 64 a conversation (a default system
-    prompt, say), and, with tools, the bytes of their JSON, indented, and 512 more for the instructions.
+    Counts the UTF-8 bytes of everything in the messages, 16 tokens of frame a message, 64 a conversation (a default
+    system prompt, say), and, with tools, the bytes of their JSON, indented, and 512 more for the instructions.
 
     Raises:
         InvalidRequestError: There are no messages, or something in them is not text.

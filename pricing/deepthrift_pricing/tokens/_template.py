@@ -1,7 +1,7 @@
 """V3.1's chat template in plain Python: a conversation becomes frame tokens and plain text.
 
-Renders what DeepSeek's own Jinja template (`tokenizer_config.json` of deepseek-ai/DeepSeek-V3.1) renders. The list of tools,
-which that template leaves out, is written in the model card's wording as the templates of vLLM and SGLang write it.
+Renders what DeepSeek's own Jinja template (`tokenizer_config.json` of deepseek-ai/DeepSeek-V3.1) renders. The list of
+tools, which that template leaves out, is in the model card's wording, as the templates of vLLM and SGLang write it.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _tool_calls(message: Mapping[str, object], place: int) -> list[Segment]:
         arguments = function.get("arguments") if _is_object(function) else None
         if not isinstance(name, str) or not isinstance(arguments, str):
             raise InvalidRequestError(
-                f"messages[{place}].tool_calls[{number}] needs a function with a name and with its arguments as JSON text"
+                f"messages[{place}].tool_calls[{number}] needs a function with a name and its arguments as JSON text"
             )
         out += [Frame(s.TOOL_CALL_BEGIN), plain_text(name), Frame(s.TOOL_SEP), plain_text(arguments)]
         out.append(Frame(s.TOOL_CALL_END))

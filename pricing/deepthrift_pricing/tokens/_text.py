@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # V3.1 splits text three times, one split after the other: runs of up to three digits, runs of CJK, then the rest by a
 # GPT-4-like pattern. tiktoken has one pattern, so three things are told here that the three splits imply:
-# 1. a digit or a CJK character is the border of a segment: nothing matches across it, and white space before it counts as
-#    white space at the end of the text;
+# 1. a digit or a CJK character is the border of a segment: nothing matches across it, and white space before it counts
+#    as white space at the end of the text;
 # 2. inside a CJK run the third split still separates letters from marks like `・` and from unassigned code points;
 # 3. what no split matches (controls, joiners, unassigned code points) stays as a piece, where tiktoken would drop it.
 _CJK: Final = r"\u3040-\u30ff\u4e00-\u9fa5"
@@ -28,10 +28,10 @@ _SYMBOL: Final = rf"[[\p{{P}}\p{{S}}]--[{_CJK}]]"
 
 
 def _run(character: str, border: str) -> str:
-    """`character+(?!border)`: a run of a character class, but for its last one if that is right before the border class.
+    """`character+(?!border)`: a run of a character class, less its last one if that is right before the border class.
 
-    Alone, it keeps one way back for each character, and the regex engine gives up at a million of them. So the greater part
-    of a long run is taken in blocks of 64 first.
+    Alone, it keeps one way back for each character, and the regex engine gives up at a million of them. So the greater
+    part of a long run is taken in blocks of 64 first.
     """
     return rf"(?:{character}{{64}}(?={character}{{2}}))*{character}+(?!{border})"
 

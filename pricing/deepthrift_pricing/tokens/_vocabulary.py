@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final
 
 from deepthrift_pricing.errors import ConfigurationError
@@ -26,8 +26,8 @@ SIZE: Final = 128_815
 class Vocabulary:
     """V3.1's tokens: the bytes of each, the added ones, and the merges that make them.
 
-    The ids 3 to 258 are the single bytes and every id from 259 to 127999 is made by one merge, in this order: an id is also
-    its rank among the merges. 0 to 2 and 128000 to 128814 are the added tokens.
+    The ids 3 to 258 are the single bytes and every id from 259 to 127999 is made by one merge, in this order: an id is
+    also its rank among the merges. 0 to 2 and 128000 to 128814 are the added tokens.
     """
 
     tokens: Sequence[bytes] = field(repr=False)
@@ -100,7 +100,7 @@ def vocabulary() -> Vocabulary:
 
 def _read() -> list[bytes]:
     try:
-        packed = resources.files(__package__).joinpath(FILE).read_bytes()
+        packed = resources.files("deepthrift_pricing.tokens").joinpath(FILE).read_bytes()
     except OSError as error:
         raise ConfigurationError(f"the packaged vocabulary {FILE!r} cannot be read: reinstall deepthrift") from error
     if hashlib.sha256(packed).hexdigest() != SHA256:
@@ -108,4 +108,4 @@ def _read() -> list[bytes]:
     table = lzma.decompress(packed)
     count = END_ID - FIRST_ID
     ends = list(accumulate(table[:count], initial=count))
-    return [table[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [table[start:end] for start, end in pairwise(ends)]
