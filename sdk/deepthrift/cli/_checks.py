@@ -19,9 +19,6 @@ from deepthrift.cli._paths import default_ledger, home
 
 Status = Literal["ok", "warn", "fail"]
 
-CPU_FLAGS: Final = ("avx2", "fma", "f16c", "bmi2")
-"""What the engine's x86-64 build needs; without them it dies of an illegal instruction."""
-
 ROOM: Final = 500_000_000
 """Bytes that pulling the default model and a ledger of some years need, with room to spare."""
 
@@ -71,10 +68,7 @@ def checks(*, offline: bool) -> list[Check]:
 
 
 def _python() -> tuple[Status, str, str | None]:
-    version = platform.python_version()
-    if sys.version_info < (3, 11):
-        return "fail", f"{version} is too old", "install Python 3.11 or newer"
-    return "ok", f"{version}, {platform.system()} {platform.machine()}", None
+    return "ok", f"{platform.python_version()}, {platform.system()} {platform.machine()}", None
 
 
 def _extra(modules: tuple[str, ...], extra: str, *, needed: bool) -> tuple[Status, str, str | None]:
@@ -86,27 +80,23 @@ def _extra(modules: tuple[str, ...], extra: str, *, needed: bool) -> tuple[Statu
 
 
 def _processor() -> tuple[Status, str, str | None]:
-    machine = platform.machine().lower()
-    if machine not in ("x86_64", "amd64"):
-        return "ok", f"{machine}: no special instructions needed", None
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return "ok", f"{machine}; needs {', '.join(CPU_FLAGS)}, as sold since 2013 (not checked on this system)", None
-    line = next((line for line in info.read_text().splitlines() if line.startswith("flags")), "")
-    missing = [flag for flag in CPU_FLAGS if flag not in line.split()]
+    from deepthrift.local import missing_instructions
+
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    missing = missing_instructions()
     if missing:
         return (
             "warn",
-            f"lacks {', '.join(missing)}: the embedded engine cannot run here",
-            "use an endpoint instead: deepthrift ask --url http://…/v1 …",
+            f"{machine}; lacks {', '.join(missing)}, so the embedded engine cannot run here",
+            "ask an endpoint instead: deepthrift ask --url http://…/v1 …",
         )
-    return "ok", f"has {', '.join(CPU_FLAGS)}; {os.cpu_count()} cores", None
+    return "ok", f"{machine}; nothing that the engine needs is known to be missing", None
 
 
 def _libraries() -> tuple[Status, str, str | None]:
     if importlib.util.find_spec("xllamacpp") is None:
         return "ok", "not needed without the embedded engine", None
-    done = subprocess.run(  # noqa: S603 - our own interpreter, in a child because loading may crash
+    done = subprocess.run(
         [sys.executable, "-c", "import xllamacpp"], capture_output=True, text=True, timeout=60, check=False
     )
     if done.returncode == 0:

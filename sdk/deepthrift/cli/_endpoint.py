@@ -75,9 +75,7 @@ def _where(options: EndpointOptions, environment: Mapping[str, str]) -> tuple[st
     return None, None, ""
 
 
-def _key(
-    options: EndpointOptions, environment: Mapping[str, str], url: str | None, host: str | None
-) -> str | None:
+def _key(options: EndpointOptions, environment: Mapping[str, str], url: str | None, host: str | None) -> str | None:
     if options.ask_key:
         prompted: str = click.prompt("API key", hide_input=True, err=True)
         return prompted

@@ -13,7 +13,7 @@ _PIECE: Final = re.compile(r"\n|[^\S\n]+|\S+")
 
 
 def clean(text: str) -> str:
-    """`text` without control characters, which could move the cursor or recolour the terminal; newlines and tabs stay."""
+    """`text` without control characters, which could move the cursor or recolour; newlines and tabs stay."""
     return _CONTROL.sub("", text)
 
 
