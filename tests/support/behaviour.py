@@ -69,6 +69,9 @@ class Answer:
     """After `[DONE]`, before the end of the response body."""
     keep_alive: int = 0
     """Keep-alive comments (streamed) or blank lines (plain) before the answer, and between chunks."""
+    stall_after: int | None = None
+    """The generation stands still after so many chunks, until the client leaves or `stall` is over."""
+    stall: float = 60.0
     cut_after: int | None = None
     """The connection drops after so many chunks; the rest is neither generated nor billed."""
     error_after: int | None = None

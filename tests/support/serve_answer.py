@@ -151,7 +151,7 @@ async def answer_plain(wire: Wire, generation: Generation) -> None:
     taken: list[Piece] = []
     try:
         for number, piece in enumerate(answer.pieces(generation.mode)):
-            await wire.pause(answer.token_delay)
+            await wire.pause(answer.stall if answer.stall_after == number else answer.token_delay)
             if answer.cut_after == number:
                 raise ClientGone
             if generation.take(piece) is None:
@@ -228,7 +228,7 @@ async def _tokens(wire: Wire, generation: Generation) -> bool:
     waiting: list[Piece] = []
     pieces = answer.pieces(generation.mode)
     for number, piece in enumerate(pieces):
-        await wire.pause(answer.token_delay)
+        await wire.pause(answer.stall if answer.stall_after == number else answer.token_delay)
         if answer.cut_after == number:
             raise ClientGone
         if answer.error_after == number:

@@ -1,0 +1,98 @@
+"""3. Concurrent calls under one hard budget: never a cent over it, and they wait while room can still come free."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+from deepthrift import AsyncClient, Reply
+from deepthrift.errors import BudgetExceeded
+from deepthrift_pricing import Budget, Ledger
+from tests.support.bill_server import BillServer
+from tests.support.doors import (
+    PROMPT,
+    REFERENCE,
+    REFERENCE_COST,
+    REFERENCE_WORST,
+    Door,
+    ask,
+    booked,
+    every_door,
+    settings,
+    through_async,
+)
+
+SEVEN = 7
+"""Calls of 0.00120736 that a budget of 0.01 admits when each has to reserve 0.00196."""
+
+
+async def _storm(server: BillServer, ledger: Ledger, streamed: bool) -> list[Reply | BaseException]:
+    async with AsyncClient(**settings(server, ledger=ledger)) as client:
+        calls = [through_async(client, PROMPT, streamed=streamed, mode="thinking", max_tokens=500) for _ in range(64)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_64_calls_fit_seven_times_and_never_overspend() -> None:
+    for streamed in (False, True):
+        ledger = Ledger.open("memory:", budgets=[Budget("0.01", per="total")])
+        async with BillServer(REFERENCE.but(delay=0.05)) as server:
+            results = await _storm(server, ledger, streamed)
+        replies = [result for result in results if isinstance(result, Reply)]
+        assert len(replies) == SEVEN
+        assert sum(isinstance(result, BudgetExceeded) for result in results) == 64 - SEVEN
+        assert len(server.requests) == SEVEN
+        assert server.bill.total == booked(ledger) == REFERENCE_COST * SEVEN
+        [status] = ledger.budget_status()
+        assert status.spent.amount == server.bill.total <= Decimal("0.01")
+        assert not status.reserved
+        ledger.close()
+
+
+async def test_only_as_many_calls_are_in_flight_as_their_worst_case_allows() -> None:
+    ledger = Ledger.open("memory:", budgets=[Budget("0.01", per="total")])
+    async with BillServer(REFERENCE.but(delay=0.1)) as server:
+        await _storm(server, ledger, streamed=False)
+    assert server.peak_in_flight * REFERENCE_WORST <= Decimal("0.01")
+    ledger.close()
+
+
+async def test_a_refusing_budget_does_not_wait() -> None:
+    ledger = Ledger.open("memory:", budgets=[Budget("0.01", per="total", policy="refuse")])
+    async with BillServer(REFERENCE.but(delay=0.5)) as server:
+        results = await _storm(server, ledger, streamed=False)
+    assert sum(isinstance(result, Reply) for result in results) == 5
+    assert server.bill.total == REFERENCE_COST * 5
+    ledger.close()
+
+
+async def test_a_cancelled_wait_leaves_nothing_reserved() -> None:
+    ledger = Ledger.open("memory:", budgets=[Budget("0.002", per="total")])
+    async with (
+        BillServer(REFERENCE.but(hold=0.5)) as server,
+        AsyncClient(**settings(server, ledger=ledger)) as client,
+    ):
+        first = asyncio.create_task(client.chat(PROMPT, mode="thinking", max_tokens=500))
+        await server.until(lambda s: s.in_flight == 1)
+        waiting = asyncio.create_task(client.chat(PROMPT, mode="thinking", max_tokens=500))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert waiting.cancelled()
+        await first
+    [status] = ledger.budget_status()
+    assert not status.reserved
+    assert status.spent.amount == server.bill.total == REFERENCE_COST
+    ledger.close()
+
+
+@every_door
+async def test_a_call_that_waits_goes_out_when_the_other_settles(door: Door) -> None:
+    """Room for one worst case and one true cost: the second call waits for the first and then fits."""
+    ledger = Ledger.open("memory:", budgets=[Budget("0.0032", per="total")])
+    async with BillServer(REFERENCE.but(delay=0.2)) as server:
+        calls = [ask(door, server, mode="thinking", max_tokens=500, client={"ledger": ledger}) for _ in range(2)]
+        replies = await asyncio.gather(*calls)
+    assert server.peak_in_flight == 1
+    assert sum(reply.cost.amount for reply in replies) == server.bill.total == booked(ledger)
+    ledger.close()
