@@ -2,56 +2,76 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import contextlib
 import doctest
 import importlib
+import inspect
+import io
 import pkgutil
 import re
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_examples import CodeExample, EvalExample, find_examples
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser
 
 from tests.docs.answers import ENDPOINT, answer
 from tests.support.bill_server import BillServer
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs"]
-SOURCES = [ROOT / "sdk", ROOT / "router", ROOT / "pricing"]
 PACKAGES = ("deepthrift", "deepthrift_pricing", "deepthrift_router")
 TITLED = re.compile(r'^```\w+ title="(?P<name>[\w.-]+)"\n(?P<text>.*?)^```$', re.M | re.S)
+PRINTED = re.compile(r"^\s*#> ?(.*)$", re.M)
 
 
-def python_examples() -> list[CodeExample]:
-    found = [example for example in find_examples(*PAGES, *SOURCES) if example.prefix.startswith(("py", "python"))]
-    return sorted(found, key=lambda example: (str(example.path), example.start_line))
+def run(code: str, path: str, line: int) -> str | None:
+    """Run an example that begins below `line`, top-level `await` allowed; how its output differs, or `None`."""
+    # Blank lines in front make the line numbers of tracebacks those of the page.
+    program = compile("\n" * line + code, path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        running = eval(program, {"__name__": "__main__"})
+        if inspect.iscoroutine(running):
+            asyncio.run(running)
+    shown = PRINTED.findall(code)
+    got = [line.rstrip() for line in printed.getvalue().splitlines()]
+    return f"shown:   {shown}\nprinted: {got}" if shown and shown != got else None
 
 
-EXAMPLES = python_examples()
+SYBIL = Sybil([CodeBlockParser("python", lambda example: run(str(example.parsed), example.path, example.line))])
 
 
-def name_of(example: CodeExample) -> str:
-    return f"{example.path.relative_to(ROOT)}:{example.start_line}"
+def examples() -> Iterator[Example]:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    sources = [path for folder in ("sdk", "router", "pricing") for path in sorted((ROOT / folder).rglob("*.py"))]
+    for path in [*pages, *sources]:
+        yield from SYBIL.parse(path).examples()
 
 
-def files_beside(example: CodeExample, folder: Path) -> None:
-    """Write the files that a page shows with a title, such as a price list, where its examples look for them."""
-    for shown in TITLED.finditer(example.path.read_text("utf-8")):
-        (folder / shown["name"]).write_text(shown["text"], "utf-8")
+EXAMPLES = list(examples())
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
-def test_example_runs(
-    example: CodeExample, eval_example: EvalExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Comments of the form `#> …` below a print are checked against what was printed."""
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: f"{Path(each.path).relative_to(ROOT)}:{each.line}")
+def test_example_runs(example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments of the form `#> …`, if there are any, are all that the example prints."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-    files_beside(example, tmp_path)
-    eval_example.set_config(line_length=120, target_version="py311")
+    for shown in TITLED.finditer(Path(example.path).read_text("utf-8")):
+        (tmp_path / shown["name"]).write_text(shown["text"], "utf-8")
     with BillServer(answer) as server:
-        example.source = example.source.replace(ENDPOINT, server.url)
-        eval_example.run_print_check(example)
+        problem = run(str(example.parsed).replace(ENDPOINT, server.url), example.path, example.line)
+    assert problem is None, problem
+
+
+def test_the_readme_has_examples() -> None:
+    assert "README.md" in {Path(example.path).name for example in EXAMPLES}
+
+
+def test_a_wrong_output_is_noticed() -> None:
+    assert run("print(1 + 1)\n#> 2", "page.md", 1) is None
+    assert run("print(1 + 1)\n#> 3", "page.md", 1) == "shown:   ['3']\nprinted: ['2']"
+    assert run("import asyncio\nprint(await asyncio.sleep(0, 7))\n#> 7", "page.md", 1) is None
 
 
 def documented_modules() -> list[str]:
@@ -67,8 +87,3 @@ def test_doctests(name: str) -> None:
     """Interactive examples (`>>>`) in docstrings."""
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     assert result.failed == 0
-
-
-def test_there_are_examples() -> None:
-    pages = {example.path.name for example in EXAMPLES}
-    assert "README.md" in pages
