@@ -1,0 +1,68 @@
+"""Each program in `examples/` runs as a user would run it, against a real server, and does what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.answers import answer
+from tests.support.bill_server import BillServer
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+def run(name: str, url: str, home: Path, *arguments: str) -> str:
+    """The standard output of an example, warnings as errors."""
+    paths = os.pathsep.join(str(ROOT / folder) for folder in ("sdk", "router", "pricing"))
+    variables = dict(os.environ, DEEPTHRIFT_URL=url, DEEPTHRIFT_HOME=str(home), PYTHONPATH=paths, NO_COLOR="1")
+    command = [sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments]
+    done = subprocess.run(
+        command, cwd=home, env=variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_first_call(tmp_path: Path) -> None:
+    with BillServer(answer) as server:
+        out = run("first_call.py", server.url, tmp_path)
+        server.quiet()
+        [billed] = server.bill.lines
+    assert "The capital of France is Paris." in out
+    assert f"{billed.prompt_tokens + billed.completion_tokens} tokens" in out
+    assert "finished by stop" in out
+
+
+def test_stream(tmp_path: Path) -> None:
+    with BillServer(answer) as server:
+        out = run("stream.py", server.url, tmp_path, "How many primes are below 1,000?")
+        server.quiet()
+        [billed] = server.bill.lines
+    assert "sieve" in out
+    assert "There are 168 primes below 1,000." in out
+    assert f"{billed.reasoning_tokens} of {billed.completion_tokens} tokens were reasoning" in out
+
+
+def test_budget(tmp_path: Path) -> None:
+    """Some calls fit and some do not, and what is left is never below nothing."""
+    with BillServer(answer) as server:
+        out = run("budget.py", server.url, tmp_path)
+        server.quiet()
+        billed = len(server.bill)
+    [(answered, asked)] = re.findall(r"^(\d+) of (\d+) calls were answered", out, re.M)
+    assert int(answered) == billed
+    assert 0 < int(answered) < int(asked)
+    [left] = re.findall(r"left (\S+) USD", out)
+    assert not left.startswith("-")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_has_a_test_of_its_own(name: str) -> None:
+    assert f"test_{name.removesuffix('.py')}" in globals()
