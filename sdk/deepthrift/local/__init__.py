@@ -1,7 +1,25 @@
 """The embedded engine: a real model on this machine, with no service to install. Needs `deepthrift[local]`."""
 
-from deepthrift.local._engine import Engine, EngineProgress
+from deepthrift.local import models
+from deepthrift.local._count import count_prompt
+from deepthrift.local._engine import Engine
+from deepthrift.local._foreground import serve
 from deepthrift.local._gguf import GGUFHeader, read_header
+from deepthrift.local._machine import check_machine
+from deepthrift.local._start import EngineProgress
 from deepthrift.local._templates import Family
+from deepthrift.local.models import ModelInfo, PullProgress
 
-__all__ = ["Engine", "EngineProgress", "Family", "GGUFHeader", "read_header"]
+__all__ = [
+    "Engine",
+    "EngineProgress",
+    "Family",
+    "GGUFHeader",
+    "ModelInfo",
+    "PullProgress",
+    "check_machine",
+    "count_prompt",
+    "models",
+    "read_header",
+    "serve",
+]

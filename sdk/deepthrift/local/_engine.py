@@ -4,49 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
-import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self, TypeAlias
+from typing import Final, Self
 
-from deepthrift.errors import ConfigurationError, EngineCrashed, EngineStartFailed, UnsupportedMachine
-from deepthrift.local import _machine
+from deepthrift.errors import ConfigurationError, EngineCrashed, EngineStartFailed, ModelFileError
+from deepthrift.hosts import HostProfile
+from deepthrift.local import _machine, models
 from deepthrift.local._child import Child
 from deepthrift.local._gguf import GGUFHeader, read_header
+from deepthrift.local._profile import profile_for
+from deepthrift.local._start import (
+    LOOPBACK,
+    EngineProgress,
+    Stage,
+    check_port,
+    crash_of,
+    pauses,
+    processors,
+    until_ready,
+)
 from deepthrift.local._templates import Family, family_of, template_text
-
-Stage: TypeAlias = Literal["downloading", "checking", "loading", "ready"]
 
 _DEFAULT_CONTEXT: Final = 4096
 _CACHE_MIB: Final = 256
 _ERRORS_AND_WARNINGS: Final = 2
-_POLL_SECONDS: Final = 0.02
-_LOOPBACK: Final = "127.0.0.1"
-# A cold start reads the weights from disk: allow for a slow one.
-_START_SECONDS: Final = 60.0
-_SLOWEST_DISK: Final = 50_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class EngineProgress:
-    """How far the start of an engine is.
-
-    Attributes:
-        stage: What is being done now.
-        seconds: Since the start.
-        done: Bytes fetched or resident so far, 0 where that is not known.
-        total: Bytes altogether, 0 where that is not known.
-    """
-
-    stage: Stage
-    seconds: float
-    done: int = 0
-    total: int = 0
 
 
 class Engine:
@@ -57,6 +43,7 @@ class Engine:
 
     Args:
         model: A name from `models.list_models()`, or the path of a `.gguf` file; by default `models.DEFAULT`.
+        download: Whether a known model that is not on this machine yet is fetched at the first start.
         context: Tokens of context for each slot; by default 4,096, or the model's own limit if that is less.
         slots: Requests answered at the same time.
         threads: Processor threads; by default one less than there are: faster on a machine that does other things.
@@ -65,7 +52,7 @@ class Engine:
         key: A fixed API key; by default a new random one.
         grace: Seconds that running answers get to finish when the engine is closed.
         start_timeout: Seconds until a start counts as failed; by default a minute and what a slow disk needs.
-        on_progress: Called with the progress of the start, from this thread.
+        on_progress: Called with the progress of the start, now and then from another thread.
         log: Called with each line of the engine's log, from another thread. The log holds no prompts and no key.
 
     Raises:
@@ -76,6 +63,7 @@ class Engine:
         self,
         model: str | Path | None = None,
         *,
+        download: bool = True,
         context: int | None = None,
         slots: int = 1,
         threads: int | None = None,
@@ -95,9 +83,10 @@ class Engine:
         if key is not None and (len(key) < 8 or not key.isascii() or not key.isprintable() or "," in key or " " in key):
             raise ConfigurationError("key must be 8 or more printable ASCII characters without blanks and commas.")
         self._wanted = model
+        self._download = download
         self._wanted_context = context
         self._slots = slots
-        self._threads = threads or max(1, _processors() - 1)
+        self._threads = threads or max(1, processors() - 1)
         self._template = template
         self._port = port
         self._fixed_key = key
@@ -108,8 +97,10 @@ class Engine:
         self._key = ""
         self._url = ""
         self._context = 0
+        self._model = ""
         self._header: GGUFHeader | None = None
         self._child: Child | None = None
+        self._starting = False
         self._closing = False
 
     def __repr__(self) -> str:
@@ -123,23 +114,43 @@ class Engine:
             MissingExtra: The `local` extra is not installed.
             UnsupportedMachine: The processor or a system library lacks something.
             ModelFileError: The model file is missing, cut short, damaged or not a chat model.
+            DownloadError: The model could not be fetched.
             EngineStartFailed: It did not come up; the message ends with its log.
             ConfigurationError: It is running already, or an argument does not fit the model.
         """
-        if self._child is not None:
+        if self._child is not None or self._starting:
             raise ConfigurationError("This engine is running already: use it, or make another one.")
+        self._starting = True
         self._closing = False
-        began = time.monotonic()
-        header = await asyncio.to_thread(self._prepare, began)
+        try:
+            self._child = await self._start(time.monotonic())
+        finally:
+            self._starting = False
+        return self
+
+    async def _start(self, began: float) -> Child:
+        abandoned = threading.Event()
+        try:
+            header = await asyncio.to_thread(self._prepare, began, abandoned)
+        except asyncio.CancelledError:
+            abandoned.set()  # a download in that thread gives up and cleans up after itself
+            raise
         child = self._spawn(header)
         try:
-            for pause in self._until_ready(child, header, began):
+            for pause in until_ready(
+                child,
+                size=header.size,
+                timeout=self._start_timeout,
+                report=lambda stage, done, total: self._report(stage, began, done, total),
+            ):
                 await asyncio.sleep(pause)
+                if self._closing:
+                    raise EngineStartFailed("The engine was closed while it started.")
+            self._url = (child.event or {})["url"].rstrip("/")
         except BaseException:
             child.kill()
             raise
-        self._child = child
-        return self
+        return child
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -154,7 +165,7 @@ class Engine:
             return
         try:
             child.ask_to_stop()
-            for pause in _pauses(lambda: child.poll() is not None, self._grace + 1.0):
+            for pause in pauses(lambda: child.poll() is not None, self._grace + 1.0):
                 await asyncio.sleep(pause)
         finally:
             self._url = ""
@@ -175,7 +186,14 @@ class Engine:
     @property
     def model(self) -> str:
         """The name to ask for in requests."""
-        return _alias(self.header)
+        self.header  # noqa: B018 - raises if there is no model yet
+        return self._model
+
+    @property
+    def profile(self) -> HostProfile:
+        """How the client speaks to this model: its modes, its way of thinking, how its prompts are counted."""
+        self._running("profile")
+        return profile_for(self.header, model=self._model, url=self._url, context=self._context)
 
     @property
     def pid(self) -> int | None:
@@ -215,7 +233,7 @@ class Engine:
         Args:
             within: Seconds to wait for the death to show: a lost connection comes a moment before it.
         """
-        for pause in _pauses(lambda: self._closing or self._crash_now() is not None, within):
+        for pause in pauses(lambda: self._closing or self._crash_now() is not None, within):
             await asyncio.sleep(pause)
         return self._crash_now()
 
@@ -225,6 +243,7 @@ class Engine:
         Raises:
             EngineCrashed: It died; the message ends with its log.
         """
+        self._running("end")
         while not self._closing:
             report = self._crash_now()
             if report is not None:
@@ -236,12 +255,7 @@ class Engine:
         if child is None or self._closing:
             return None
         code = child.poll()
-        if code is None:
-            return None
-        child.drain()
-        return EngineCrashed(
-            f"The engine died {_machine.describe_exit(code)}. Start it again{_memory_hint(code)}.{_log_of(child)}"
-        )
+        return None if code is None else crash_of(code, child)
 
     def _running(self, what: str) -> None:
         if self._child is None:
@@ -251,11 +265,18 @@ class Engine:
         if self._on_progress is not None:
             self._on_progress(EngineProgress(stage, time.monotonic() - began, done, total))
 
-    def _prepare(self, began: float) -> GGUFHeader:
-        """Everything that can be known to be wrong before a process is started."""
+    def _prepare(self, began: float, abandoned: threading.Event) -> GGUFHeader:
+        """Everything that can be known to be wrong before a process is started. Runs in a thread of its own."""
         _machine.check_machine()
+        found = models.resolve(self._wanted)
+        if isinstance(found, models.ModelInfo):
+            self._model = found.name
+            path = self._fetched(found, began, abandoned)
+        else:
+            self._model = found.stem
+            path = found
         self._report("checking", began)
-        header = read_header(self._path())
+        header = read_header(path)
         limit = header.context_length
         if self._wanted_context is not None and limit is not None and self._wanted_context > limit:
             raise ConfigurationError(
@@ -263,24 +284,33 @@ class Engine:
             )
         self._context = self._wanted_context or min(_DEFAULT_CONTEXT, limit or _DEFAULT_CONTEXT)
         if self._port:
-            _check_port(self._port)
+            check_port(self._port)
         self._header = header
         return header
 
-    def _path(self) -> Path:
-        if self._wanted is None:
-            raise ConfigurationError("Give the path of a .gguf file.")
-        return Path(self._wanted).expanduser()
+    def _fetched(self, known: models.ModelInfo, began: float, abandoned: threading.Event) -> Path:
+        if not self._download:
+            return models.path_of(known.name)
+        with contextlib.suppress(ModelFileError):  # not here, or damaged: then it is fetched
+            return models.path_of(known.name)
+
+        def report(progress: models.PullProgress) -> None:
+            if abandoned.is_set():
+                raise _Abandoned
+            if progress.stage != "ready":
+                self._report("downloading", began, progress.done, progress.total)
+
+        return models.pull(known.name, report)
 
     def _spawn(self, header: GGUFHeader) -> Child:
         self._key = self._fixed_key or secrets.token_urlsafe(32)
         settings: dict[str, object] = {
             "model": str(header.path.absolute()),
-            "alias": _alias(header),
+            "alias": self._model,
             "context": self._context,
             "slots": self._slots,
             "threads": self._threads,
-            "host": _LOOPBACK,
+            "host": LOOPBACK,
             "port": self._port,
             "template": template_text(header, self._template),
             "cache_mib": _CACHE_MIB,
@@ -289,101 +319,11 @@ class Engine:
         }
         return Child(settings, key=self._key, sink=self._sink)
 
-    def _until_ready(self, child: Child, header: GGUFHeader, began: float) -> Iterator[float]:
-        """Yield the pauses to make until the child answers; raise if it does not come up."""
-        allowed = self._start_timeout or _START_SECONDS + header.size / _SLOWEST_DISK
-        reported = 0.0
-        while True:
-            event = child.event
-            if event is not None:
-                self._take(event, child)
-                self._report("ready", began, header.size, header.size)
-                return
-            code = child.poll()
-            if code is not None:
-                child.drain()
-                if child.event is None:
-                    raise _died_at_start(code, child)
-                continue
-            now = time.monotonic()
-            if now - began > allowed:
-                raise EngineStartFailed(
-                    f"The engine was not ready after {allowed:,.0f} seconds: give it more with start_timeout=, "
-                    f"or take a smaller model.{_log_of(child)}"
-                )
-            if now - reported >= 0.1:
-                reported = now
-                self._report("loading", began, min(_resident_bytes(child.pid), header.size), header.size)
-            yield _POLL_SECONDS
 
-    def _take(self, event: dict[str, str], child: Child) -> None:
-        kind = event.get("event")
-        if kind == "ready":
-            self._url = event["url"].rstrip("/")
-            return
-        child.kill()
-        if kind == "import":
-            raise _machine.import_failure(event.get("error", ""))
-        raise EngineStartFailed(
-            f"The engine could not load the model ({event.get('error', 'no reason given')}): it may not know this "
-            f"architecture, or memory is short.{_log_of(child)}"
-        )
-
-
-def _pauses(done: Callable[[], bool], seconds: float) -> Iterator[float]:
-    """Yield short pauses until `done`, or until the time is up."""
-    end = time.monotonic() + seconds
-    while not done() and time.monotonic() < end:
-        yield _POLL_SECONDS
+class _Abandoned(Exception):
+    """Nobody waits for the download any more."""
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:
     if value is not None and value < least:
         raise ConfigurationError(f"{name} must be {least} or more, not {value}.")
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _check_port(port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        if os.name == "posix":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_LOOPBACK, port))
-        except OSError as error:
-            raise EngineStartFailed(
-                f"Port {port} on {_LOOPBACK} cannot be used ({error.strerror}): choose another, or 0 for any free one."
-            ) from None
-
-
-def _alias(header: GGUFHeader) -> str:
-    return header.path.stem
-
-
-def _resident_bytes(pid: int) -> int:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    return 0
-
-
-def _log_of(child: Child) -> str:
-    tail = child.log.tail()
-    return f"\nThe end of its log:\n{tail}" if tail else ""
-
-
-def _memory_hint(code: int) -> str:
-    return ", with a smaller model or context if memory ran out" if code == -9 else ""
-
-
-def _died_at_start(code: int, child: Child) -> EngineStartFailed | UnsupportedMachine:
-    if _machine.is_illegal_instruction(code):
-        return UnsupportedMachine(
-            f"The engine died {_machine.describe_exit(code)}. Use a machine with AVX2 (x86 since 2013), "
-            "or point the client at an endpoint elsewhere."
-        )
-    return EngineStartFailed(f"The engine died while it started, {_machine.describe_exit(code)}.{_log_of(child)}")
