@@ -80,17 +80,17 @@ def _extra(modules: tuple[str, ...], extra: str, *, needed: bool) -> tuple[Statu
 
 
 def _processor() -> tuple[Status, str, str | None]:
-    from deepthrift.local import missing_instructions
+    from deepthrift.errors import MissingExtra, UnsupportedMachine
+    from deepthrift.local import check_machine
 
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    missing = missing_instructions()
-    if missing:
-        return (
-            "warn",
-            f"{machine}; lacks {', '.join(missing)}, so the embedded engine cannot run here",
-            "ask an endpoint instead: deepthrift ask --url http://…/v1 …",
-        )
-    return "ok", f"{machine}; nothing that the engine needs is known to be missing", None
+    try:
+        check_machine()
+    except MissingExtra:
+        return "ok", machine, None
+    except UnsupportedMachine as error:
+        return "warn", f"{machine}. {error}", "deepthrift ask --url http://…/v1 …"
+    return "ok", f"{machine}, with what the engine needs", None
 
 
 def _libraries() -> tuple[Status, str, str | None]:
@@ -107,13 +107,16 @@ def _libraries() -> tuple[Status, str, str | None]:
 
 
 def _model() -> tuple[Status, str, str | None]:
+    from deepthrift.errors import ModelFileError
     from deepthrift.local import models
 
-    path = models.path_of(models.DEFAULT)
-    if not path.exists():
-        return "warn", f"{models.DEFAULT} not fetched yet; the first use fetches it", "deepthrift models pull"
-    if not models.verify(models.DEFAULT):
-        return "fail", f"{path} is damaged: its hash is not the pinned one", "deepthrift models pull --force"
+    known = models.resolve()
+    if isinstance(known, Path) or known.path is None:
+        return "warn", f"{models.DEFAULT} is not here; the first use fetches it", "deepthrift models pull"
+    try:
+        path = models.path_of(models.DEFAULT, full_check=True)
+    except ModelFileError as error:
+        return "fail", str(error), f"deepthrift models pull {models.DEFAULT}"
     return "ok", f"{models.DEFAULT}, {size(path.stat().st_size)}, hash as pinned", None
 
 

@@ -1,0 +1,231 @@
+"""The loop of `deepthrift chat`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
+
+import click
+
+from deepthrift.cli._connect import Place, connect, run
+from deepthrift.cli._exits import message as error_message
+from deepthrift.cli._format import money
+from deepthrift.cli._replies import show_cost, show_stream
+
+if TYPE_CHECKING:
+    from deepthrift import AsyncClient, Reply
+    from deepthrift._messages import Message
+    from deepthrift.cli._output import Output
+    from deepthrift_pricing import Cost
+
+ChatMode: TypeAlias = Literal["standard", "thinking", "auto"]
+
+HELP: Final = """\
+/mode standard|thinking|auto   switch the mode; without a word, show it
+/cost                          spend of this conversation
+/save FILE                     keep the conversation as JSON
+/reset                         forget the conversation
+/quit                          leave, as does Ctrl-D
+\"\"\"                            starts and ends a message of several lines
+Ctrl-C                         stops the answer, not the conversation"""
+
+
+def read_conversation(path: Path) -> list[Message]:
+    """The messages in a file written by `/save`.
+
+    Raises:
+        click.BadParameter: It holds something else.
+    """
+    try:
+        found: object = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise click.BadParameter(f"{path} is not JSON: {error}", param_hint="--resume") from None
+    entries = cast("list[object]", found) if isinstance(found, list) else [None]
+    for entry in entries:
+        if not isinstance(entry, dict) or not {"role", "content"} <= set(cast("dict[object, object]", entry)):
+            raise click.BadParameter(f"{path} is not a list of messages", param_hint="--resume")
+    return cast("list[Message]", entries)
+
+
+class Chat:
+    """One conversation; the client stays open between the answers."""
+
+    def __init__(
+        self,
+        place: Place,
+        output: Output,
+        *,
+        mode: ChatMode,
+        messages: Sequence[Message],
+        max_tokens: int | None,
+    ) -> None:
+        self._place = place
+        self._output = output
+        self._mode: ChatMode = mode
+        self._messages: list[Message] = list(messages)
+        self._max_tokens = max_tokens
+        self._costs: list[Cost] = []
+        self._failed: Exception | None = None
+
+    def run(self) -> None:
+        """Talk until the user leaves."""
+        with asyncio.Runner() as runner:
+            stack = contextlib.AsyncExitStack()
+            client = run(stack.enter_async_context(connect(self._place, self._output)), runner)
+            try:
+                self._greet(client)
+                self._loop(client, runner)
+            finally:
+                run(stack.aclose(), runner)
+        if not self._output.as_json:
+            self._show_cost()
+        elif self._failed is not None:
+            raise self._failed
+
+    def _greet(self, client: AsyncClient) -> None:
+        if self._output.as_json:
+            return
+        if sys.stdin.isatty():
+            with contextlib.suppress(ImportError):
+                import readline  # noqa: F401 - line editing and history for input()
+        self._output.note(f"{client.model}, {self._mode} mode. /help lists the commands, Ctrl-D leaves.")
+        if self._messages:
+            self._output.note(f"{len(self._messages)} messages so far.")
+
+    def _loop(self, client: AsyncClient, runner: asyncio.Runner) -> None:
+        while True:
+            try:
+                text = self._read()
+            except EOFError:
+                if sys.stdin.isatty():
+                    self._output.note("")
+                return
+            except KeyboardInterrupt:
+                self._output.note("\n(/quit or Ctrl-D leaves)")
+                continue
+            if not text.strip():
+                continue
+            if text.startswith("/") and not self._output.as_json:
+                if self._command(text) == "quit":
+                    return
+                continue
+            self._answer(text, client, runner)
+            if self._failed is not None and self._output.as_json:
+                return
+
+    def _read(self) -> str:
+        prompt = "> " if sys.stdin.isatty() and not self._output.as_json else ""
+        text = input(prompt)
+        if not text.startswith('"""'):
+            return text
+        lines = [text[3:]]
+        while not lines[-1].endswith('"""'):
+            lines.append(input(prompt and ". "))
+        lines[-1] = lines[-1][:-3]
+        return "\n".join(lines).strip("\n")
+
+    def _command(self, text: str) -> str | None:
+        name, _, argument = text.strip().partition(" ")
+        argument = argument.strip()
+        match name:
+            case "/quit" | "/exit":
+                return "quit"
+            case "/help":
+                self._output.note(HELP)
+            case "/mode":
+                self._switch(argument)
+            case "/cost":
+                self._show_cost()
+            case "/save":
+                self._save(argument)
+            case "/reset":
+                self._messages = [each for each in self._messages if each["role"] == "system"]
+                self._output.note("The conversation is forgotten; its spend is not.")
+            case _:
+                self._output.note(f"{name} is no command; /help lists them")
+        return None
+
+    def _switch(self, wanted: str) -> None:
+        if wanted in ("standard", "thinking", "auto"):
+            self._mode = cast("ChatMode", wanted)
+        elif wanted:
+            self._output.note(f"{wanted!r} is no mode: standard, thinking or auto")
+        self._output.note(f"mode: {self._mode}")
+
+    def _save(self, name: str) -> None:
+        if not name:
+            self._output.note("where to? /save FILE")
+            return
+        path = Path(name).expanduser()
+        try:
+            # Conversations are private: nobody else on this machine needs to read them.
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                json.dump(self._messages, file, ensure_ascii=False, indent=2)
+        except OSError as error:
+            self._output.note(f"{path} cannot be written: {error.strerror}")
+            return
+        self._output.note(f"saved {len(self._messages)} messages in {path}")
+
+    def _show_cost(self) -> None:
+        from deepthrift_pricing import Cost
+
+        if not self._costs:
+            self._output.note("nothing spent")
+            return
+        total = Cost.sum(self._costs, self._costs[0].currency)
+        answers = f"{len(self._costs)} answer{'' if len(self._costs) == 1 else 's'}"
+        mark = "" if total.certainty == "exact" else f" ({total.certainty})"
+        self._output.note(f"{money(total.total)}{mark} for {answers}")
+
+    def _answer(self, text: str, client: AsyncClient, runner: asyncio.Runner) -> None:
+        asked: Message = {"role": "user", "content": text}
+        messages = [*self._messages, asked]
+        try:
+            reply = run(self._ask(client, messages), runner)
+        except KeyboardInterrupt:
+            return
+        except Exception as error:
+            self._fail(error)
+            return
+        self._costs.append(reply.cost)
+        answered: Message = {"role": "assistant", "content": reply.text}
+        if reply.reasoning:
+            answered["reasoning_content"] = reply.reasoning
+        self._messages = [*messages, answered]
+        if self._output.as_json:
+            self._output.line(reply)
+        else:
+            show_cost(reply, self._output)
+
+    async def _ask(self, client: AsyncClient, messages: Sequence[Message]) -> Reply:
+        if self._mode == "auto":
+            from deepthrift.cli._routing import routed
+
+            return await routed(client, messages, self._output, max_tokens=self._max_tokens)
+        stream = client.stream(messages, mode=self._mode, max_tokens=self._max_tokens)
+        try:
+            return await show_stream(stream, self._output)
+        except asyncio.CancelledError:
+            cut = stream.snapshot()
+            self._costs.append(cut.cost)
+            self._output.note("stopped; the question is not kept")
+            show_cost(cut, self._output)
+            raise
+
+    def _fail(self, error: Exception) -> None:
+        from deepthrift_pricing.errors import ContextLengthExceeded, DeepthriftError
+
+        if self._output.as_json or not isinstance(error, DeepthriftError | OSError):
+            self._failed = error
+            if not self._output.as_json:
+                raise error
+            return
+        self._output.err.print(f"error: {error_message(error)}", style="red", markup=False)
+        if isinstance(error, ContextLengthExceeded):
+            self._output.note("/reset starts anew")

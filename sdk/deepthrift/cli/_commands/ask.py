@@ -1,0 +1,100 @@
+"""`deepthrift ask`: one question, streamed, with what it cost."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
+
+if TYPE_CHECKING:
+    from deepthrift._messages import Message
+    from deepthrift.cli._connect import Place
+    from deepthrift.cli._output import Output
+    from deepthrift_pricing import Mode
+
+EPILOG = """\b
+Examples:
+  deepthrift ask "What is the capital of France?"
+  deepthrift ask --mode thinking "How many primes are below 30?"
+  deepthrift ask --url http://gpu-box:8000/v1 --mode auto "Is 91 prime?"
+  git diff | deepthrift ask --system "Write a commit message." -
+
+Only the answer goes to standard output; reasoning, the cost line and notes go to standard error.
+"""
+
+
+@click.command("ask", epilog=EPILOG)
+@click.argument("question")
+@click.option(
+    "--mode",
+    type=click.Choice(["standard", "thinking", "auto"]),
+    default="standard",
+    show_default=True,
+    help="auto lets the router decide.",
+)
+@click.option("--system", metavar="TEXT", help="Instructions for the model.")
+@click.option("--max-tokens", type=int, metavar="N", help="The most that may be generated, reasoning included.")
+@click.option("--temperature", type=float, metavar="T", help="0 is deterministic.")
+@click.option("--seed", type=int, metavar="N", help="For repeatable sampling, where the host supports it.")
+@endpoint_options
+@json_option
+def command(
+    question: str,
+    mode: Literal["standard", "thinking", "auto"],
+    system: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+    seed: int | None,
+    endpoint: EndpointOptions,
+    as_json: bool,
+) -> None:
+    """Ask one QUESTION (- reads standard input) and stream the answer.
+
+    One line tells tokens, cost, the mode that really ran and the finish reason. The spend goes into the ledger.
+    """
+    if question == "-":
+        question = sys.stdin.read()
+    if not question.strip():
+        raise click.UsageError("the question is empty")
+    from deepthrift.cli._connect import prepare, run
+    from deepthrift.cli._output import Output
+
+    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": question})
+    output = Output(as_json=as_json)
+    place = prepare(endpoint, output)
+    if mode == "auto":
+        from deepthrift.cli._routing import ask_routed
+
+        run(ask_routed(messages, place, output, max_tokens=max_tokens, temperature=temperature))
+    else:
+        run(_ask(messages, place, output, mode, max_tokens, temperature, seed))
+
+
+async def _ask(
+    messages: list[Message],
+    place: Place,
+    output: Output,
+    mode: Mode,
+    max_tokens: int | None,
+    temperature: float | None,
+    seed: int | None,
+) -> None:
+    from deepthrift.cli._connect import connect
+    from deepthrift.cli._replies import show_cost, show_stream
+
+    async with connect(place, output) as client:
+        stream = client.stream(messages, mode=mode, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        try:
+            reply = await show_stream(stream, output)
+        except asyncio.CancelledError:
+            show_cost(stream.snapshot(), output)
+            raise
+    if output.as_json:
+        output.document(reply)
+    else:
+        show_cost(reply, output)

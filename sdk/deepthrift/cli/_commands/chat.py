@@ -1,0 +1,67 @@
+"""`deepthrift chat`: a conversation at the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
+
+EPILOG = """\b
+Examples:
+  deepthrift chat
+  deepthrift chat --mode thinking --system "Answer in one sentence."
+  deepthrift chat --resume talk.json
+
+\b
+In the conversation:
+  /mode standard|thinking|auto   switch the mode      /cost   spend so far
+  /save FILE   keep the conversation as JSON          /reset  forget it
+  /help        this list                              /quit   leave (or Ctrl-D)
+  \"\"\"          starts and ends a message of several lines
+  Ctrl-C       stops the answer, not the conversation
+
+Conversations are kept only if you /save them.
+"""
+
+
+@click.command("chat", epilog=EPILOG)
+@click.option(
+    "--mode",
+    type=click.Choice(["standard", "thinking", "auto"]),
+    default="standard",
+    show_default=True,
+    help="The mode to begin with; auto lets the router decide.",
+)
+@click.option("--system", metavar="TEXT", help="Instructions for the model.")
+@click.option(
+    "--resume",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Go on with a conversation saved by /save.",
+)
+@click.option("--max-tokens", type=int, metavar="N", help="The most that may be generated for one answer.")
+@endpoint_options
+@json_option
+def command(
+    mode: Literal["standard", "thinking", "auto"],
+    system: str | None,
+    resume: Path | None,
+    max_tokens: int | None,
+    endpoint: EndpointOptions,
+    as_json: bool,
+) -> None:
+    """Hold a conversation: streamed answers, dimmed reasoning, a cost line after each.
+
+    With --json, questions are read from standard input line by line, and every answer is one line of JSON.
+    """
+    from deepthrift.cli._chatting import Chat, read_conversation
+    from deepthrift.cli._connect import prepare
+    from deepthrift.cli._output import Output
+
+    messages = read_conversation(resume) if resume else []
+    if system:
+        messages = [{"role": "system", "content": system}, *(each for each in messages if each["role"] != "system")]
+    output = Output(as_json=as_json)
+    Chat(prepare(endpoint, output), output, mode=mode, messages=messages, max_tokens=max_tokens).run()

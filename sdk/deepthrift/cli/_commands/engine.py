@@ -1,0 +1,118 @@
+"""`deepthrift engine`: a local model as an OpenAI-compatible server on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from deepthrift.cli._options import json_option
+
+if TYPE_CHECKING:
+    from deepthrift.local import Engine
+
+KEY_VARIABLE: Final = "DEEPTHRIFT_ENGINE_KEY"
+
+EPILOG = """\b
+Examples:
+  deepthrift engine
+  deepthrift engine --port 8080 --context 8192 --slots 2
+  deepthrift engine /data/DeepSeek-V3.1-00001-of-00006.gguf
+
+The key is taken from DEEPTHRIFT_ENGINE_KEY. Without it a random one is made, and kept while the engine runs in a file
+that only you can read; it is never printed. The server listens on 127.0.0.1 only.
+"""
+
+
+@click.command("engine", epilog=EPILOG)
+@click.argument("model", required=False)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port.  [default: any free one]")
+@click.option("--context", type=int, metavar="N", help="Tokens of context for each request.  [default: 4096]")
+@click.option("--slots", type=int, default=1, metavar="N", help="Requests answered at the same time.  [default: 1]")
+@click.option("--threads", type=int, metavar="N", help="Processor threads.  [default: one less than there are]")
+@click.option(
+    "--template", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A chat template of your own."
+)
+@click.option("--verbose", is_flag=True, help="Show the engine's log. It holds no prompts and no key.")
+@json_option
+def command(
+    model: str | None,
+    port: int,
+    context: int | None,
+    slots: int,
+    threads: int | None,
+    template: Path | None,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Serve a local MODEL (a known name or a GGUF file) until Ctrl-C.
+
+    It speaks the OpenAI API, for Deepthrift and for any other program on this machine. With --json, one line is
+    written when it is ready.
+    """
+    from deepthrift.cli._connect import fetch
+    from deepthrift.cli._output import Output
+    from deepthrift.local import Engine, serve
+
+    output = Output(as_json=as_json)
+    fetch(model, output)
+    key = os.environ.get(KEY_VARIABLE) or None
+    engine = Engine(
+        model,
+        port=port,
+        key=key,
+        context=context,
+        slots=slots,
+        threads=threads,
+        template=template,
+        log=(lambda line: output.note(line)) if verbose else None,
+    )
+    with contextlib.ExitStack() as stack:
+
+        def ready(running: Engine) -> None:
+            kept = None if key else stack.enter_context(_key_file(running))
+            if as_json:
+                output.line(
+                    {
+                        "url": f"{running.url}/v1",
+                        "model": running.model,
+                        "context": running.context,
+                        "slots": running.slots,
+                        "pid": running.pid,
+                        "key_file": kept,
+                        "key_variable": None if kept else KEY_VARIABLE,
+                    }
+                )
+                return
+            secret = f'"$(cat {kept})"' if kept else f'"${KEY_VARIABLE}"'
+            output.print(f"{running.model} answers at {running.url}/v1", style="bold")
+            output.print(f"{running.context:,} tokens of context, {running.slots} at a time. Ctrl-C stops it.")
+            output.print("\nIn another terminal:")
+            output.print(f"  export DEEPTHRIFT_URL={running.url}/v1")
+            output.print(f"  export DEEPTHRIFT_API_KEY={secret}")
+            output.print('  deepthrift ask --prices brief "What is the capital of France?"')
+
+        output.note("starting the engine…")
+        serve(engine, ready)
+    output.note("stopped")
+
+
+@contextlib.contextmanager
+def _key_file(engine: Engine) -> Generator[Path]:
+    """The engine's key in a file that only this user can read, for as long as it runs."""
+    from deepthrift.cli._paths import home
+
+    folder = home() / "engines"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{engine.url.rpartition(':')[2]}.key"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(engine.key)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

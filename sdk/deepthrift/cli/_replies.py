@@ -1,0 +1,81 @@
+"""How a reply is shown: the streamed text, and one line with tokens, cost, mode and finish reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepthrift.cli._format import money, seconds, tokens
+from deepthrift.cli._text import Flow
+
+if TYPE_CHECKING:
+    from deepthrift import AsyncStream, Reply
+    from deepthrift.cli._output import Output
+
+
+def cost_line(reply: Reply) -> str:
+    """One line: `$0.00001204 · 31 prompt (0 hit, 31 miss) · 8 out · standard · stop · 0.42 s`."""
+    mode = reply.mode if reply.mode == reply.requested_mode else f"{reply.mode}, not {reply.requested_mode}"
+    paid = money(reply.cost.total) + ("" if reply.cost.certainty == "exact" else f" {reply.cost.certainty}")
+    parts = [paid, tokens(reply.usage), mode, reply.finish_reason, seconds(reply.seconds)]
+    if len({attempt.call_id for attempt in reply.attempts}) == 1 and len(reply.attempts) > 1:
+        parts.append(f"{len(reply.attempts)} attempts")
+    return " · ".join(parts)
+
+
+def show_cost(reply: Reply, output: Output) -> None:
+    """Write the cost line and any warnings to standard error."""
+    output.note(cost_line(reply))
+    for warning in reply.warnings:
+        output.err.print(f"warning: {warning}", style="yellow", markup=False)
+
+
+class Transcript:
+    """Shows a reply as it comes in: reasoning dimmed on standard error, the answer on standard output."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._reasoning = Flow(output.err, style="dim italic")
+        self._answer = Flow(output.out)
+
+    def reasoning(self, text: str) -> None:
+        """Add to the reasoning."""
+        if not self._reasoning.written:
+            text = f"thinking: {text.lstrip()}"
+        self._reasoning.write(text)
+
+    def answer(self, text: str) -> None:
+        """Add to the answer."""
+        if not self._answer.written:
+            text = text.lstrip()
+            if text and self._reasoning.written:
+                self._reasoning.finish()
+                self._output.note("")
+        self._answer.write(text)
+
+    def finish(self) -> None:
+        """End the lines that are open."""
+        self._reasoning.finish()
+        self._answer.finish()
+
+
+async def show_stream(stream: AsyncStream, output: Output) -> Reply:
+    """Show an answer while it comes, and return it. With `--json` nothing is shown."""
+    from deepthrift import ReasoningDelta, TextDelta
+
+    shown = Transcript(output)
+    async with stream:
+        try:
+            async for event in stream:
+                if output.as_json:
+                    continue
+                match event:
+                    case ReasoningDelta(text=text):
+                        shown.reasoning(text)
+                    case TextDelta(text=text):
+                        shown.answer(text)
+                    case _:
+                        pass
+        finally:
+            if not output.as_json:
+                shown.finish()
+    return stream.reply
