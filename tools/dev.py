@@ -35,8 +35,9 @@ LINTERS: Dict[str, List[str]] = {
     "import directions": ["lint-imports"],
 }
 WORKERS = ["-n", str(min(os.cpu_count() or 1, 8)), "--dist", "loadgroup"]
-FAST = ["pytest", "-m", "not slow", *WORKERS, "--cov", "--cov-report=term"]
-SLOW = ["pytest", "-m", "slow", *WORKERS, "--durations=10"]
+FAST = ["pytest", "-m", "not slow"]
+SLOW = ["pytest", "-m", "slow", "--durations=10"]
+COVERAGE = ["--cov", "--cov-report=term"]
 
 # What is installed for which tasks; each one contains those before it.
 LEVELS: Dict[str, List[str]] = {
@@ -108,7 +109,7 @@ def ensure_venv() -> None:
 
 
 def pip(*arguments: str) -> None:
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "-q", *arguments]
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "-qq", *arguments]
     if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
         stop(f"pip install {' '.join(arguments)} failed; its message is above")
 
@@ -182,15 +183,15 @@ def demo(rest: List[str]) -> int:
 
 
 def test(rest: List[str]) -> int:
-    """the fast test suite with coverage"""
+    """the fast test suite, with coverage unless arguments choose a part of it"""
     install("test")
-    return call([*FAST, *rest])
+    return call([*FAST, *(rest or [*WORKERS, *COVERAGE])])
 
 
 def slow(rest: List[str]) -> int:
     """the slow tests: kills, storms, parity, packaging, lowest versions"""
     install("dev")
-    return call([*SLOW, *rest])
+    return call([*SLOW, *(rest or WORKERS)])
 
 
 def lint(rest: List[str]) -> int:
