@@ -1,0 +1,1 @@
+"""What a user gets wrong: each mistake gives a clear, typed error before anything is sent or lost."""
