@@ -1,22 +1,43 @@
 """Exact cost accounting for DeepSeek V3.1 calls: tokens, prices, money, a ledger and budgets that hold."""
 
 from deepthrift_pricing._attempt import Attempt, AttemptRequest, Purpose, Status, new_id, utc_now
+from deepthrift_pricing._budget import Budget, BudgetStatus, Per, Policy
 from deepthrift_pricing._cost import Cost
+from deepthrift_pricing._estimate import Estimate, estimate_cost
+from deepthrift_pricing._ledger import Ledger
 from deepthrift_pricing._money import Currency, Money
+from deepthrift_pricing._price import DecidedBy, Price
+from deepthrift_pricing._price_book import PriceBook
+from deepthrift_pricing._price_explain import PriceExplanation
+from deepthrift_pricing._spend import SpendRow
 from deepthrift_pricing._usage import Certainty, Mode, Usage, least_certain
+from deepthrift_pricing._usage_parse import parse_usage
 
 __all__ = [
     "Attempt",
     "AttemptRequest",
+    "Budget",
+    "BudgetStatus",
     "Certainty",
     "Cost",
     "Currency",
+    "DecidedBy",
+    "Estimate",
+    "Ledger",
     "Mode",
     "Money",
+    "Per",
+    "Policy",
+    "Price",
+    "PriceBook",
+    "PriceExplanation",
     "Purpose",
+    "SpendRow",
     "Status",
     "Usage",
+    "estimate_cost",
     "least_certain",
     "new_id",
+    "parse_usage",
     "utc_now",
 ]

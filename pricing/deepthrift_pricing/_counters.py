@@ -1,0 +1,254 @@
+"""The counts that budgets are held against, kept in the store beside the attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, cast
+
+from deepthrift_pricing._attempt import Attempt
+from deepthrift_pricing._budget import Budget, BudgetStatus, Policy, admits
+from deepthrift_pricing._money import Money
+from deepthrift_pricing._records import SELECT, attempt_of, micros
+from deepthrift_pricing._store import Transaction
+from deepthrift_pricing._window import Span, moment
+from deepthrift_pricing.errors import CurrencyMismatch
+
+_ADD: Final = (
+    "INSERT INTO budget_windows (budget, part, start, spent_pico, reserved_pico, unknown_pico) "
+    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (budget, part, start) DO UPDATE SET "
+    "spent_pico = budget_windows.spent_pico + excluded.spent_pico, "
+    "reserved_pico = budget_windows.reserved_pico + excluded.reserved_pico, "
+    "unknown_pico = budget_windows.unknown_pico + excluded.unknown_pico"
+)
+_ONE: Final = (
+    "SELECT spent_pico, reserved_pico, unknown_pico FROM budget_windows WHERE budget = ? AND part = ? AND start = ?"
+)
+_SINCE: Final = (
+    "SELECT COALESCE(SUM(spent_pico), 0), COALESCE(SUM(reserved_pico), 0), COALESCE(SUM(unknown_pico), 0) "
+    "FROM budget_windows WHERE budget = ? AND part = ? AND start >= ?"
+)
+
+
+_NO_SPAN: Final = Span(0, 0)
+
+
+class Counts(NamedTuple):
+    """Amounts in 10⁻¹² of the budget's currency."""
+
+    spent: int = 0
+    reserved: int = 0
+    unknown: int = 0
+
+
+def counts_of(attempt: Attempt) -> Counts:
+    """What an attempt counts for in every budget that covers it."""
+    booked = attempt.cost.total.pico
+    if attempt.status == "reserved":
+        return Counts(reserved=booked)
+    return Counts(spent=booked, unknown=booked if attempt.status == "unknown" else 0)
+
+
+@dataclass(slots=True)
+class Counter:
+    """One scope that the store counts, and the limits that this process holds it to."""
+
+    id: int
+    scope: Budget
+    """What is counted; its limit means nothing."""
+    limits: list[Budget] = field(default_factory=list[Budget])
+    span: Span = _NO_SPAN
+
+    def span_at(self, at: int) -> Span:
+        """The window around `at`; the last one is remembered, for most moments fall into it."""
+        span = self.span
+        if not (span.start <= at and (span.end is None or at < span.end)):
+            span = self.span = self.scope.span(at)
+        return span
+
+    def counts(self, db: Transaction, part: str, at: int) -> Counts:
+        """What counts at the moment `at`."""
+        if self.scope.rolls:
+            row = db.one(_SINCE, (self.id, part, self.scope.counted_from(at)))
+        else:
+            row = db.one(_ONE, (self.id, part, self.span_at(at).start))
+        return Counts() if row is None else Counts(*(int(cast("int", value)) for value in row))
+
+    def add(self, db: Transaction, part: str, at: int, change: Counts) -> None:
+        """Books a change in the window around `at`."""
+        db.run(_ADD, (self.id, part, self.span_at(at).start, *change))
+
+    def status(self, budget: Budget, part: str, counts: Counts, at: int) -> BudgetStatus:
+        """The state of `budget` as a user sees it."""
+        currency = budget.currency
+        per = budget.per
+        end: int | None
+        if self.scope.rolls:
+            start, end = self.scope.counted_from(at), at
+        else:
+            start, end = self.span_at(at)
+        endless = isinstance(per, str) and per in ("call", "answer", "total")
+        return BudgetStatus(
+            budget=budget,
+            part=part,
+            spent=Money(counts.spent, currency),
+            reserved=Money(counts.reserved, currency),
+            unknown=Money(counts.unknown, currency),
+            window_start=None if endless else moment(start),
+            window_end=None if end is None else moment(end),
+        )
+
+
+class Refusal(NamedTuple):
+    """A budget without room."""
+
+    status: BudgetStatus
+    can_come_free: bool
+    """Whether the attempt would fit if every attempt under way turned out to cost nothing."""
+    counter: int
+
+
+class Counters:
+    """Every scope that the store counts. All processes count all of them; each holds its own limits."""
+
+    def __init__(self, budgets: Iterable[Budget]) -> None:
+        self._own = tuple(budgets)
+        self._version = -1
+        self._all: tuple[Counter, ...] = ()
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """The limits in force in this process: its own, and those kept in the store."""
+        return tuple(budget for counter in self._all for budget in counter.limits)
+
+    def register(self, db: Transaction, at: int) -> None:
+        """Begins to count the scopes of this process's budgets."""
+        for budget in self._own:
+            self.ensure(db, budget, at)
+        self.refresh(db)
+
+    def ensure(self, db: Transaction, budget: Budget, at: int) -> int:
+        """The id of the count for the scope of `budget`; if it is new, what was booked before counts too."""
+        row = db.one("SELECT id FROM budgets WHERE scope = ?", (budget.scope,))
+        if row is not None:
+            return int(cast("int", row[0]))
+        top = db.one("SELECT COALESCE(MAX(id), 0) + 1 FROM budgets")
+        id_ = int(cast("int", top[0])) if top is not None else 1
+        db.run("INSERT INTO budgets (id, scope) VALUES (?, ?)", (id_, budget.scope))
+        db.run("UPDATE ledger SET value = value + 1 WHERE name = 'budgets_version'")
+        self._backfill(db, budget, id_, at)
+        return id_
+
+    def refresh(self, db: Transaction) -> None:
+        """Learns of scopes and limits that other processes have added."""
+        row = db.one("SELECT value FROM ledger WHERE name = 'budgets_version'")
+        version = 0 if row is None else int(cast("int", row[0]))
+        if version == self._version:
+            return
+        known = {counter.id: counter for counter in self._all}
+        found: list[Counter] = []
+        for id_, scope, limit, policy, name in db.all(
+            "SELECT id, scope, limit_pico, policy, name FROM budgets ORDER BY id"
+        ):
+            number = int(cast("int", id_))
+            counter = known.get(number) or Counter(number, Budget.of_scope(cast("str", scope)))
+            counter.limits = [budget for budget in self._own if budget.scope == scope]
+            if limit is not None:
+                amount = Money(int(cast("int", limit)), counter.scope.currency)
+                kept = Budget.of_scope(
+                    cast("str", scope), amount, cast("Policy", policy or "wait"), cast("str", name or "")
+                )
+                counter.limits.append(kept)
+            found.append(counter)
+        self._all = tuple(found)
+        self._version = version
+
+    def covering(self, attempt: Attempt) -> list[tuple[Counter, str]]:
+        """The counts that an attempt belongs to, each with its part."""
+        currency = attempt.reserved.currency
+        return [
+            (counter, counter.scope.part(attempt.call_id, attempt.group_id, attempt.tags))
+            for counter in self._all
+            if counter.scope.currency == currency
+            and counter.scope.covers(attempt.host, attempt.model, attempt.mode, attempt.tags)
+        ]
+
+    def check_currency(self, attempt: Attempt) -> None:
+        """Refuses an attempt that a limit covers in the other currency.
+
+        Raises:
+            CurrencyMismatch: No rate is given, so the limit could not be held.
+        """
+        for counter in self._all:
+            if counter.scope.currency != attempt.reserved.currency and counter.limits:
+                scope = counter.scope
+                if scope.covers(attempt.host, attempt.model, attempt.mode, attempt.tags):
+                    raise CurrencyMismatch(
+                        f"the budget {counter.limits[0].label!r} is in {scope.currency} and the call is priced in "
+                        f"{attempt.reserved.currency}; price the call in {scope.currency}, or give a budget in "
+                        f"{attempt.reserved.currency}"
+                    )
+
+    def refusals(
+        self, db: Transaction, covering: Sequence[tuple[Counter, str]], worst: int, at: int
+    ) -> tuple[list[Refusal], list[BudgetStatus]]:
+        """The limits that `worst` does not fit: those that refuse it, and those that only warn."""
+        refused: list[Refusal] = []
+        warned: list[BudgetStatus] = []
+        for counter, part in covering:
+            if not counter.limits:
+                continue
+            counts = counter.counts(db, part, at)
+            for budget in counter.limits:
+                if admits(budget.limit.pico, counts.spent, counts.reserved, worst):
+                    continue
+                status = counter.status(budget, part, counts, at)
+                if budget.policy == "warn":
+                    warned.append(status)
+                else:
+                    free = admits(budget.limit.pico, counts.spent, 0, worst)
+                    refused.append(Refusal(status, free, counter.id))
+        return refused, warned
+
+    def move(self, db: Transaction, attempt: Attempt, before: Counts, after: Counts) -> None:
+        """Replaces what an attempt counted for, in the windows that it was reserved in."""
+        change = Counts(*(new - old for old, new in zip(before, after, strict=True)))
+        if any(change):
+            at = micros(attempt.started_at)
+            for counter, part in self.covering(attempt):
+                counter.add(db, part, at, change)
+
+    def statuses(self, db: Transaction, at: int) -> list[BudgetStatus]:
+        """Every limit in its window of the moment `at`."""
+        found: list[BudgetStatus] = []
+        for counter in self._all:
+            for budget in counter.limits:
+                parts = [""]
+                if budget.per in ("call", "answer"):
+                    query = "SELECT part FROM budget_windows WHERE budget = ? AND reserved_pico > 0 ORDER BY part"
+                    parts = [cast("str", row[0]) for row in db.all(query, (counter.id,))]
+                elif budget.each:
+                    query = "SELECT DISTINCT part FROM budget_windows WHERE budget = ? AND start >= ? ORDER BY part"
+                    since = counter.scope.counted_from(at)
+                    parts = [cast("str", row[0]) for row in db.all(query, (counter.id, since))]
+                found += [counter.status(budget, part, counter.counts(db, part, at), at) for part in parts or [""]]
+        return found
+
+    @staticmethod
+    def _backfill(db: Transaction, budget: Budget, id_: int, at: int) -> None:
+        """Counts what was booked before the scope was known."""
+        counter = Counter(id_, Budget.of_scope(budget.scope))
+        since = 0 if budget.per in ("total", "call", "answer") else counter.scope.counted_from(at)
+        totals: dict[tuple[str, int], Counts] = {}
+        for row in db.all(f"{SELECT} WHERE started_at >= ? OR status = 'reserved'", (since,)):
+            attempt = attempt_of(row)
+            if attempt.reserved.currency != budget.currency or not counter.scope.covers(
+                attempt.host, attempt.model, attempt.mode, attempt.tags
+            ):
+                continue
+            part = counter.scope.part(attempt.call_id, attempt.group_id, attempt.tags)
+            key = (part, counter.span_at(micros(attempt.started_at)).start)
+            sums = zip(totals.get(key, Counts()), counts_of(attempt), strict=True)
+            totals[key] = Counts(*(one + other for one, other in sums))
+        for (part, start), counts in totals.items():
+            db.run(_ADD, (id_, part, start, *counts))

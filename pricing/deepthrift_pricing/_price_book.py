@@ -1,0 +1,383 @@
+"""Which price holds for a request, and what the request costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from pydantic import ValidationError
+
+from deepthrift_pricing._attempt import utc_now
+from deepthrift_pricing._cost import Cost
+from deepthrift_pricing._money import Currency, Money
+from deepthrift_pricing._price import Price
+from deepthrift_pricing._price_data import packaged_names, packaged_prices, read_prices
+from deepthrift_pricing._price_explain import PriceExplanation, explain_price
+from deepthrift_pricing._usage import Mode, Usage, least_certain
+from deepthrift_pricing.errors import ConfigurationError, PriceDataError, PriceNotFound
+
+Amount: TypeAlias = Decimal | str | int
+
+_Key: TypeAlias = tuple[str, str, Mode, Currency, str]
+_HORIZON: Final = timedelta(hours=1)
+_FAR: Final = timedelta(days=1)
+_CACHED_KEYS: Final = 4096
+
+
+class _Track:
+    """The rows that can hold for one host, model, mode, currency and tier, the first that holds now, and until when."""
+
+    __slots__ = ("holding", "rows", "segment")
+
+    def __init__(self, rows: tuple[Price, ...]) -> None:
+        self.rows = rows
+        """In order of precedence."""
+        self.segment: tuple[datetime, datetime, Price | None] | None = None
+
+    def at(self, moment: datetime) -> tuple[Price | None, datetime]:
+        """The row in force at `moment`, and a moment up to which it surely stays so."""
+        segment = self.segment
+        if segment is not None and segment[0] <= moment < segment[1]:
+            return segment[2], segment[1]
+        until = moment + _FAR
+        for row in self.rows:
+            for edge in row.edges(moment):
+                until = min(until, edge)
+        price = next((row for row in self.rows if row.holds_at(moment)), None)
+        self.segment = (moment, until, price)
+        return price, until
+
+    def between(self, start: datetime, end: datetime) -> list[Price]:
+        """Every row in force at some moment from `start` up to and including `end`."""
+        found: list[Price] = []
+        moment = start
+        while moment <= end:
+            price, moment = self.at(moment)
+            if price is not None and price not in found:
+                found.append(price)
+        return found
+
+
+class PriceBook:
+    """A list of prices in layers, with one rule for which row holds.
+
+    The last layer that has a row in force wins, so `book + mine` overrides the book. Within a layer the narrowest row
+    wins: a daily window before the whole day, a mode before both, a named model and host before any, then the later
+    `valid_from`, then the later row.
+
+    A request has two moments, and the row says which decides: its start, its end, or unknown; where it is unknown, or
+    where the two rows disagree, the dearer one is booked, and marked as estimated if they differ.
+    """
+
+    def __init__(self, rows: Iterable[Price] = ()) -> None:
+        first = tuple(rows)
+        self._layers: tuple[tuple[Price, ...], ...] = (first,) if first else ()
+        self._tracks: dict[_Key, _Track] = {}
+
+    @staticmethod
+    def builtin() -> PriceBook:
+        """Every official price, by host, each row with its source and the date on which it was checked."""
+        return _builtin()
+
+    @staticmethod
+    def named(name: str) -> PriceBook:
+        """A named profile, for any host, model and date.
+
+        `brief`: the project's own price for each mode, a yardstick and never an official table.
+        `official-2025-09-05`: what DeepSeek charged for V3.1. `official-2025-09-29`: the lower price that followed.
+
+        Raises:
+            ConfigurationError: There is no such profile.
+        """
+        return _named(name)
+
+    @staticmethod
+    def load(path: Path | str) -> PriceBook:
+        """The prices in a TOML file of yours; see the page on prices for its keys.
+
+        Raises:
+            PriceDataError: The file cannot be read, or a row is invalid.
+        """
+        return PriceBook(read_prices(Path(path)))
+
+    @staticmethod
+    def flat(
+        *,
+        cache_miss: Amount,
+        completion: Amount,
+        cache_hit: Amount | None = None,
+        thinking: Mapping[str, Amount] | None = None,
+        currency: Currency = "USD",
+        host: str = "*",
+        model: str = "*",
+        name: str = "flat",
+    ) -> PriceBook:
+        """One price at all times, in units of `currency` per 1,000,000 tokens, for any host and model unless named.
+
+        Args:
+            cache_miss: Prompt tokens that are processed.
+            completion: Generated tokens.
+            cache_hit: Prompt tokens from the cache; left out, they cost as much as a miss.
+            thinking: The amounts that differ in thinking mode, such as `{"completion": "1.68"}`.
+            currency: `USD` or `CNY`.
+            host: The host profile it holds for.
+            model: The model it holds for.
+            name: The row's id.
+
+        Raises:
+            PriceDataError: An amount is not a possible price; or is a binary float: write it as text.
+        """
+        amounts: dict[str, Amount | None] = {
+            "cache_miss": cache_miss,
+            "completion": completion,
+            "cache_hit": cache_hit,
+        }
+        rows = [_flat_row(name, amounts, None, currency, host, model)]
+        if thinking is not None:
+            if unknown := sorted(set(thinking) - set(amounts)):
+                raise PriceDataError(f"thinking: {unknown[0]!r} is none of cache_miss, cache_hit, completion")
+            rows.append(_flat_row(f"{name}/thinking", {**amounts, **thinking}, "thinking", currency, host, model))
+        return PriceBook(rows)
+
+    @property
+    def rows(self) -> tuple[Price, ...]:
+        """Every row, the first layer first."""
+        return tuple(row for layer in self._layers for row in layer)
+
+    def __add__(self, other: PriceBook) -> PriceBook:
+        book = PriceBook()
+        book._layers = self._layers + other._layers
+        return book
+
+    def __len__(self) -> int:
+        return sum(len(layer) for layer in self._layers)
+
+    def __repr__(self) -> str:
+        return f"<PriceBook of {len(self)} prices>"
+
+    def find(
+        self,
+        *,
+        host: str,
+        model: str,
+        mode: Mode,
+        at: datetime,
+        ended: datetime | None = None,
+        currency: Currency = "USD",
+        tier: str = "standard",
+    ) -> Price:
+        """The price of a request that starts at `at` and ends at `ended` (if not given: at once).
+
+        Raises:
+            PriceNotFound: No row fits; a missing price is never zero.
+        """
+        return self._found(host, model, mode, at, ended, currency, tier)[0]
+
+    def cost(
+        self,
+        usage: Usage,
+        *,
+        host: str,
+        model: str,
+        mode: Mode,
+        started_at: datetime,
+        ended_at: datetime | None = None,
+        currency: Currency = "USD",
+        tier: str = "standard",
+    ) -> Cost:
+        """The exact cost of a request.
+
+        Raises:
+            PriceNotFound: No row fits.
+        """
+        found = self._found(host, model, mode, started_at, ended_at, currency, tier)
+        cost = found[0].cost(usage)
+        if len(found) == 2 and (other := found[1].cost(usage)).total != cost.total:
+            cost = max(cost, other, key=lambda each: each.total)
+            cost = cost.model_copy(update={"certainty": least_certain(cost.certainty, "estimated")})
+        return cost
+
+    def worst(
+        self,
+        *,
+        host: str,
+        model: str,
+        mode: Mode,
+        prompt_tokens: int,
+        max_tokens: int,
+        at: datetime | None = None,
+        within: timedelta = _HORIZON,
+        currency: Currency = "USD",
+        tier: str = "standard",
+    ) -> Money:
+        """The most a request can cost: nothing cached, all of `max_tokens` generated, at the dearest price in reach.
+
+        Args:
+            host: The host profile that bills.
+            model: The model asked for.
+            mode: The mode asked for.
+            prompt_tokens: Tokens of the prompt, or an upper bound.
+            max_tokens: The most tokens that may be generated.
+            at: When it starts; now, if not given.
+            within: How long the request may take; a price that begins in that time counts, unless the start decides.
+            currency: The currency wanted.
+            tier: The service tier.
+
+        Raises:
+            PriceNotFound: No row fits.
+        """
+        at = utc_now() if at is None else at
+        track = self._track(host, model, mode, currency, tier)
+        price, until = track.at(at)
+        if price is None:
+            raise self._missing(host, model, mode, at, currency, tier)
+        worst = price.worst(prompt_tokens, max_tokens)
+        if at + within >= until:
+            for other in track.between(at, at + within):
+                if not price.decided_by == other.decided_by == "start":
+                    worst = max(worst, other.worst(prompt_tokens, max_tokens))
+        return worst
+
+    def explain(
+        self,
+        usage: Usage,
+        *,
+        host: str,
+        model: str,
+        mode: Mode,
+        started_at: datetime,
+        ended_at: datetime | None = None,
+        currency: Currency = "USD",
+        tier: str = "standard",
+    ) -> PriceExplanation:
+        """Which row made the cost of a request, why that one, and the arithmetic, for a person to read.
+
+        Raises:
+            PriceNotFound: No row fits.
+        """
+        found = self._found(host, model, mode, started_at, ended_at, currency, tier)
+        cost = self.cost(
+            usage,
+            host=host,
+            model=model,
+            mode=mode,
+            started_at=started_at,
+            ended_at=ended_at,
+            currency=currency,
+            tier=tier,
+        )
+        price = next(row for row in found if row.id in cost.price_ids)
+        candidates = self._track(host, model, mode, currency, tier).rows
+        return explain_price(usage, cost, price, found, candidates, started_at, ended_at)
+
+    def _found(
+        self,
+        host: str,
+        model: str,
+        mode: Mode,
+        at: datetime,
+        ended: datetime | None,
+        currency: Currency,
+        tier: str,
+    ) -> tuple[Price, ...]:
+        """The one row that decides, or the two between which nobody published how to decide, the dearer one first."""
+        track = self._track(host, model, mode, currency, tier)
+        first, until = track.at(at)
+        last = first if ended is None or at <= ended < until else track.at(ended)[0]
+        if first is None or last is None:
+            only = first or last
+            if only is None:
+                raise self._missing(host, model, mode, at, currency, tier)
+            return (only,)
+        if first is last or first.decided_by == last.decided_by == "start":
+            return (first,)
+        if first.decided_by == last.decided_by == "end":
+            return (last,)
+        return tuple(sorted((first, last), key=lambda row: (row.completion, row.cache_miss), reverse=True))
+
+    def _track(self, host: str, model: str, mode: Mode, currency: Currency, tier: str) -> _Track:
+        key: _Key = (host, model, mode, currency, tier)
+        track = self._tracks.get(key)
+        if track is None:
+            name = model.lower()
+            rows: list[Price] = []
+            for layer in reversed(self._layers):
+                fitting = [
+                    row
+                    for row in reversed(layer)
+                    if row.currency == currency
+                    and row.tier == tier
+                    and row.host in ("*", host)
+                    and row.mode in (None, mode)
+                    and ("*" in row.models or name in row.models)
+                ]
+                rows += sorted(fitting, key=lambda row: row.narrowness, reverse=True)
+            if len(self._tracks) >= _CACHED_KEYS:
+                self._tracks.clear()
+            track = self._tracks[key] = _Track(tuple(rows))
+        return track
+
+    def _missing(self, host: str, model: str, mode: Mode, at: datetime, currency: Currency, tier: str) -> PriceNotFound:
+        known = [row for row in self.rows if row.host in ("*", host) and {"*", model.lower()} & set(row.models)]
+        of_host = sorted({name for row in self.rows if row.host in ("*", host) for name in row.models})
+        if others := sorted({row.currency for row in known} - {currency}):
+            hint = f" There is one in {others[0]}."
+        elif tiers := sorted({row.tier for row in known} - {tier}):
+            hint = f" There is one for the tier {tiers[0]!r}."
+        elif ended := sorted(row.valid_to for row in known if row.valid_to is not None and row.valid_to <= at):
+            hint = f" Its last known price ended at {ended[-1]:%Y-%m-%d %H:%M} UTC."
+        elif of_host:
+            hint = f" Known here are {', '.join(of_host[:6])}{', …' if len(of_host) > 6 else ''}."
+        else:
+            hint = ""
+        return PriceNotFound(
+            f"no {currency} price for model {model!r} on host {host!r} in {mode} mode at "
+            f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC{'' if tier == 'standard' else f', tier {tier!r}'}.{hint} "
+            "Give prices=PriceBook.flat(cache_miss=…, completion=…), PriceBook.load('prices.toml') "
+            "or PriceBook.named('brief')."
+        )
+
+
+def _flat_row(
+    name: str,
+    amounts: Mapping[str, Amount | None],
+    mode: Mode | None,
+    currency: Currency,
+    host: str,
+    model: str,
+) -> Price:
+    for part, amount in amounts.items():
+        if isinstance(amount, float):
+            raise PriceDataError(f"{part}: prices are exact: write '{amount}' as text, not as a float")
+    fields = {
+        **amounts,
+        "id": name,
+        "mode": mode,
+        "currency": currency,
+        "host": host,
+        "models": (model,),
+        "source": "given in code",
+        "checked": utc_now().date(),
+    }
+    try:
+        return Price.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise PriceDataError(f"{'.'.join(str(part) for part in first['loc']) or name}: {first['msg']}") from error
+
+
+@lru_cache(maxsize=1)
+def _builtin() -> PriceBook:
+    return PriceBook(row for name in packaged_names() for row in packaged_prices(name))
+
+
+@lru_cache(maxsize=16)
+def _named(name: str) -> PriceBook:
+    known = packaged_names("profiles")
+    if name not in known:
+        raise ConfigurationError(f"there is no price profile {name!r}; the profiles are {', '.join(known)}")
+    return PriceBook(packaged_prices(f"profiles/{name}"))

@@ -1,0 +1,71 @@
+"""The tables of a ledger. They are a public interface: `docs/ledger-schema.md` describes them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = 1
+APPLICATION_ID: Final = 0x44545246  # "DTRF"
+
+TABLES: Final = (
+    """
+    CREATE TABLE attempts (
+        id TEXT NOT NULL PRIMARY KEY,
+        call_id TEXT NOT NULL,
+        group_id TEXT NOT NULL,
+        purpose TEXT NOT NULL,
+        host TEXT NOT NULL,
+        model TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('reserved', 'settled', 'released', 'unknown')),
+        started_at BIGINT NOT NULL,
+        lease_until BIGINT NOT NULL,
+        ended_at BIGINT,
+        currency TEXT NOT NULL,
+        reserved_pico BIGINT NOT NULL,
+        booked_pico BIGINT NOT NULL,
+        cache_hit_pico BIGINT NOT NULL,
+        cache_miss_pico BIGINT NOT NULL,
+        completion_pico BIGINT NOT NULL,
+        reasoning_pico BIGINT NOT NULL,
+        certainty TEXT NOT NULL CHECK (certainty IN ('exact', 'estimated', 'unknown')),
+        prompt_bound BIGINT NOT NULL,
+        max_tokens BIGINT NOT NULL,
+        prompt_tokens BIGINT,
+        cache_hit_tokens BIGINT,
+        completion_tokens BIGINT,
+        reasoning_tokens BIGINT,
+        usage_certainty TEXT,
+        usage_notes TEXT,
+        price_ids TEXT NOT NULL,
+        tags TEXT NOT NULL,
+        finish_reason TEXT,
+        http_status BIGINT,
+        error TEXT
+    )""",
+    "CREATE INDEX attempts_by_call ON attempts (call_id)",
+    "CREATE INDEX attempts_by_group ON attempts (group_id)",
+    "CREATE INDEX attempts_by_start ON attempts (started_at)",
+    "CREATE INDEX attempts_under_way ON attempts (lease_until) WHERE status = 'reserved'",
+    """
+    CREATE TABLE budgets (
+        id BIGINT NOT NULL PRIMARY KEY,
+        scope TEXT NOT NULL UNIQUE,
+        limit_pico BIGINT,
+        policy TEXT,
+        name TEXT
+    )""",
+    """
+    CREATE TABLE budget_windows (
+        budget BIGINT NOT NULL,
+        part TEXT NOT NULL,
+        start BIGINT NOT NULL,
+        spent_pico BIGINT NOT NULL,
+        reserved_pico BIGINT NOT NULL,
+        unknown_pico BIGINT NOT NULL,
+        PRIMARY KEY (budget, part, start)
+    )""",
+    "CREATE TABLE ledger (name TEXT NOT NULL PRIMARY KEY, value BIGINT NOT NULL)",
+    "INSERT INTO ledger (name, value) VALUES ('budgets_version', 0)",
+)
+"""One dialect for SQLite and PostgreSQL; SQLite adds the clauses of `SQLITE_CLAUSES`."""
