@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from deepthrift.cli._paths import budgets_file
 
 if TYPE_CHECKING:
-    from deepthrift_pricing import Budget
+    from deepthrift_pricing import Budget, Currency
 
-_FIELDS: Final = ("tags", "host", "model", "mode", "zone", "policy", "name")
+_FIELDS: Final = ("per", "tags", "host", "model", "mode", "zone", "policy", "name")
 
 
 def load(path: Path | None = None) -> list[Budget]:
@@ -22,7 +23,6 @@ def load(path: Path | None = None) -> list[Budget]:
     Raises:
         ConfigurationError: The file is damaged. Spending on while a limit is unreadable would be worse.
     """
-    from deepthrift_pricing import Budget
     from deepthrift_pricing.errors import ConfigurationError
 
     place = path or budgets_file()
@@ -32,15 +32,20 @@ def load(path: Path | None = None) -> list[Budget]:
         return []
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"the budgets in {place} cannot be read ({error}): mend or delete the file") from error
-    budgets: list[Budget] = []
-    for entry in cast("list[object]", raw) if isinstance(raw, list) else [None]:
-        try:
-            budgets.append(Budget.model_validate(entry))
-        except ValueError as error:
-            raise ConfigurationError(
-                f"the budgets in {place} cannot be understood ({error}): mend or delete the file"
-            ) from error
-    return budgets
+    try:
+        return [_read(entry) for entry in cast("list[dict[str, object]]", raw)]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigurationError(f"the budgets in {place} are damaged ({error}): mend or delete the file") from error
+
+
+def _read(entry: dict[str, object]) -> Budget:
+    from deepthrift_pricing import Budget
+
+    # The file is ours, and Budget checks every value; the names are those of its own arguments.
+    settings = cast("dict[str, Any]", {name: entry[name] for name in _FIELDS})
+    anchor = entry.get("anchor")
+    opened = None if anchor is None else datetime.fromisoformat(str(anchor))
+    return Budget(str(entry["amount"]), currency=cast("Currency", entry["currency"]), anchor=opened, **settings)
 
 
 def save(budgets: Sequence[Budget], path: Path | None = None) -> None:
@@ -52,5 +57,14 @@ def save(budgets: Sequence[Budget], path: Path | None = None) -> None:
     place = path or budgets_file()
     place.parent.mkdir(parents=True, exist_ok=True)
     fresh = place.with_suffix(f".{os.getpid()}.new")
-    fresh.write_text(json.dumps([budget.model_dump(mode="json") for budget in budgets], indent=2), encoding="utf-8")
+    entries = [
+        {
+            "amount": f"{budget.limit.amount:f}",
+            "currency": budget.currency,
+            "anchor": None if budget.anchor is None else budget.anchor.isoformat(),
+            **budget.model_dump(mode="json", include=set(_FIELDS)),
+        }
+        for budget in budgets
+    ]
+    fresh.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
     fresh.replace(place)

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from deepthrift_pricing import Budget, Ledger
 
 
+def ledger_path(path: Path | None = None) -> Path:
+    """The file of the ledger: `path`, else the default one."""
+    return (path or default_ledger()).expanduser().absolute()
+
+
 def open_ledger(path: Path | None = None, *, budgets: Sequence[Budget] = ()) -> Ledger:
     """The ledger in the file `path` (the default one if `None`), made if it is not there yet.
 
@@ -24,11 +29,11 @@ def open_ledger(path: Path | None = None, *, budgets: Sequence[Budget] = ()) -> 
     from deepthrift_pricing import Ledger
     from deepthrift_pricing.errors import LedgerUnavailable
 
-    place = (path or default_ledger()).expanduser().absolute()
+    place = ledger_path(path)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerUnavailable(
             f"{place.parent} cannot be made: {error.strerror}; name another place with --ledger or DEEPTHRIFT_HOME"
         ) from error
-    return Ledger.open(f"sqlite:///{place}", budgets=[*load(), *budgets])
+    return Ledger.open(place, budgets=[*load(), *budgets])

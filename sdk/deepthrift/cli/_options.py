@@ -77,6 +77,11 @@ def _tags(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     return tags
 
 
+def tags_option(help_text: str) -> Callable[[Decorated], Decorated]:
+    """Add `--tag NAME=VALUE`, which gives the command a mapping `tags`."""
+    return click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", callback=_tags, help=help_text)
+
+
 _ENDPOINT = (
     click.option(
         "--url", metavar="URL", help="Base URL of an OpenAI-compatible endpoint, e.g. http://gpu-box:8000/v1."
@@ -96,9 +101,7 @@ _ENDPOINT = (
         envvar="DEEPTHRIFT_PRICES",
         help="brief, official-2025-09-05, official-2025-09-29, or a TOML file.",
     ),
-    click.option(
-        "--tag", "tags", multiple=True, metavar="NAME=VALUE", callback=_tags, help="Tag the spend; may be repeated."
-    ),
+    tags_option("Tag the spend; may be repeated."),
     ledger_option,
 )
 

@@ -36,16 +36,16 @@ class Output:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
-    def print(self, text: object = "", *, style: str | None = None) -> None:
-        """Print a result for people, without markup."""
+    def print(self, text: object = "", *, style: str | None = None, whole: bool = False) -> None:
+        """Print a result for people, without markup. `whole` lines, such as commands and paths, are never broken."""
         if isinstance(text, Table):
             self.out.print(text)
         else:
-            self.out.print(text, style=style, markup=False)
+            self.out.print(text, style=style, markup=False, soft_wrap=whole or not self.out.is_terminal)
 
     def note(self, text: str) -> None:
         """Say something beside the result, on standard error."""
-        self.err.print(text, style="dim", markup=False)
+        self.err.print(text, style="dim", markup=False, soft_wrap=not self.err.is_terminal)
 
     @contextmanager
     def working(self, text: str) -> Generator[None]:

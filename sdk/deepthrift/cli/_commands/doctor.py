@@ -40,7 +40,7 @@ def command(offline: bool, as_json: bool) -> None:
             output.out.print(MARKS[result.status], style=STYLES[result.status], end="  ")
             output.print(f"{result.name}: {result.detail}")
             if result.mend:
-                output.print(f"      mend: {result.mend}", style="bold")
+                output.print(f"      mend: {result.mend}", style="bold", whole=True)
     failed = [result for result in found if result.status == "fail"]
     if as_json:
         output.document({"ok": not failed, "checks": [vars(result) for result in found]})

@@ -93,7 +93,7 @@ def command(
             output.print(f"{running.context:,} tokens of context, {running.slots} at a time. Ctrl-C stops it.")
             output.print("\nIn another terminal:")
             output.print(f"  export DEEPTHRIFT_URL={running.url}/v1")
-            output.print(f"  export DEEPTHRIFT_API_KEY={secret}")
+            output.print(f"  export DEEPTHRIFT_API_KEY={secret}", whole=True)
             output.print('  deepthrift ask --prices brief "What is the capital of France?"')
 
         output.note("starting the engine…")

@@ -59,7 +59,8 @@ def _list(as_json: bool) -> None:
     for model in known:
         output.print()
         output.print(f"{model.name}: {model.title}. {model.description}", style="dim")
-        output.print(str(model.path) if model.path else f"fetch it: deepthrift models pull {model.name}", style="dim")
+        place = str(model.path) if model.path else f"fetch it: deepthrift models pull {model.name}"
+        output.print(place, style="dim", whole=True)
 
 
 @command.command("pull", epilog="Example: deepthrift models pull smollm2-135m")
@@ -80,7 +81,7 @@ def pull_command(name: str | None, check: bool, as_json: bool) -> None:
         output.document({"name": wanted, "path": path, "size": path.stat().st_size})
     else:
         output.print(f"{wanted} is here, {size(path.stat().st_size)}, its hash is right:")
-        output.print(path)
+        output.print(path, whole=True)
 
 
 @command.command("remove", epilog="Example: deepthrift models remove smollm2-135m")

@@ -12,7 +12,7 @@ from deepthrift.cli._options import json_option, moment
 
 if TYPE_CHECKING:
     from deepthrift.cli._output import Output
-    from deepthrift_pricing import Currency, Mode, Price, PriceBook
+    from deepthrift_pricing import Currency, Mode, Price, PriceBook, PriceExplanation
 
 MODES: tuple[Mode, ...] = ("standard", "thinking")
 
@@ -80,15 +80,15 @@ def command(
 
     output = Output(as_json=as_json)
     when = at or datetime.now(UTC)
-    rows = [
+    fitting = [
         row
-        for row in _books(prices, host)
+        for row in _rows(prices, host)
         if (host is None or row.host in ("*", host))
         and (model is None or "*" in row.models or model.lower() in row.models)
         and (mode is None or row.mode in (None, mode))
         and row.currency == currency
-        and (everything or row.holds_at(when))
     ]
+    rows = fitting if everything else _in_force(fitting, when, mode)
     if as_json:
         output.document({"at": when, "per_tokens": 1_000_000, "currency": currency, "prices": rows})
         return
@@ -104,7 +104,7 @@ def command(
     _show(output, rows)
 
 
-def _books(prices: str | None, host: str | None) -> Sequence[Price]:
+def _rows(prices: str | None, host: str | None) -> Sequence[Price]:
     from deepthrift.cli._prices import PROFILES, price_book
 
     if prices:
@@ -112,6 +112,26 @@ def _books(prices: str | None, host: str | None) -> Sequence[Price]:
     if host:
         return price_book("builtin").rows
     return [row for name in PROFILES for row in price_book(name).rows]
+
+
+def _in_force(rows: Sequence[Price], when: datetime, mode: Mode | None) -> list[Price]:
+    """The rows that decide at `when`: of several that hold for a model and mode, the one that a price book picks."""
+    from deepthrift_pricing import PriceBook
+
+    deciding: set[str] = set()
+    for profile in {_profile(row) for row in rows}:
+        group = [row for row in rows if _profile(row) == profile and row.holds_at(when)]
+        book = PriceBook(group)
+        for row in group:
+            for name in row.models:
+                for each in (mode,) if mode else (row.mode,) if row.mode else MODES:
+                    found = book.find(host=row.host, model=name, mode=each, at=when, currency=row.currency)
+                    deciding.add(found.id)
+    return [row for row in rows if row.id in deciding]
+
+
+def _profile(row: Price) -> str:
+    return row.id.partition("/")[0]
 
 
 def _show(output: Output, rows: Sequence[Price]) -> None:
@@ -122,14 +142,16 @@ def _show(output: Output, rows: Sequence[Price]) -> None:
         hit = "as miss" if row.cache_hit is None else f"{row.cache_hit:f}"
         found.add_row(row.id, row.mode or "both", hit, f"{row.cache_miss:f}", f"{row.completion:f}")
     output.print(found)
+    told: dict[str, list[str]] = {}
     for row in rows:
-        output.print()
-        output.print(
-            f"{row.id}: {', '.join(row.models) if row.models != ('*',) else 'any model'}; {_holds(row)}", style="dim"
-        )
-        if row.note:
-            output.print(row.note, style="dim")
-        output.print(f"source: {row.source or 'not given'}, checked {row.checked:%Y-%m-%d}", style="dim")
+        models = "any model" if row.models == ("*",) else ", ".join(row.models)
+        lines = (f"{models}; {_holds(row)}", row.note, f"source: {row.source or 'not given'}, checked {row.checked}")
+        told.setdefault("\n".join(f"  {line}" for line in lines if line), []).append(row.id)
+    for text, names in told.items():
+        output.print(f"\n{', '.join(names)}", style="dim")
+        output.print(text, style="dim", whole=True)
+    if any(row.id.startswith("brief/") for row in rows):
+        output.print("\nbrief is the project's own yardstick for two modes at two prices, never an official table.")
 
 
 def _holds(row: Price) -> str:
@@ -204,10 +226,13 @@ def explain(
     if as_json:
         output.document([{"prices": name, "mode": each, **made.model_dump(mode="json")} for name, each, made in found])
         return
-    for position, (name, each, made) in enumerate(found):
+    told: dict[tuple[str, str], tuple[list[Mode], PriceExplanation]] = {}
+    for name, each, made in found:
+        told.setdefault((name, made.price.id), ([], made))[0].append(each)
+    for position, ((name, _), (which, made)) in enumerate(told.items()):
         if position:
             output.print()
-        output.print(f"{name}, {each} mode: {made.cost}", style="bold")
+        output.print(f"{name}, {' and '.join(which)} mode: {made.cost}", style="bold")
         output.print(f"row {made.price.id}, {made.window}; {made.decision}", style="dim")
         for line in made.arithmetic[:-1]:
             output.print(f"  {line}")

@@ -1,0 +1,193 @@
+"""`deepthrift budget`: limits on the spend of the command line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from zoneinfo import ZoneInfo
+
+import click
+
+from deepthrift.cli._options import json_option, ledger_option, tags_option
+
+if TYPE_CHECKING:
+    from deepthrift_pricing import Budget, Currency, Mode
+
+EPILOG = """\b
+Examples:
+  deepthrift budget set 0.50 --per day
+  deepthrift budget set 2 --per month --mode thinking --name deep
+  deepthrift budget set 5 --per month --tag team=search
+  deepthrift budget
+  deepthrift budget reset deep
+  deepthrift budget remove deep
+
+A budget counts worst cases before anything is sent: a call that could cross it is refused (exit code 3), never cut off
+afterwards. These budgets hold for the command line; a program gives its own to Ledger.open.
+"""
+
+
+@click.group("budget", invoke_without_command=True, epilog=EPILOG)
+@ledger_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, ledger: Path | None, as_json: bool) -> None:
+    """Set, show, reset and remove budgets on your spend."""
+    if ctx.invoked_subcommand is None:
+        _show(ledger, as_json)
+
+
+@command.command("show", epilog="Example: deepthrift budget show --json")
+@ledger_option
+@json_option
+def show_command(ledger: Path | None, as_json: bool) -> None:
+    """Show the budgets, what is spent and what is left."""
+    _show(ledger, as_json)
+
+
+def _show(ledger: Path | None, as_json: bool) -> None:
+    from deepthrift.cli._ledger import open_ledger
+    from deepthrift.cli._output import Output
+    from deepthrift.cli._spending import show_budgets
+
+    output = Output(as_json=as_json)
+    with open_ledger(ledger) as opened:
+        statuses = opened.budget_status()
+    if as_json:
+        output.document(
+            [{"name": status.name, "left": status.left, **status.model_dump(mode="json")} for status in statuses]
+        )
+    elif statuses:
+        show_budgets(statuses, output)
+    else:
+        output.print("No budget is in force; set one: deepthrift budget set 0.50 --per day")
+
+
+@command.command("set", epilog="Example: deepthrift budget set 0.50 --per day --name daily")
+@click.argument("amount")
+@click.option(
+    "--per",
+    type=click.Choice(["call", "answer", "hour", "day", "week", "month", "total"]),
+    default="day",
+    show_default=True,
+    help="The window in which the amount may be spent.",
+)
+@click.option("--name", metavar="NAME", help="Its name.  [default: the window, and what it is limited to]")
+@click.option("--host", metavar="NAME", help="Only spend at this host.")
+@click.option("--model", metavar="NAME", help="Only spend on this model.")
+@click.option("--mode", type=click.Choice(["standard", "thinking"]), help="Only spend in this mode.")
+@tags_option("Only spend with this tag; may be repeated.")
+@click.option("--zone", default="UTC", show_default=True, help="The time zone whose days, weeks and months count.")
+@click.option(
+    "--policy",
+    type=click.Choice(["wait", "refuse", "warn"]),
+    default="wait",
+    show_default=True,
+    help="When room is short: wait for it while it can come free, refuse at once, or only warn.",
+)
+@click.option("--currency", type=click.Choice(["USD", "CNY"]), default="USD", show_default=True, help="The currency.")
+@json_option
+def set_command(
+    amount: str,
+    per: Literal["call", "answer", "hour", "day", "week", "month", "total"],
+    name: str | None,
+    host: str | None,
+    model: str | None,
+    mode: Mode | None,
+    tags: dict[str, str],
+    zone: str,
+    policy: Literal["wait", "refuse", "warn"],
+    currency: Currency,
+    as_json: bool,
+) -> None:
+    """Set a budget of AMOUNT; a budget of the same name is replaced."""
+    from deepthrift.cli._budgets import load, save
+    from deepthrift.cli._output import Output
+    from deepthrift_pricing import Budget
+
+    parts = [per, host, model, mode, *(f"{key}={value}" for key, value in tags.items())]
+    budget = Budget(
+        amount,
+        per,
+        tags=tags,
+        host=host,
+        model=model,
+        mode=mode,
+        zone=zone,
+        policy=policy,
+        currency=currency,
+        name=name or " ".join(filter(None, parts)),
+    )
+    save([*(each for each in load() if each.name != budget.name), budget])
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document(budget)
+    else:
+        output.print(f"{budget.limit} per {per} is in force from now on, as {budget.name!r}.")
+
+
+def _named(name: str) -> tuple[list[Budget], int]:
+    from deepthrift.cli._budgets import load
+
+    budgets = load()
+    for place, budget in enumerate(budgets):
+        if budget.name == name:
+            return budgets, place
+    known = ", ".join(repr(budget.name) for budget in budgets) or "none"
+    raise click.BadParameter(f"there is no budget {name!r}; there are: {known}", param_hint="NAME")
+
+
+@command.command("reset", epilog="Example: deepthrift budget reset daily")
+@click.argument("name")
+@json_option
+def reset_command(name: str, as_json: bool) -> None:
+    """Open the window of the budget NAME anew: it counts from now on, and the next windows open at this time of day.
+
+    The ledger keeps every attempt; only the count begins again.
+    """
+    from deepthrift.cli._budgets import save
+    from deepthrift.cli._output import Output
+    from deepthrift_pricing import Budget
+
+    budgets, place = _named(name)
+    old = budgets[place]
+    if old.per not in ("hour", "day", "week", "month"):
+        raise click.UsageError(f"a budget per {old.per} has no window to open anew; set it with another amount")
+    budgets[place] = Budget(
+        old.limit,
+        old.per,
+        tags=old.tags,
+        host=old.host,
+        model=old.model,
+        mode=old.mode,
+        each=old.each,
+        zone=old.zone,
+        anchor=datetime.now(ZoneInfo(old.zone)).replace(tzinfo=None),
+        policy=old.policy,
+        name=old.name,
+    )
+    save(budgets)
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document(budgets[place])
+    else:
+        output.print(f"{name!r} counts from now on.")
+
+
+@command.command("remove", epilog="Example: deepthrift budget remove daily")
+@click.argument("name")
+@json_option
+def remove_command(name: str, as_json: bool) -> None:
+    """Take the budget NAME out of force."""
+    from deepthrift.cli._budgets import save
+    from deepthrift.cli._output import Output
+
+    budgets, place = _named(name)
+    del budgets[place]
+    save(budgets)
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document({"name": name, "removed": True})
+    else:
+        output.print(f"{name!r} is no longer in force.")

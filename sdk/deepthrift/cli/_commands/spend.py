@@ -1,0 +1,77 @@
+"""`deepthrift spend`: the ledger read back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from deepthrift.cli._options import json_option, ledger_option, moment
+
+EPILOG = """\b
+Examples:
+  deepthrift spend
+  deepthrift spend --since today --by model --by mode
+  deepthrift spend --by day --since 7d
+  deepthrift spend --by tag:team --json
+
+\b
+Groups: mode, model, host, purpose, status, certainty, finish_reason, error,
+        hour, day, month, call, group, tag:NAME
+"""
+
+
+@click.command("spend", epilog=EPILOG)
+@click.option("--by", multiple=True, metavar="GROUP", help="Group by this; may be repeated.  [default: mode]")
+@click.option("--since", metavar="MOMENT", type=moment, help="From then on: 2025-09-05, today, 24h, 7d.")
+@click.option("--until", metavar="MOMENT", type=moment, help="Up to then.")
+@ledger_option
+@json_option
+def command(
+    by: tuple[str, ...], since: datetime | None, until: datetime | None, ledger: Path | None, as_json: bool
+) -> None:
+    """Read the ledger back: what was spent on what, and what is left of the budgets.
+
+    The ledger holds numbers, names and tags, never prompts or answers.
+    """
+    from deepthrift.cli._ledger import ledger_path, open_ledger
+    from deepthrift.cli._output import Output
+    from deepthrift.cli._spending import remarks, show_budgets, spend_table
+
+    output = Output(as_json=as_json)
+    path = ledger_path(ledger)
+    by = by or ("mode",)
+    with open_ledger(ledger) as opened:
+        rows = opened.spend(since=since, until=until, by=by)
+        totals = opened.spend(since=since, until=until, by=())
+        budgets = opened.budget_status()
+    if as_json:
+        output.document(
+            {
+                "ledger": path,
+                "since": since,
+                "until": until,
+                "by": by,
+                "rows": rows,
+                "totals": totals,
+                "budgets": budgets,
+            }
+        )
+        return
+    span = " ".join(
+        f"{word} {when:%Y-%m-%d %H:%M %Z}" for word, when in (("since", since), ("until", until)) if when is not None
+    )
+    output.print(f"{path}{' ' + span if span else ''}", style="dim", whole=True)
+    if not rows:
+        output.print('Nothing spent here yet: deepthrift ask "What is the capital of France?"')
+    else:
+        output.print()
+        output.print(spend_table(rows, by, totals))
+        for remark in remarks(totals):
+            output.print(remark, style="yellow")
+    if budgets:
+        output.print("\nBudgets", style="bold")
+        show_budgets(budgets, output)
+    elif rows:
+        output.print("\nNo budget is in force; set one: deepthrift budget set 0.50 --per day", style="dim")

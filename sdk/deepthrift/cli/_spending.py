@@ -1,0 +1,74 @@
+"""Spend and budgets as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deepthrift.cli._format import money
+from deepthrift.cli._output import table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from deepthrift.cli._output import Output
+    from deepthrift_pricing import BudgetStatus, SpendRow
+
+_BAR = 20
+
+
+def spend_table(rows: Sequence[SpendRow], by: Sequence[str], totals: Sequence[SpendRow]) -> Table:
+    """One line a group, and the totals."""
+    numbers = ("attempts", "prompt", "cached", "output", "reasoning", "cost")
+    names = [name.removeprefix("tag:") for name in by]
+    found = table(*names, *numbers, right=numbers)
+    for row in rows:
+        found.add_row(*(row.key[name] or "-" for name in by), *_numbers(row))
+    for row in totals if len(rows) > 1 or not by else ():
+        found.add_row(*(["total", *[""] * (len(by) - 1)] if by else []), *_numbers(row), style="bold")
+    return found
+
+
+def _numbers(row: SpendRow) -> tuple[str, ...]:
+    counts = (row.attempts, row.prompt_tokens, row.cache_hit_tokens, row.completion_tokens, row.reasoning_tokens)
+    return (*(f"{count:,}" for count in counts), money(row.total))
+
+
+def remarks(totals: Sequence[SpendRow]) -> list[str]:
+    """What part of the totals is not exact, or not settled yet."""
+    said: list[str] = []
+    for row in totals:
+        for amount, what in (
+            (row.estimated, "of it estimated from what arrived (cancelled or cut streams)"),
+            (row.unknown, "of it held at the worst case, because nobody knows whether it was billed"),
+            (row.reserved, "more reserved for requests under way"),
+        ):
+            if amount:
+                said.append(f"{money(amount)} {what}")
+    return said
+
+
+def show_budgets(statuses: Sequence[BudgetStatus], output: Output) -> None:
+    """One block a budget: how much of it is spent, and until when its window lasts."""
+    for status in statuses:
+        limit, spent = status.limit, status.spent
+        share = spent.pico / limit.pico if limit.pico else 1.0
+        filled = min(_BAR, round(share * _BAR)) or (1 if spent else 0)
+        bar = "#" * filled + "." * (_BAR - filled)
+        style = "bold red" if share >= 1 else "yellow" if share >= 0.8 else None
+        name = f"{status.name} ({status.part})" if status.part else status.name
+        output.print(
+            f"[{bar}] {share * 100:.1f} % of {money(limit, 2 if limit.pico % 10**10 == 0 else 8)}  {name}", style=style
+        )
+        parts = [f"spent {money(spent)}", f"left {money(status.left)}"]
+        if status.reserved:
+            parts.append(f"reserved {money(status.reserved)}")
+        if status.unknown:
+            parts.append(f"unknown {money(status.unknown)}")
+        if status.over:
+            parts.append(f"over by {money(status.over)}")
+        output.print(f"    {' · '.join(parts)}", style="dim")
+        if status.window_start or status.window_end:
+            since = f"since {status.window_start:%Y-%m-%d %H:%M}" if status.window_start else ""
+            until = f"until {status.window_end:%Y-%m-%d %H:%M}" if status.window_end else ""
+            output.print(f"    {' '.join(filter(None, (since, until)))} UTC", style="dim")
