@@ -47,7 +47,7 @@ def booked(ledger: Ledger) -> Decimal:
 
 def spent(ledger: Ledger) -> Decimal:
     """The sum of the ledger's own report, in USD."""
-    return sum((row.cost.amount for row in ledger.spend()), Decimal(0))
+    return sum((row.total.amount for row in ledger.spend()), Decimal(0))
 
 
 def settings(server: BillServer | str, **changes: Any) -> dict[str, Any]:
