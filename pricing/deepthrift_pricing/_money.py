@@ -12,6 +12,8 @@ from pydantic_core import CoreSchema, core_schema
 from deepthrift_pricing.errors import ConfigurationError, CurrencyMismatch
 
 Currency: TypeAlias = Literal["USD", "CNY"]
+"""The currencies in which V3.1 is sold. Amounts of different ones do not mix."""
+
 PICO: Final = 10**12
 
 
@@ -136,8 +138,10 @@ class Money:
         if isinstance(value, Money):
             return value
         match value:
-            case {"amount": str() | Decimal() | int() as amount, "currency": "USD" | "CNY" as currency}:
-                return cls.of(amount, currency)
+            case {"amount": str() | Decimal() | int() as amount, "currency": "USD"}:
+                return cls.of(amount)
+            case {"amount": str() | Decimal() | int() as amount, "currency": "CNY"}:
+                return cls.of(amount, "CNY")
             case _:
                 raise ValueError('expected {"amount": "…", "currency": "USD" or "CNY"}')
 
