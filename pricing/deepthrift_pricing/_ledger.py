@@ -111,7 +111,7 @@ class Ledger:
         """Opens a ledger, and creates it where there is none.
 
         Args:
-            url: `memory:`, `sqlite:///spend.db` (four slashes for an absolute path), or a path to such a file.
+            url: `memory:`, `sqlite:///spend.db` (four slashes for an absolute path), or a `Path` to such a file.
             budgets: The limits that this process holds its attempts to. What the ledger holds already counts.
             lease: Seconds after which an attempt whose owner fell silent is held as unknown. Make it longer than the
                 longest request.
@@ -572,15 +572,13 @@ def open_store(url: str | Path) -> Store:
     """The store that `url` names."""
     if isinstance(url, Path):
         return SqliteStore(url)
-    if url in ("memory:", "memory://", ":memory:", "sqlite://", "sqlite:///:memory:"):
+    if url == "memory:":
         return SqliteStore(None)
-    scheme, found, rest = url.partition("://")
-    if not found:
-        return SqliteStore(Path(url).expanduser())
+    scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         return SqliteStore(Path(unquote(rest[1:])).expanduser())
     raise ConfigurationError(
-        f"{url!r} names no ledger; use 'memory:', 'sqlite:///spend.db', or 'sqlite:////an/absolute/path.db'"
+        f"{url!r} names no ledger; use 'memory:', 'sqlite:///spend.db', 'sqlite:////an/absolute/path.db', or a Path"
     )
 
 

@@ -324,9 +324,10 @@ class PriceBook:
     def _missing(self, host: str, model: str, mode: Mode, at: datetime, currency: Currency, tier: str) -> PriceNotFound:
         known = [row for row in self.rows if row.host in ("*", host) and {"*", model.lower()} & set(row.models)]
         of_host = sorted({name for row in self.rows if row.host in ("*", host) for name in row.models})
-        if others := sorted({row.currency for row in known} - {currency}):
+        holding = [row for row in known if row.mode in (None, mode) and row.holds_at(at)]
+        if others := sorted({row.currency for row in holding} - {currency}):
             hint = f" There is one in {others[0]}."
-        elif tiers := sorted({row.tier for row in known} - {tier}):
+        elif tiers := sorted({row.tier for row in holding} - {tier}):
             hint = f" There is one for the tier {tiers[0]!r}."
         elif ended := sorted(row.valid_to for row in known if row.valid_to is not None and row.valid_to <= at):
             hint = f" Its last known price ended at {ended[-1]:%Y-%m-%d %H:%M} UTC."

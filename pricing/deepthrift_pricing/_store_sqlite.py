@@ -84,6 +84,7 @@ class SqliteStore:
                 check_same_thread=False,
                 cached_statements=256,
             )
+            self._check_ours(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             # A commit survives the death of the process at once, and a power cut up to the last checkpoint.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -103,26 +104,29 @@ class SqliteStore:
     def _migrate(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            version = _pragma(connection, "user_version")
-            if version > VERSION:
-                raise LedgerError(
-                    f"the ledger {self._name!r} was made by a newer Deepthrift (its version is {version}, this one "
-                    f"knows {VERSION}); upgrade Deepthrift"
-                )
-            if version == 0:
-                if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None:
-                    raise LedgerError(f"{self._name!r} is a database of something else; choose another path")
+            if self._check_ours(connection) == 0:
                 for statement in TABLES:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {VERSION}")
-            elif _pragma(connection, "application_id") != APPLICATION_ID:
-                raise LedgerError(f"{self._name!r} is a database of something else; choose another path")
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _check_ours(self, connection: sqlite3.Connection) -> int:
+        """The version of the ledger, 0 in an empty file. It only reads: somebody else's database stays as it is."""
+        version = _pragma(connection, "user_version")
+        ours = _pragma(connection, "application_id") == APPLICATION_ID
+        if not ours and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None:
+            raise LedgerError(f"{self._name!r} is a database of something else; choose another path")
+        if version > VERSION:
+            raise LedgerError(
+                f"the ledger {self._name!r} was made by a newer Deepthrift (its version is {version}, this one "
+                f"knows {VERSION}); upgrade Deepthrift"
+            )
+        return version
 
     @property
     def _name(self) -> str:
@@ -158,7 +162,7 @@ class SqliteStore:
         elif "readonly" in text or "unable to open" in text or "permission" in text:
             advice = "it cannot be written; check the path and its permissions"
         elif "not a database" in text or "malformed" in text:
-            return LedgerError(f"{where} is damaged or no ledger: {text}; restore a copy, or choose another path")
+            advice = "it is damaged, or something else; restore a copy, or choose another path"
         else:
             advice = "nothing was changed; call again"
         return LedgerUnavailable(f"{where} is not available: {text}; {advice}")

@@ -89,6 +89,8 @@ def _complete(
             f"the total of {total} tokens is more than {prompt} + {completion}; the difference counts as output"
         )
         completion = total - prompt
+    elif total is not None and total < prompt + completion:
+        notes.append(f"the total of {total} tokens is less than {prompt} + {completion}; the parts are billed")
     return prompt, completion
 
 

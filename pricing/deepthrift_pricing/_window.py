@@ -35,8 +35,8 @@ def calendar_span(per: Calendar, at: int, zone: tzinfo, anchor: datetime) -> Spa
     """The hour, day, week or month around `at`, as clocks in `zone` show it, opening where `anchor` says.
 
     `anchor` is a wall-clock time at which some window opens: its minute counts for hours, its time for days, its
-    weekday and time for weeks, its day and time for months (in shorter months the last day). Days and weeks follow the clocks
-    where they change, so a day may have 23 or 25 hours.
+    weekday and time for weeks, its day and time for months (in shorter months the last day). Days and weeks follow the
+    clocks where they change, so a day may have 23 or 25 hours.
     """
     if per == "hour":
         local = moment(at).astimezone(zone)
