@@ -1,0 +1,52 @@
+"""A client for every DeepSeek V3.1 endpoint that knows what a call will cost and never spends past a budget."""
+
+from deepthrift._async_client import AsyncClient
+from deepthrift._client import Client, Stream
+from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta, ToolCallDelta
+from deepthrift._messages import (
+    AssistantMessage,
+    FunctionCall,
+    JSONObject,
+    JSONValue,
+    Message,
+    Messages,
+    SystemMessage,
+    TextPart,
+    ToolCallParam,
+    ToolMessage,
+    UserMessage,
+)
+from deepthrift._options import ChatOptions
+from deepthrift._reply import FinishReason, Reply, TokenLogprob, ToolCall
+from deepthrift._stream import AsyncStream
+from deepthrift.hosts import HostProfile
+
+__all__ = [
+    "AssistantMessage",
+    "AsyncClient",
+    "AsyncStream",
+    "ChatOptions",
+    "Client",
+    "FinishReason",
+    "Finished",
+    "FunctionCall",
+    "HostProfile",
+    "JSONObject",
+    "JSONValue",
+    "Message",
+    "Messages",
+    "ReasoningDelta",
+    "Reply",
+    "Stream",
+    "StreamEvent",
+    "StreamStarted",
+    "SystemMessage",
+    "TextDelta",
+    "TextPart",
+    "TokenLogprob",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolCallParam",
+    "ToolMessage",
+    "UserMessage",
+]

@@ -101,7 +101,13 @@ class UnsupportedFeature(InvalidRequestError):
 
 
 class APIError(DeepthriftError):
-    """The endpoint could not be used, or answered with an error."""
+    """The endpoint could not be used, or answered with an error.
+
+    Attributes:
+        partial: What had arrived of a stream, with its usage and cost, or `None` if nothing had.
+    """
+
+    partial: Reply | None = None
 
 
 class ConnectionFailed(APIError):

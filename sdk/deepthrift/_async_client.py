@@ -1,0 +1,399 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self, Unpack
+
+import httpx
+
+from deepthrift._call import Call
+from deepthrift._connect import Connection, connect, price_book
+from deepthrift._core import Core, Settings
+from deepthrift._counting import count_prompt
+from deepthrift._estimate import estimate_call
+from deepthrift._messages import JSONObject, Messages
+from deepthrift._options import ChatOptions, options_of
+from deepthrift._reply import Reply
+from deepthrift._stream import AsyncStream, Source
+from deepthrift._tokenize import engine_count
+from deepthrift._wire.conversation import wire_messages
+from deepthrift.errors import APIError, ConfigurationError, ConnectionFailed, DeepthriftError, StreamInterrupted
+from deepthrift.hosts import HostProfile
+from deepthrift_pricing import Estimate, Ledger, Mode, PriceBook
+
+if TYPE_CHECKING:
+    from deepthrift.local import Engine
+
+
+class AsyncClient:
+    """A client for one endpoint of V3.1: every call priced, budgeted, booked and checked.
+
+    Use it in `async with`, or call `aclose()`. It belongs to the event loop in which it was first used.
+
+    Args:
+        base_url: Where the endpoint is, with its `/v1`; left out, the host's own address, or `OPENAI_BASE_URL` for the
+            generic host.
+        host: A profile or the name of one (`HostProfile.names()`); left out, it is told from the URL.
+        model: The model's name; left out, the host's own.
+        api_key: Sent as a bearer token. Left out, the host's environment variable, for the host's own addresses only.
+        prices: A price book, the name of a packaged profile, or the path of a TOML file; left out, official prices.
+        ledger: Where attempts are booked and budgets are held; left out, one in memory.
+        tags: Labels that every attempt carries in the ledger.
+        timeout: Seconds that one attempt may take.
+        idle_timeout: Seconds that a stream may be silent.
+        deadline: Seconds that a whole call may take, retries and waiting included; `None` is no limit.
+        max_retries: Further attempts after a failure that another attempt may mend.
+        retry_unanswered: Whether to try again, too, when an answer was lost that may be billed.
+        budget_wait: Seconds to wait for room in a budget; `None` waits as long as room can come free.
+        on_mode_mismatch: Whether a mode that was not honoured is a warning on the reply, or an error.
+        headers: Further headers.
+        extra_body: Further fields of every request.
+        proxy: The proxy's URL; left out, the environment's.
+        transport: An httpx transport in place of the client's own.
+
+    Raises:
+        ConfigurationError: A setting is wrong.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        host: str | HostProfile | None = None,
+        model: str | None = None,
+        api_key: str | None = None,
+        prices: PriceBook | str | Path | None = None,
+        ledger: Ledger | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout: float = 600.0,
+        idle_timeout: float = 120.0,
+        deadline: float | None = None,
+        max_retries: int = 2,
+        retry_unanswered: bool = False,
+        budget_wait: float | None = None,
+        on_mode_mismatch: Literal["warn", "raise"] = "warn",
+        headers: Mapping[str, str] | None = None,
+        extra_body: JSONObject | None = None,
+        proxy: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        if on_mode_mismatch not in ("warn", "raise"):
+            raise ConfigurationError(f"on_mode_mismatch is 'warn' or 'raise', not {on_mode_mismatch!r}")
+        for name, value in (("timeout", timeout), ("idle_timeout", idle_timeout), ("deadline", deadline)):
+            if value is not None and not value > 0:
+                raise ConfigurationError(f"{name} is a positive number of seconds, not {value!r}")
+        if max_retries < 0:
+            raise ConfigurationError(f"max_retries is 0 or more, not {max_retries!r}")
+        self._settings = Settings(
+            timeout=timeout,
+            idle_timeout=idle_timeout,
+            deadline=deadline,
+            max_retries=max_retries,
+            retry_unanswered=retry_unanswered,
+            budget_wait=budget_wait,
+            on_mode_mismatch=on_mode_mismatch,
+            tags=dict(tags or {}),
+            extra_body=dict(extra_body or {}),
+        )
+        self._prices = price_book(prices)
+        self._own_ledger = ledger is None
+        self._ledger = Ledger.open("memory:") if ledger is None else ledger
+        self._transport = transport
+        self._headers = dict(headers or {})
+        self._proxy = proxy
+        self._engine: Engine | None = None
+        self._core: Core | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sources: weakref.WeakSet[Source] = weakref.WeakSet()
+        self._closed = False
+        self._wanted_model = model
+        self._connection: Connection | None = connect(base_url, host=host, model=model, api_key=api_key)
+
+    @classmethod
+    def local(
+        cls,
+        model: str | Path | None = None,
+        *,
+        prices: PriceBook | str | Path | None = None,
+        ledger: Ledger | None = None,
+        context: int | None = None,
+        slots: int = 1,
+        threads: int | None = None,
+        template: str | Path | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout: float = 600.0,
+        idle_timeout: float = 120.0,
+        deadline: float | None = None,
+        max_retries: int = 2,
+        budget_wait: float | None = None,
+        engine: Engine | None = None,
+    ) -> Self:
+        """A client for a model on this machine; the engine starts on `async with` and ends with it.
+
+        Args:
+            model: A name from `deepthrift models`, or the path of a GGUF file; left out, the small default model.
+            prices: As for the client; left out, the project's own per-mode prices (`brief`).
+            ledger: As for the client.
+            context: Tokens of context for each request.
+            slots: Requests answered at the same time.
+            threads: Processor threads.
+            template: A chat template of your own.
+            tags: As for the client.
+            timeout: As for the client.
+            idle_timeout: As for the client.
+            deadline: As for the client.
+            max_retries: As for the client.
+            budget_wait: As for the client.
+            engine: An engine that you have configured yourself, in place of the settings above.
+
+        Raises:
+            MissingExtra: `deepthrift[local]` is not installed.
+        """
+        from deepthrift.local import Engine
+
+        made = cls(
+            "http://127.0.0.1",
+            host="local",
+            prices="brief" if prices is None else prices,
+            ledger=ledger,
+            tags=tags,
+            timeout=timeout,
+            idle_timeout=idle_timeout,
+            deadline=deadline,
+            max_retries=max_retries,
+            budget_wait=budget_wait,
+        )
+        made._connection = None
+        made._engine = engine or Engine(model, context=context, slots=slots, threads=threads, template=template)
+        return made
+
+    # -- state ------------------------------------------------------------------------------------------------------
+
+    @property
+    def host(self) -> HostProfile:
+        """The profile of the endpoint.
+
+        Raises:
+            ConfigurationError: A local client has not been entered yet.
+        """
+        return self._connected().profile
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._connected().model
+
+    @property
+    def base_url(self) -> str:
+        """Where the endpoint is."""
+        return self._connected().url
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where attempts are booked."""
+        return self._ledger
+
+    @property
+    def prices(self) -> PriceBook:
+        """The prices in force."""
+        return self._prices
+
+    def __repr__(self) -> str:
+        if self._connection is None:
+            return f"<{type(self).__name__} of a local engine that is not running>"
+        to = self._connection
+        return f"<{type(self).__name__} {to.profile.name} {to.model} at {to.url}>"
+
+    async def __aenter__(self) -> Self:
+        """Start the local engine, if there is one.
+
+        Raises:
+            EngineError: It could not be started.
+        """
+        self._check_loop()
+        if self._engine is not None and self._connection is None:
+            await self._engine.__aenter__()
+            profile = self._engine.profile
+            url = self._engine.url.rstrip("/")
+            self._connection = Connection(
+                url=url if url.endswith("/v1") else f"{url}/v1",
+                profile=profile,
+                model=self._engine.model,
+                key=self._engine.key,
+            )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what is under way, book it, and close every connection. Safe to call twice."""
+        self._closed = True
+        for source in list(self._sources):
+            await source.aclose()
+        core, self._core = self._core, None
+        try:
+            if core is not None:
+                await core.endpoint.aclose()
+            elif self._transport is not None:
+                await self._transport.aclose()
+        finally:
+            if self._engine is not None:
+                self._connection = None
+                await self._engine.aclose()
+            if self._own_ledger:
+                self._ledger.close()
+
+    # -- calls ------------------------------------------------------------------------------------------------------
+
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Reply:
+        """One complete answer.
+
+        Args:
+            messages: A conversation in the OpenAI shape, or a string for one user message. It is not changed.
+            mode: `"standard"` or `"thinking"`.
+            max_tokens: The most tokens to generate, reasoning included; left out, the host's own default is reserved.
+            **options: See `ChatOptions`.
+
+        Raises:
+            InvalidRequestError: The request is wrong; nothing was sent.
+            PriceNotFound: It has no price; nothing was sent.
+            BudgetExceeded: It does not fit a budget; nothing was sent.
+            APIError: The endpoint could not be used, or answered with an error.
+            ResponseError: The answer cannot be used.
+        """
+        call = Call(self._ready(), options_of(messages, mode, max_tokens, options), stream=False)
+        try:
+            return await call.run()
+        except DeepthriftError as error:
+            await self._blame_engine(error)
+            raise
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncStream:
+        """One answer as it arrives; see `chat` for the arguments and errors, and `AsyncStream` for its use."""
+        call = Call(self._ready(), options_of(messages, mode, max_tokens, options), stream=True)
+        source = Source(call, asyncio.get_running_loop(), self._blame_engine)
+        self._sources.add(source)
+        return AsyncStream(source)
+
+    def estimate(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Estimate:
+        """What a call will cost at least, probably and at most, before it is sent. Sends nothing itself.
+
+        Raises:
+            InvalidRequestError: The request is wrong.
+            PriceNotFound: It has no price.
+        """
+        connection = self._connected()
+        return estimate_call(
+            connection.profile,
+            connection.model,
+            self._prices,
+            self._currency,
+            self._ledger,
+            options_of(messages, mode, max_tokens, options),
+        )
+
+    async def count(
+        self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None
+    ) -> int:
+        """Prompt tokens of a conversation: exact where V3.1's tokenizer is in use, else by the engine, else a bound.
+
+        Raises:
+            InvalidRequestError: The conversation is wrong.
+        """
+        core = self._ready()
+        options = options_of(messages, mode, None, {})
+        wire = wire_messages(options.messages, core.profile)
+        counted = await engine_count(core, wire)
+        if counted is not None:
+            return counted
+        return count_prompt(core.profile, core.model, wire, mode=mode, tools=tools).tokens
+
+    async def models(self) -> tuple[str, ...]:
+        """The models that the endpoint lists.
+
+        Raises:
+            APIError: It could not be asked.
+        """
+        from deepthrift._models import list_models
+
+        return await list_models(self._ready())
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _currency(self) -> Literal["USD", "CNY"]:
+        return "CNY" if {row.currency for row in self._prices.rows} == {"CNY"} else "USD"
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise ConfigurationError("the local engine is not running; use the client in `async with`")
+        return self._connection
+
+    def _check_loop(self) -> None:
+        if self._closed:
+            raise ConfigurationError("the client is closed; make a new one")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError("an AsyncClient works inside an event loop; elsewhere, use Client") from None
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigurationError(
+                "this AsyncClient was first used in another event loop; make one for each loop, or use Client"
+            )
+
+    def _ready(self) -> Core:
+        self._check_loop()
+        if self._core is None:
+            connection = self._connected()
+            self._core = Core(
+                connection.endpoint(self._headers, self._transport, self._proxy),
+                connection.profile,
+                connection.model,
+                self._prices,
+                self._currency,
+                self._ledger,
+                self._settings,
+                connection.key,
+            )
+        return self._core
+
+    async def _blame_engine(self, error: DeepthriftError) -> None:
+        """Raise the engine's own death instead of the lost connection that it caused."""
+        if self._engine is None or not isinstance(error, APIError | StreamInterrupted):
+            return
+        if isinstance(error, StreamInterrupted | ConnectionFailed):
+            crash = await self._engine.crash()
+            if crash is not None:
+                crash.request, crash.attempt_ids, crash.spend = error.request, error.attempt_ids, error.spend
+                raise crash from error

@@ -1,0 +1,222 @@
+"""The bookkeeping of one call: every attempt reserved before it is sent, and booked however it ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from deepthrift._wire.request import WireRequest
+from deepthrift.errors import DeepthriftError, LedgerError, PriceNotFound, RequestInfo
+from deepthrift_pricing import (
+    Attempt,
+    AttemptRequest,
+    Certainty,
+    Cost,
+    Currency,
+    Ledger,
+    Mode,
+    Money,
+    PriceBook,
+    Purpose,
+    Usage,
+    new_id,
+    utc_now,
+)
+
+_LOG: Final = logging.getLogger("deepthrift")
+
+
+class Books:
+    """Books the attempts of one call. Every method but `reserve` is immediate, so that no cancellation can part it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        prices: PriceBook,
+        *,
+        host: str,
+        currency: Currency,
+        purpose: Purpose,
+        group_id: str | None,
+        tags: Mapping[str, str],
+    ) -> None:
+        self._ledger = ledger
+        self._prices = prices
+        self._host = host
+        self._currency: Currency = currency
+        self._purpose: Purpose = purpose
+        self._tags = tags
+        self.call_id = new_id("call")
+        self.group_id = group_id or self.call_id
+        self.attempts: list[Attempt] = []
+        self.warnings: list[str] = []
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The attempts so far, in order."""
+        return tuple(attempt.id for attempt in self.attempts)
+
+    @property
+    def spend(self) -> Money | None:
+        """What the attempts cost, or `None` when there were none."""
+        if not self.attempts:
+            return None
+        return Money.sum((attempt.cost.total for attempt in self.attempts), self._currency)
+
+    def worst(self, request: WireRequest, prompt_tokens: int) -> Money:
+        """The most that `request` can cost.
+
+        Raises:
+            PriceNotFound: There is no price for it.
+        """
+        return self._prices.worst(
+            host=self._host,
+            model=request.model,
+            mode=request.mode,
+            prompt_tokens=prompt_tokens,
+            max_tokens=request.max_tokens,
+            at=utc_now(),
+            currency=self._currency,
+        )
+
+    async def reserve(self, request: WireRequest, prompt_tokens: int, wait: float | None) -> Attempt:
+        """Reserve the worst case of `request`, waiting up to `wait` seconds for room.
+
+        Raises:
+            PriceNotFound: There is no price for it.
+            BudgetExceeded: It does not fit a budget.
+            LedgerUnavailable: The ledger cannot be written.
+        """
+        worst = self.worst(request, prompt_tokens)
+        attempt = await self._ledger.reserve(
+            AttemptRequest(
+                attempt_id=new_id("att"),
+                call_id=self.call_id,
+                group_id=self.group_id,
+                purpose=self._purpose,
+                host=self._host,
+                model=request.model,
+                mode=request.mode,
+                prompt_tokens=prompt_tokens,
+                max_tokens=request.max_tokens,
+                worst=worst,
+                tags=self._tags,
+                started_at=utc_now(),
+            ),
+            timeout=wait,
+        )
+        self.attempts.append(attempt)
+        return attempt
+
+    def cost_of(self, attempt: Attempt, usage: Usage, mode: Mode | None = None) -> Cost:
+        """The cost of `usage` at the prices of `attempt`'s time, in the mode that ran."""
+        ended_at = utc_now()
+        for each in (mode or attempt.mode, attempt.mode):
+            try:
+                return self._prices.cost(
+                    usage,
+                    host=self._host,
+                    model=attempt.model,
+                    mode=each,
+                    started_at=attempt.started_at,
+                    ended_at=ended_at,
+                    currency=self._currency,
+                )
+            except PriceNotFound:
+                continue
+        # Its price ended while it ran: what was reserved is the best that is known.
+        return _whole(attempt.reserved, "estimated")
+
+    def settle(
+        self,
+        attempt: Attempt,
+        usage: Usage,
+        *,
+        mode: Mode | None = None,
+        finish_reason: str | None = None,
+        http_status: int | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Book what `attempt` used."""
+        cost = self.cost_of(attempt, usage, mode)
+        ended_at = utc_now()
+        try:
+            booked = self._ledger.settle(
+                attempt.id,
+                usage=usage,
+                cost=cost,
+                ended_at=ended_at,
+                finish_reason=finish_reason,
+                http_status=http_status,
+                error=_name(error),
+            )
+        except LedgerError as failure:
+            booked = attempt.model_copy(
+                update={
+                    "status": "settled",
+                    "usage": usage,
+                    "cost": cost,
+                    "ended_at": ended_at,
+                    "finish_reason": finish_reason,
+                    "http_status": http_status,
+                    "error": _name(error),
+                }
+            )
+            self._not_written(attempt, failure)
+        self._replace(booked)
+
+    def release(self, attempt: Attempt, *, http_status: int | None = None, error: BaseException | None = None) -> None:
+        """Book that `attempt` is known not to be billed."""
+        try:
+            booked = self._ledger.release(attempt.id, ended_at=utc_now(), http_status=http_status, error=_name(error))
+        except LedgerError as failure:
+            booked = attempt.model_copy(
+                update={"status": "released", "cost": Cost.zero(self._currency), "http_status": http_status}
+            )
+            self._not_written(attempt, failure)
+        self._replace(booked)
+
+    def hold(self, attempt: Attempt, *, http_status: int | None = None, error: BaseException | None = None) -> None:
+        """Book that nobody knows whether `attempt` is billed: it stays at its worst case."""
+        try:
+            booked = self._ledger.hold_unknown(
+                attempt.id, ended_at=utc_now(), http_status=http_status, error=_name(error)
+            )
+        except LedgerError as failure:
+            booked = attempt.model_copy(
+                update={"status": "unknown", "cost": _whole(attempt.reserved, "unknown"), "http_status": http_status}
+            )
+            self._not_written(attempt, failure)
+        self._replace(booked)
+
+    def _not_written(self, attempt: Attempt, failure: LedgerError) -> None:
+        told = (
+            f"attempt {attempt.id} could not be booked ({failure}); it stays reserved at its worst case of "
+            f"{attempt.reserved} until the ledger sweeps it"
+        )
+        self.warnings.append(told)
+        _LOG.error(told)
+
+    def _replace(self, booked: Attempt) -> None:
+        for place, held in enumerate(self.attempts):
+            if held.id == booked.id:
+                self.attempts[place] = booked
+
+    def annotate(self, error: DeepthriftError, request: RequestInfo) -> DeepthriftError:
+        """`error`, told what was asked for, and what was tried and spent."""
+        error.request = error.request or request
+        error.attempt_ids = self.ids
+        error.spend = self.spend
+        return error
+
+
+def _whole(amount: Money, certainty: Certainty) -> Cost:
+    nothing = Money(0, amount.currency)
+    return Cost(
+        total=amount, cache_hit=nothing, cache_miss=amount, completion=nothing, reasoning=nothing, certainty=certainty
+    )
+
+
+def _name(error: BaseException | None) -> str | None:
+    return None if error is None else type(error).__name__

@@ -1,0 +1,308 @@
+"""The synchronous client: a thin door to the asynchronous one, which runs on an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack
+
+import httpx
+
+from deepthrift._async_client import AsyncClient
+from deepthrift._events import StreamEvent
+from deepthrift._messages import JSONObject, Messages
+from deepthrift._options import ChatOptions
+from deepthrift._reply import Reply
+from deepthrift._stream import AsyncStream
+from deepthrift.errors import ConfigurationError
+from deepthrift.hosts import HostProfile
+from deepthrift_pricing import Estimate, Ledger, Mode, PriceBook
+
+if TYPE_CHECKING:
+    from deepthrift.local import Engine
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._main, name="deepthrift-client", daemon=True)
+        self._thread.start()
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def run(self, work: Coroutine[object, object, T]) -> T:
+        """Run `work` on the loop and wait for it; an interrupt of this thread cancels it first."""
+        if self._pid != os.getpid():
+            work.close()
+            raise ConfigurationError("this Client was made in another process; make one after the fork")
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise ConfigurationError("a Client cannot be used from inside its own event loop; use AsyncClient there")
+        if self._loop.is_closed():
+            work.close()
+            raise ConfigurationError("the client is closed; make a new one")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            if not future.done():
+                future.cancel()
+                concurrent.futures.wait([future], timeout=5.0)
+            raise
+
+    def stop(self) -> None:
+        """End the loop and its thread. Safe to call twice."""
+        if self._loop.is_closed() or self._pid != os.getpid():
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(10.0)
+
+
+class Stream(Iterator[StreamEvent]):
+    """A call whose answer arrives in pieces: `with client.stream(…) as stream: for event in stream: …`.
+
+    Leaving the loop or the block in any way stops the upstream at once and books what arrived. Events end with
+    `Finished`, whose reply `stream.reply` returns as well.
+    """
+
+    def __init__(self, loop: _Loop, stream: AsyncStream) -> None:
+        self._loop = loop
+        self._stream = stream
+        self._buffer: deque[StreamEvent] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[StreamEvent]:
+        try:
+            while True:
+                if not self._buffer:
+                    self._buffer.extend(self._loop.run(self._stream.batch()))
+                if not self._buffer:
+                    return
+                while self._buffer:
+                    yield self._buffer.popleft()
+        finally:
+            self.close()
+
+    def __next__(self) -> StreamEvent:
+        if not self._buffer:
+            self._buffer.extend(self._loop.run(self._stream.batch()))
+        if not self._buffer:
+            raise StopIteration
+        return self._buffer.popleft()
+
+    @property
+    def reply(self) -> Reply:
+        """The complete reply; after an early end, as much of it as had arrived.
+
+        Raises:
+            ConfigurationError: The stream has not ended; `snapshot()` has what there is.
+        """
+        return self._stream.reply
+
+    def snapshot(self) -> Reply:
+        """The reply as far as it has come, its usage and cost estimated."""
+        return self._loop.run(_on_loop(self._stream.snapshot))
+
+    def close(self) -> None:
+        """Stop the upstream and book what arrived. Safe to call twice."""
+        self._buffer.clear()
+        if not self._stream.ended:
+            self._loop.run(self._stream.aclose())
+
+
+async def _on_loop(work: Callable[[], T]) -> T:
+    return work()
+
+
+class ClientSettings(TypedDict, total=False):
+    """The keyword arguments of a client; see `AsyncClient` for what each one means."""
+
+    host: str | HostProfile | None
+    model: str | None
+    api_key: str | None
+    prices: PriceBook | str | Path | None
+    ledger: Ledger | None
+    tags: Mapping[str, str] | None
+    timeout: float
+    idle_timeout: float
+    deadline: float | None
+    max_retries: int
+    retry_unanswered: bool
+    budget_wait: float | None
+    on_mode_mismatch: Literal["warn", "raise"]
+    headers: Mapping[str, str] | None
+    extra_body: JSONObject | None
+    proxy: str | None
+    transport: httpx.AsyncBaseTransport | None
+
+
+class LocalSettings(TypedDict, total=False):
+    """The keyword arguments of `Client.local`; see `AsyncClient.local` for what each one means."""
+
+    prices: PriceBook | str | Path | None
+    ledger: Ledger | None
+    context: int | None
+    slots: int
+    threads: int | None
+    template: str | Path | None
+    tags: Mapping[str, str] | None
+    timeout: float
+    idle_timeout: float
+    deadline: float | None
+    max_retries: int
+    budget_wait: float | None
+    engine: Engine | None
+
+
+class Client:
+    """The same client for code without `await`: in scripts, in threads, and where an event loop is running already.
+
+    Use it in `with`, or call `close()`. Any number of threads may share it.
+
+    Args:
+        base_url: As for `AsyncClient`.
+        **settings: As for `AsyncClient`.
+
+    Raises:
+        ConfigurationError: A setting is wrong.
+    """
+
+    def __init__(self, base_url: str | None = None, **settings: Unpack[ClientSettings]) -> None:
+        self._start(AsyncClient(base_url, **settings))
+
+    def _start(self, client: AsyncClient) -> None:
+        self._async = client
+        self._loop = _Loop()
+        self._entered = False
+        self._finalizer = weakref.finalize(self, self._loop.stop)
+
+    @classmethod
+    def local(cls, model: str | Path | None = None, **settings: Unpack[LocalSettings]) -> Self:
+        """A client for a model on this machine; see `AsyncClient.local`.
+
+        Raises:
+            MissingExtra: `deepthrift[local]` is not installed.
+        """
+        made = cls.__new__(cls)
+        made._start(AsyncClient.local(model, **settings))
+        return made
+
+    @property
+    def host(self) -> HostProfile:
+        """The profile of the endpoint."""
+        return self._async.host
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._async.model
+
+    @property
+    def base_url(self) -> str:
+        """Where the endpoint is."""
+        return self._async.base_url
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where attempts are booked."""
+        return self._async.ledger
+
+    @property
+    def prices(self) -> PriceBook:
+        """The prices in force."""
+        return self._async.prices
+
+    def __repr__(self) -> str:
+        return repr(self._async).replace("AsyncClient", "Client", 1)
+
+    def __enter__(self) -> Self:
+        """Start the local engine, if there is one.
+
+        Raises:
+            EngineError: It could not be started.
+        """
+        self._loop.run(self._async.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what is under way, book it, and close every connection. Safe to call twice."""
+        if self._finalizer.alive:
+            try:
+                self._loop.run(self._async.aclose())
+            finally:
+                self._finalizer()
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Reply:
+        """One complete answer; see `AsyncClient.chat`."""
+        return self._loop.run(self._async.chat(messages, mode=mode, max_tokens=max_tokens, **options))
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Stream:
+        """One answer as it arrives; see `AsyncClient.stream`."""
+        opened = self._loop.run(
+            _on_loop(lambda: self._async.stream(messages, mode=mode, max_tokens=max_tokens, **options))
+        )
+        return Stream(self._loop, opened)
+
+    def estimate(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Estimate:
+        """What a call will cost; see `AsyncClient.estimate`."""
+        return self._async.estimate(messages, mode=mode, max_tokens=max_tokens, **options)
+
+    def count(self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None) -> int:
+        """Prompt tokens of a conversation; see `AsyncClient.count`."""
+        return self._loop.run(self._async.count(messages, mode=mode, tools=tools))
+
+    def models(self) -> tuple[str, ...]:
+        """The models that the endpoint lists; see `AsyncClient.models`."""
+        return self._loop.run(self._async.models())

@@ -1,0 +1,100 @@
+"""The three limits on time of a call, and the pauses between its attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import tenacity
+
+from deepthrift.errors import APIError, AttemptTimeout, DeadlineExceeded, Overloaded, StatusError
+
+T = TypeVar("T")
+
+_LONGEST_PAUSE: Final = 120.0
+"""Seconds: a `Retry-After` beyond it is not waited for; the error says what was asked."""
+_LONGEST_BACKOFF: Final = 16.0
+
+
+class Clock:
+    """The time of one call, in seconds of the event loop."""
+
+    def __init__(self, *, timeout: float, idle_timeout: float, deadline: float | None) -> None:
+        self._now = asyncio.get_running_loop().time
+        self.started = self._now()
+        self.timeout = timeout
+        self.idle_timeout = idle_timeout
+        self.deadline = deadline
+        self.ends_at = math.inf if deadline is None else self.started + deadline
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the call began."""
+        return self._now() - self.started
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline; infinite without one."""
+        return self.ends_at - self._now()
+
+    def attempt_end(self) -> float:
+        """When an attempt that starts now has to be over."""
+        return min(self._now() + self.timeout, self.ends_at)
+
+    def read_end(self, attempt_end: float) -> float:
+        """When the next bytes of a stream have to be there."""
+        return min(self._now() + self.idle_timeout, attempt_end)
+
+    def timed_out(self, attempt_end: float) -> APIError:
+        """What to raise when time ran out."""
+        now = self._now()
+        if now >= self.ends_at:
+            return DeadlineExceeded(
+                f"the call took longer than its deadline of {self.deadline:g} s; give it more, or a smaller max_tokens"
+            )
+        if now >= attempt_end:
+            return AttemptTimeout(
+                f"no complete answer within timeout={self.timeout:g} s. It may be billed, so it stays booked; "
+                "give it more time, or stream it"
+            )
+        return AttemptTimeout(
+            f"the stream was silent for idle_timeout={self.idle_timeout:g} s. It may be billed, so it stays booked"
+        )
+
+
+async def with_retries(
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    may_retry: Callable[[BaseException], bool],
+    max_retries: int,
+    clock: Clock,
+) -> T:
+    """Run `attempt`, and again after errors that `may_retry` allows: the one retry layer there is.
+
+    A pause is as long as the endpoint asked, else it grows at random from half a second; one that would outlast the
+    deadline is not begun.
+    """
+
+    def pause(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        asked = error.retry_after if isinstance(error, StatusError) else None
+        if asked is not None:
+            return asked
+        slower = 2.0 if isinstance(error, Overloaded) else 1.0
+        most = min(_LONGEST_BACKOFF, slower * 0.5 * 2.0**state.attempt_number)
+        return random.uniform(most / 2, most)  # noqa: S311  # spreads load, guards nothing
+
+    def give_up(state: tenacity.RetryCallState) -> bool:
+        return (
+            state.attempt_number > max_retries
+            or state.upcoming_sleep > _LONGEST_PAUSE
+            or state.upcoming_sleep >= clock.left
+        )
+
+    retrying = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(may_retry), wait=pause, stop=give_up, sleep=asyncio.sleep, reraise=True
+    )
+    return await retrying(attempt)

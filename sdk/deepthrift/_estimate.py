@@ -1,0 +1,70 @@
+"""What a call will cost, before it is sent."""
+
+from __future__ import annotations
+
+from deepthrift._counting import count_prompt
+from deepthrift._limits import Limits, first_limits, second_limits
+from deepthrift._options import Options
+from deepthrift._wire.conversation import question_of, wire_messages, with_question
+from deepthrift._wire.request import check_options
+from deepthrift.errors import ContextLengthExceeded
+from deepthrift.hosts import HostProfile
+from deepthrift_pricing import Currency, Estimate, Ledger, PriceBook, estimate_cost
+
+_NOTES_MARGIN = 64
+"""Tokens by which notes may grow when they become part of a prompt."""
+
+
+def estimate_call(
+    profile: HostProfile, model: str, prices: PriceBook, currency: Currency, ledger: Ledger, options: Options
+) -> Estimate:
+    """The estimate of a call; with two passes, of both together.
+
+    Raises:
+        InvalidRequestError: The request is wrong.
+        PriceNotFound: It has no price.
+    """
+    messages = wire_messages(options.messages, profile)
+    check_options(options, profile)
+    name = profile.model_for(options.mode, model)
+    history = ledger.completion_history(host=profile.name, model=name, mode=options.mode)
+    two_pass = profile.two_pass if options.mode == "thinking" else None
+    question = question_of(messages)
+
+    def one(asked: str | None, notes: bool, extra: int) -> Estimate:
+        sent = messages if asked is None else with_question(messages, asked)
+        prompt = count_prompt(profile, name, sent, mode=options.mode, tools=options.tools)
+        limits = _limits(profile, options, prompt.tokens + extra, first=notes or two_pass is None, notes=notes)
+        if limits.exceeded and prompt.exact:
+            raise ContextLengthExceeded(f"{limits.exceeded}; shorten the conversation, or lower max_tokens")
+        return estimate_cost(
+            prices,
+            host=profile.name,
+            model=name,
+            mode=options.mode,
+            prompt_tokens=prompt.tokens + extra,
+            max_tokens=limits.max_tokens,
+            prompt_certainty=prompt.certainty,
+            history=history,
+            currency=currency,
+        )
+
+    if two_pass is None:
+        return one(None, False, 0)
+    first = one(two_pass.thinking_prompt(question), True, 0)
+    second = one(two_pass.answer_prompt(question, ""), False, first.max_tokens + _NOTES_MARGIN)
+    return second.model_copy(
+        update={
+            "prompt_tokens": first.prompt_tokens + second.prompt_tokens,
+            "max_tokens": first.max_tokens + second.max_tokens,
+            "least": first.least + second.least,
+            "worst": first.worst + second.worst,
+            "likely": None if first.likely is None or second.likely is None else first.likely + second.likely,
+        }
+    )
+
+
+def _limits(profile: HostProfile, options: Options, prompt_tokens: int, *, first: bool, notes: bool) -> Limits:
+    if first:
+        return first_limits(profile, options, prompt_tokens, notes=notes)
+    return second_limits(profile, options, prompt_tokens, 0)

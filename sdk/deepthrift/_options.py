@@ -1,0 +1,93 @@
+"""What a call may be told, and the same checked and in one place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, TypedDict
+
+from deepthrift._messages import JSONObject, Messages
+from deepthrift.errors import InvalidRequestError
+from deepthrift_pricing import Mode, Purpose
+
+
+class ChatOptions(TypedDict, total=False):
+    """The keyword arguments that `chat` and `stream` share, beside `mode` and `max_tokens`.
+
+    Attributes:
+        temperature: 0 to 2; left out, the host's own default.
+        top_p: 0 to 1; left out, the host's own default.
+        stop: Text, or up to 16 texts, at which the answer ends.
+        seed: For the same answer to the same request, where the host can.
+        tools: Functions that the model may call, in the OpenAI shape. V3.1 calls tools in standard mode only.
+        tool_choice: `"auto"`, `"none"`, `"required"`, or one function by name, in the OpenAI shape.
+        response_format: `{"type": "json_object"}`, or a JSON schema where the host can.
+        logprobs: Whether the reply has `logprobs`.
+        top_logprobs: 0 to 20 alternatives for each token; switches `logprobs` on.
+        tags: Labels for the ledger, laid over the client's.
+        timeout: Seconds that one attempt may take, instead of the client's.
+        deadline: Seconds that the whole call may take, retries and waiting included, instead of the client's.
+        purpose: Why the call is made, for the ledger.
+        group_id: Joins several calls into one answer in the ledger.
+        extra_body: Further fields of the request; they win over everything else.
+    """
+
+    temperature: float | None
+    top_p: float | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    tools: Sequence[JSONObject] | None
+    tool_choice: Literal["auto", "none", "required"] | JSONObject | None
+    response_format: JSONObject | None
+    logprobs: bool | None
+    top_logprobs: int | None
+    tags: Mapping[str, str] | None
+    timeout: float | None
+    deadline: float | None
+    purpose: Purpose
+    group_id: str | None
+    extra_body: JSONObject | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """A call as the user gave it."""
+
+    messages: Messages
+    mode: Mode = "standard"
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: str | Sequence[str] | None = None
+    seed: int | None = None
+    tools: Sequence[JSONObject] | None = None
+    tool_choice: Literal["auto", "none", "required"] | JSONObject | None = None
+    response_format: JSONObject | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    tags: Mapping[str, str] | None = None
+    timeout: float | None = None
+    deadline: float | None = None
+    purpose: Purpose = "answer"
+    group_id: str | None = None
+    extra_body: JSONObject | None = None
+
+
+_KNOWN = frozenset(field.name for field in fields(Options))
+
+
+def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: ChatOptions) -> Options:
+    """The options of one call.
+
+    Raises:
+        InvalidRequestError: The mode or the name of an option is unknown.
+    """
+    if mode not in ("standard", "thinking"):
+        raise InvalidRequestError(f"{mode!r} is not a mode; use 'standard' or 'thinking'")
+    for name in given:
+        if name not in _KNOWN:
+            near = difflib.get_close_matches(name, _KNOWN, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else "; fields of your host go into extra_body={…}"
+            raise InvalidRequestError(f"{name!r} is not an option of a call{hint}")
+    return Options(messages=messages, mode=mode, max_tokens=max_tokens, **given)

@@ -1,0 +1,270 @@
+"""The answer of one attempt, put together from its chunks and judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
+
+from deepthrift._events import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
+from deepthrift._reply import TokenLogprob, ToolCall
+from deepthrift._wire.chunk import Choice, Chunk, Delta, Logprobs
+from deepthrift._wire.split import Piece, ThinkSplitter, late_close
+from deepthrift._wire.toolcalls import BEGIN, ToolCalls, from_text
+from deepthrift.hosts import HostProfile
+from deepthrift_pricing import Mode, Usage, parse_usage
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one attempt said."""
+
+    text: str
+    reasoning: str | None
+    mode: Mode
+    """The mode that really ran."""
+    finish_reason: str
+    usage: Usage | None
+    """As the host reported it, or `None`."""
+    model: str | None
+    response_id: str | None
+    tool_calls: tuple[ToolCall, ...]
+    logprobs: tuple[TokenLogprob, ...] | None
+    warnings: tuple[str, ...]
+    honoured: bool
+    """Whether the mode that ran is the one asked for."""
+    complete: bool
+    """Whether the answer came to its end."""
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing at all was said."""
+        return not (self.text.strip() or self.tool_calls or (self.reasoning or "").strip())
+
+
+class Accumulator:
+    """Takes in the chunks of one attempt and gives out events, then the answer.
+
+    A plain answer is one chunk whose message is a single large delta, so both ways end in the same answer.
+    """
+
+    def __init__(self, profile: HostProfile, mode: Mode) -> None:
+        self._profile = profile
+        self._mode: Mode = mode
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._tools = ToolCalls()
+        self._logprobs: list[TokenLogprob] = []
+        self._saw_logprobs = False
+        self._split = ThinkSplitter(expected=mode == "thinking" and profile.reasoning_in_text)
+        self._inline = False
+        self._in_field = False
+        self._usage: dict[str, JsonValue] | None = None
+        self._finish: str | None = None
+        self._model: str | None = None
+        self._id: str | None = None
+        self._chunks = 0
+        self.done = False
+        """Whether the end-of-stream mark has arrived."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the host said why it ended, or that it ended."""
+        return self.done or self._finish is not None
+
+    @property
+    def started(self) -> bool:
+        """Whether any token has arrived."""
+        return self._chunks > 0
+
+    @property
+    def pieces(self) -> int:
+        """How many fragments with content have arrived; most hosts send one for each token."""
+        return self._chunks
+
+    @property
+    def has_text(self) -> bool:
+        """Whether any text has been given out."""
+        return bool(self._text)
+
+    @property
+    def has_tool_calls(self) -> bool:
+        """Whether any tool call has been given out."""
+        return bool(self._tools)
+
+    def add(self, chunk: Chunk) -> list[StreamEvent]:
+        """What `chunk` brings."""
+        if chunk.usage:
+            self._usage = chunk.usage
+        self._model = chunk.model or self._model
+        self._id = chunk.id or self._id
+        events: list[StreamEvent] = []
+        for choice in chunk.choices or ():
+            if choice.index == 0:
+                self._choice(choice, events)
+        return events
+
+    def _choice(self, choice: Choice, events: list[StreamEvent]) -> None:
+        delta = choice.delta or choice.message
+        if delta is not None:
+            self._delta(delta, events)
+        if choice.logprobs is not None:
+            self._add_logprobs(choice.logprobs)
+        if choice.finish_reason:
+            self._finish = choice.finish_reason
+
+    def _delta(self, delta: Delta, events: list[StreamEvent]) -> None:
+        reasoning = self._reasoning_of(delta)
+        content = delta.content or ""
+        if reasoning:
+            self._in_field = True
+            self._split.plain()
+            self._reasoning.append(reasoning)
+            events.append(ReasoningDelta(reasoning))
+        if content:
+            self._pieces(self._split.feed(content), events)
+        for part in delta.tool_calls or ():
+            index, call_id, name, arguments = self._tools.add(part)
+            events.append(ToolCallDelta(index, call_id, name, arguments))
+        if reasoning or content or delta.tool_calls:
+            self._chunks += 1
+
+    def _reasoning_of(self, delta: Delta) -> str:
+        for field in self._profile.reasoning_fields:
+            found = delta.reasoning if field == "reasoning" else delta.reasoning_content
+            if found:
+                return found
+        for found in (delta.reasoning_content, delta.reasoning):
+            if found:
+                return found
+        return "".join(_detail_text(detail) for detail in delta.reasoning_details or ())
+
+    def _pieces(self, pieces: list[Piece], events: list[StreamEvent]) -> None:
+        for kind, text in pieces:
+            if kind == "reasoning":
+                self._inline = True
+                self._reasoning.append(text)
+                events.append(ReasoningDelta(text))
+            else:
+                self._text.append(text)
+                events.append(TextDelta(text))
+
+    def _add_logprobs(self, logprobs: Logprobs) -> None:
+        self._saw_logprobs = True
+        for entry in logprobs.content or ():
+            top = tuple((other.token, other.logprob) for other in entry.top_logprobs or ())
+            self._logprobs.append(TokenLogprob(token=entry.token, logprob=entry.logprob, top=top))
+
+    def flush(self) -> list[StreamEvent]:
+        """What was held back; to be called once, at the end."""
+        events: list[StreamEvent] = []
+        self._pieces(self._split.flush(), events)
+        return events
+
+    def answer(self) -> Answer:
+        """What has been said so far, or all of it."""
+        draft = Answer(
+            text="".join(self._text),
+            reasoning="".join(self._reasoning) or None,
+            mode=self._mode,
+            finish_reason=self._finish or ("unknown" if self.done else "incomplete"),
+            usage=parse_usage(self._usage),
+            model=self._model,
+            response_id=self._id,
+            tool_calls=self._tools.finish(),
+            logprobs=tuple(self._logprobs) if self._saw_logprobs else None,
+            warnings=(),
+            honoured=True,
+            complete=self.finished,
+        )
+        return judge(draft, closed=self._split.closed, inline=self._inline, in_field=self._in_field)
+
+
+def _detail_text(detail: JsonValue) -> str:
+    found = detail.get("text") or detail.get("summary") if isinstance(detail, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def judge(draft: Answer, *, closed: bool, inline: bool, in_field: bool) -> Answer:
+    """`draft` with what went wrong on the way repaired, and the mode told from what came back.
+
+    Args:
+        draft: The answer as it arrived; its `mode` is the one asked for.
+        closed: Whether the text had a closing tag.
+        inline: Whether reasoning was taken from the text.
+        in_field: Whether reasoning came in a field of its own.
+    """
+    warnings: list[str] = []
+    answer = draft
+    if inline and not closed and answer.complete and answer.finish_reason != "length" and not answer.text:
+        answer = replace(answer, text=answer.reasoning or "", reasoning=None)
+    if answer.reasoning is None and (cut := late_close(answer.text)) is not None:
+        answer = replace(answer, reasoning=cut[0] or None, text=cut[1])
+        warnings.append("the reasoning came inside the text, without an opening tag; it was split off at '</think>'")
+    answer = _tool_text(answer, warnings)
+    if in_field and _mismatched(answer):
+        answer = replace(answer, text=answer.reasoning or "", reasoning=None)
+        warnings.append(
+            "the whole answer came in the reasoning field and was taken for the answer; the server's reasoning parser "
+            "does not fit V3.1 (vLLM: --reasoning-parser deepseek_v3)"
+        )
+    return _checked(answer, warnings)
+
+
+def _mismatched(answer: Answer) -> bool:
+    """Standard mode, everything in the reasoning field, and not because the answer was cut."""
+    return (
+        answer.mode == "standard"
+        and answer.complete
+        and answer.finish_reason != "length"
+        and not answer.text.strip()
+        and not answer.tool_calls
+        and bool((answer.reasoning or "").strip())
+    )
+
+
+def _tool_text(answer: Answer, warnings: list[str]) -> Answer:
+    """Tool calls that the server left as text, in the answer or in the reasoning."""
+    if answer.tool_calls:
+        return answer
+    for where in ("text", "reasoning"):
+        held = answer.text if where == "text" else answer.reasoning or ""
+        if BEGIN not in held:
+            continue
+        found = from_text(held)
+        if found is None:
+            warnings.append(f"the {where} holds V3.1's mark of a tool call, but no complete call")
+            continue
+        rest, calls = found
+        warnings.append(
+            f"{len(calls)} tool call(s) came as {where} and were read from there; "
+            "the server's tool parser does not fit V3.1 (vLLM: --tool-call-parser deepseek_v31)"
+        )
+        changed = replace(answer, text=rest) if where == "text" else replace(answer, reasoning=rest or None)
+        return replace(changed, tool_calls=calls, finish_reason="tool_calls")
+    if answer.finish_reason == "tool_calls":
+        warnings.append("the endpoint said it called tools and sent no call; its tool parser may not fit V3.1")
+    return answer
+
+
+def _checked(answer: Answer, warnings: list[str]) -> Answer:
+    """The mode that really ran, told from what came back."""
+    reasoned = bool((answer.reasoning or "").strip()) or bool(answer.usage and answer.usage.reasoning_tokens)
+    ran: Mode = answer.mode
+    if answer.mode == "standard" and reasoned:
+        ran = "thinking"
+        warnings.append("standard mode was asked for and the thinking mode ran; is this the right host profile?")
+    elif answer.mode == "thinking" and not reasoned and (answer.text.strip() or answer.tool_calls):
+        ran = "standard"
+        warnings.append(
+            "the thinking mode was asked for and no reasoning came back; is this the right host profile, and does the "
+            "server run with a reasoning parser?"
+        )
+    if answer.complete:
+        if answer.mode == "thinking" and reasoned and not answer.text.strip() and not answer.tool_calls:
+            warnings.append(f"the answer ended ({answer.finish_reason}) after the reasoning, without any text")
+        elif not answer.text.strip() and not answer.tool_calls:
+            warnings.append(f"the answer is blank ({answer.finish_reason})")
+        if answer.finish_reason == "insufficient_system_resource":
+            warnings.append("the endpoint ran short of resources and broke off; the answer may be cut")
+    return replace(answer, mode=ran, honoured=ran == answer.mode, warnings=answer.warnings + tuple(warnings))

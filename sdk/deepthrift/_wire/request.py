@@ -1,0 +1,221 @@
+"""One request: checked against what the host can do, and written as the bytes that go over the wire."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias, cast
+
+from deepthrift._options import Options
+from deepthrift._wire.conversation import WireMessage
+from deepthrift.errors import InvalidRequestError, UnsupportedFeature
+from deepthrift.hosts import Feature, HostProfile
+from deepthrift_pricing import Mode
+
+Body: TypeAlias = dict[str, object]
+
+_TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """What one attempt sends."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    model: str
+    mode: Mode
+    stream: bool
+    messages: Sequence[WireMessage]
+    max_tokens: int
+    """The most completion tokens that may be billed, whether or not the request says so."""
+
+
+def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
+    """Whether the host can do in this mode what was asked; returns warnings about what has no effect.
+
+    Raises:
+        InvalidRequestError: A value is out of range.
+        UnsupportedFeature: The mode or the host cannot do it.
+    """
+    _range("temperature", options.temperature, 0, 2)
+    _range("top_p", options.top_p, 0, 1)
+    _whole("max_tokens", options.max_tokens, 1, None)
+    _whole("top_logprobs", options.top_logprobs, 0, 20)
+    _whole("seed", options.seed, None, None)
+    for name in ("timeout", "deadline"):
+        value = getattr(options, name)
+        if value is not None and not (isinstance(value, int | float) and value > 0):
+            raise InvalidRequestError(f"{name} is a positive number of seconds, not {value!r}")
+    _check_stop(options)
+    _check_tools(options)
+    rules = profile.rules(options.mode)
+    if options.mode == "thinking" and profile.dialect == "none" and profile.two_pass is None and rules.switch is None:
+        raise UnsupportedFeature(f"{profile.name!r} has no thinking mode; use mode='standard'")
+    for feature in _features(options):
+        if feature in rules.features or feature in rules.ignored:
+            continue
+        other = "standard" if options.mode == "thinking" else "thinking"
+        elsewhere = feature in profile.rules(cast("Mode", other)).features
+        advice = f"; the {other} mode can" if elsewhere else ""
+        raise UnsupportedFeature(
+            f"{_NAMES.get(feature, feature)} cannot be used in {options.mode} mode on {profile.name!r}{advice}"
+        )
+    limit = rules.max_tokens_limit
+    warnings = [
+        f"{name} has no effect in {options.mode} mode on {profile.name!r}"
+        for name in _ineffective(options, rules.ignored)
+    ]
+    if limit is not None and options.max_tokens is not None and options.max_tokens > limit:
+        where = f"in {options.mode} mode on {profile.name!r}"
+        told = f"max_tokens={options.max_tokens:,} is above the limit of {limit:,} {where}"
+        if profile.over_limit == "refuse":
+            raise InvalidRequestError(f"{told}; lower it")
+        warnings.append(f"{told}; the limit was sent")
+    return tuple(warnings)
+
+
+_NAMES: Final[Mapping[str, str]] = {
+    "forced_tool_choice": "a forced tool_choice",
+    "json_object": "response_format json_object",
+    "json_schema": "response_format json_schema",
+    "prefix": "an answer to be continued ('prefix': True)",
+}
+
+
+def _ineffective(options: Options, ignored: Sequence[str]) -> list[str]:
+    return [name for name in ignored if getattr(options, name, None) is not None]
+
+
+def _features(options: Options) -> list[Feature]:
+    found: list[Feature] = []
+    if options.tools:
+        found.append("tools")
+    if options.tool_choice is not None and options.tool_choice not in ("auto", "none"):
+        found.append("forced_tool_choice")
+    if options.logprobs or options.top_logprobs is not None:
+        found.append("logprobs")
+    if options.response_format is not None:
+        kind = options.response_format.get("type")
+        if kind in ("json_object", "json_schema"):
+            found.append(cast("Feature", kind))
+        elif kind != "text":
+            raise InvalidRequestError(f"response_format has the type {kind!r}; use text, json_object or json_schema")
+    if options.seed is not None:
+        found.append("seed")
+    if options.temperature is not None:
+        found.append("temperature")
+    if options.top_p is not None:
+        found.append("top_p")
+    if not isinstance(options.messages, str) and options.messages and dict(options.messages[-1]).get("prefix"):
+        found.append("prefix")
+    return found
+
+
+def _range(name: str, value: float | None, least: float, most: float) -> None:
+    given: object = value
+    if given is None:
+        return
+    if isinstance(given, bool) or not isinstance(given, int | float) or math.isnan(given) or not least <= given <= most:
+        raise InvalidRequestError(f"{name} is a number from {least} to {most}, not {given!r}")
+
+
+def _whole(name: str, value: int | None, least: int | None, most: int | None) -> None:
+    given: object = value
+    if given is None:
+        return
+    right = isinstance(given, int) and not isinstance(given, bool)
+    if right and (least is None or cast("int", given) >= least) and (most is None or cast("int", given) <= most):
+        return
+    bounds = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most}"
+    raise InvalidRequestError(f"{name} is a whole number{bounds}, not {given!r}")
+
+
+def _check_stop(options: Options) -> None:
+    stop: object = options.stop
+    if stop is None or isinstance(stop, str):
+        return
+    given = list(cast("Sequence[object]", stop)) if isinstance(stop, Sequence) else []
+    if not 1 <= len(given) <= 16 or not all(isinstance(text, str) and text for text in given):
+        raise InvalidRequestError("stop is a string or a list of 1 to 16 strings")
+
+
+def _check_tools(options: Options) -> None:
+    if options.tool_choice is not None and options.tool_choice != "none" and not options.tools:
+        raise InvalidRequestError("tool_choice needs tools")
+    for place, tool in enumerate(options.tools or ()):
+        function = tool.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else None
+        if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
+            raise InvalidRequestError(
+                f"tools[{place}] needs {{'type': 'function', 'function': {{'name': …}}}} with a name of letters, "
+                f"digits, '_' and '-', at most 64, not {name!r}"
+            )
+    if options.tools and len(options.tools) > 128:
+        raise InvalidRequestError(f"{len(options.tools)} tools are too many; V3.1 takes 128")
+
+
+def build_request(
+    options: Options,
+    profile: HostProfile,
+    *,
+    model: str,
+    messages: Sequence[WireMessage],
+    max_tokens: int,
+    send_max_tokens: bool,
+    stream: bool,
+    extra_body: Mapping[str, object],
+) -> WireRequest:
+    """The request for one attempt.
+
+    Raises:
+        InvalidRequestError: Something in it cannot be written as JSON.
+    """
+    mode = options.mode
+    switch = profile.switch(mode)
+    name = profile.model_for(mode, model)
+    body: Body = {"model": name, "messages": list(messages)}
+    if stream:
+        body["stream"] = True
+        if profile.stream_usage:
+            body["stream_options"] = {"include_usage": True}
+    else:
+        body["stream"] = False
+    if send_max_tokens:
+        body[profile.max_tokens_field] = max_tokens
+    for key in ("temperature", "top_p", "stop", "seed", "tool_choice", "response_format", "top_logprobs"):
+        value = getattr(options, key)
+        if value is not None:
+            body[key] = value
+    if options.tools:
+        body["tools"] = list(options.tools)
+    if options.logprobs or options.top_logprobs is not None:
+        body["logprobs"] = True
+    for extra in (profile.body, switch.body, extra_body, options.extra_body):
+        _merge(body, extra or {})
+    try:
+        data = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
+    return WireRequest(
+        body=data,
+        headers={**profile.headers, **switch.headers},
+        model=name,
+        mode=mode,
+        stream=stream,
+        messages=messages,
+        max_tokens=max_tokens,
+    )
+
+
+def _merge(body: Body, extra: Mapping[str, object]) -> None:
+    """Lay `extra` over `body`; objects in both are merged, anything else in `extra` wins."""
+    for key, value in extra.items():
+        held = body.get(key)
+        if isinstance(held, Mapping) and isinstance(value, Mapping):
+            body[key] = {**cast("Mapping[str, object]", held), **value}
+        else:
+            body[key] = value

@@ -1,0 +1,66 @@
+"""Tool calls: put together from deltas, or read from V3.1's own text form when a server leaves it in the answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from deepthrift._reply import ToolCall
+from deepthrift._wire.chunk import ToolCallPart
+
+BEGIN: Final = "<｜tool▁calls▁begin｜>"
+_END: Final = "<｜tool▁calls▁end｜>"
+_CALL: Final = re.compile(r"<｜tool▁call▁begin｜>(.*?)<｜tool▁sep｜>(.*?)<｜tool▁call▁end｜>", re.DOTALL)
+
+
+class ToolCalls:
+    """Tool calls under construction."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, list[str]] = {}
+        self._last = -1
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def add(self, part: ToolCallPart) -> tuple[int, str | None, str | None, str]:
+        """Take in a fragment; returns its index, and its id, name and arguments as far as they are new."""
+        index = self._index(part)
+        self._last = index
+        call = self._calls.setdefault(index, ["", "", ""])
+        name = part.function.name if part.function else None
+        arguments = (part.function.arguments if part.function else None) or ""
+        new_id = part.id if part.id and not call[0] else None
+        new_name = name if name and name != call[1] else None
+        call[0] = call[0] or (part.id or "")
+        if new_name:
+            call[1] += new_name
+        call[2] += arguments
+        return index, new_id, new_name, arguments
+
+    def _index(self, part: ToolCallPart) -> int:
+        if part.index is not None:
+            return part.index
+        if part.id and part.id not in {call[0] for call in self._calls.values()}:
+            return self._last + 1
+        return max(self._last, 0)
+
+    def finish(self) -> tuple[ToolCall, ...]:
+        """The calls in order. One without an id gets a name of its own, so that its result can refer to it."""
+        return tuple(
+            ToolCall(id=call[0] or f"call_{index}", name=call[1], arguments=call[2] or "{}")
+            for index, call in sorted(self._calls.items())
+        )
+
+
+def from_text(text: str) -> tuple[str, tuple[ToolCall, ...]] | None:
+    """The text before the calls and the calls, if `text` holds V3.1's own form of them."""
+    before, begin, rest = text.partition(BEGIN)
+    if not begin:
+        return None
+    body = rest.partition(_END)[0]
+    calls = tuple(
+        ToolCall(id=f"call_{index}", name=match[1].strip(), arguments=match[2].strip())
+        for index, match in enumerate(_CALL.finditer(body))
+    )
+    return (before.rstrip(), calls) if calls else None

@@ -1,0 +1,225 @@
+"""A host as data: everything the client has to know about an endpoint, in one declarative object."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from datetime import date
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, ValidationError
+
+from deepthrift.errors import ConfigurationError
+from deepthrift.hosts._dialects import Dialect, Switch, switch_for
+from deepthrift_pricing import Mode
+
+Feature: TypeAlias = Literal[
+    "forced_tool_choice", "json_object", "json_schema", "logprobs", "prefix", "seed", "temperature", "tools", "top_p"
+]
+"""Something a mode of a host can or cannot do."""
+
+Tokenizer: TypeAlias = Literal["auto", "bytes", "engine", "v3.1"]
+"""How prompts are counted. `v3.1`: exactly, here. `engine`: by the server's own tokenizer. `bytes`: by an upper bound.
+`auto`: as `v3.1` when the model's name says V3.1, else as `bytes`."""
+
+_V31 = re.compile(r"deepseek.*(v3[._p-]?1|chat|reasoner)", re.IGNORECASE)
+
+
+class ModeRules(BaseModel):
+    """What holds for one mode of a host."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    switch: Switch | None = None
+    """What switches this mode on, where it differs from the dialect's usual form."""
+    max_tokens_default: PositiveInt | None = None
+    """Completion tokens that the host allows when the request does not say; `None` is the rest of the context."""
+    max_tokens_limit: PositiveInt | None = None
+    """The most completion tokens that the host accepts, reasoning included."""
+    send_default: bool = False
+    """Whether `max_tokens_default` has to be sent, because the host itself has no such default."""
+    features: frozenset[Feature] = frozenset()
+    ignored: tuple[str, ...] = ()
+    """Options that the host accepts in this mode and gives no effect."""
+
+
+class TwoPass(BaseModel):
+    """Thinking for a model that was not trained to: first notes, then the answer in a fresh turn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    budget: PositiveInt = 96
+    """The most tokens of the first pass, when the call does not limit them further."""
+    think: str
+    """The first pass's question; `{question}` stands for the user's."""
+    answer: str
+    """The second pass's question; `{notes}` stands for what the first pass said."""
+
+    def thinking_prompt(self, question: str) -> str:
+        """What to ask in the first pass."""
+        return _fill(self.think, {"question": question})
+
+    def answer_prompt(self, question: str, notes: str) -> str:
+        """What to ask in the second pass."""
+        return _fill(self.answer, {"question": question, "notes": notes})
+
+
+def _fill(template: str, values: dict[str, str]) -> str:
+    """`template` with its placeholders replaced once: braces inside the values stay as they are."""
+    return re.sub(r"\{(question|notes)\}", lambda match: values.get(match[1], match[0]), template)
+
+
+class HostProfile(BaseModel):
+    """How one kind of endpoint wants to be spoken to.
+
+    Profiles are TOML files. `HostProfile.named("vllm")` is one of the built-in ones, `HostProfile.load("mine.toml")`
+    one of yours; every field but `name` has a default that suits an OpenAI-compatible server of V3.1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    title: str = ""
+    source: str = ""
+    """Where these facts were read."""
+    checked: date | None = None
+    """When they were last compared with their source."""
+
+    base_url: str | None = None
+    """Where to call when the client is given no URL."""
+    url_hosts: tuple[str, ...] = ()
+    """Host names, or endings of host names such as `.deepseek.com`, that belong to this host."""
+    ports: tuple[int, ...] = ()
+    """Ports of plain HTTP servers that usually run this host's software."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key of `url_hosts`; it is sent nowhere else."""
+
+    model: str | None = None
+    """The model when the client is given none."""
+    dialect: Dialect = "ctk_both"
+    standard: ModeRules = ModeRules()
+    thinking: ModeRules = ModeRules()
+    two_pass: TwoPass | None = None
+    context: PositiveInt = 131072
+    """Tokens of prompt and completion together."""
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    over_limit: Literal["refuse", "clamp"] = "refuse"
+    """What happens to a `max_tokens` above the host's limit: a clear error, or the limit and a warning."""
+
+    tokenizer: Tokenizer = "auto"
+    extra_tokens_per_message: int = Field(default=0, ge=0)
+    """Tokens by which the host's own rendering of a message may be longer than V3.1's."""
+    default_system: str | None = None
+    """A system message for conversations that have none."""
+    history: Literal["strip", "keep"] = "strip"
+    """Whether reasoning in earlier turns is stripped before sending, or sent back."""
+    merge_roles: bool = False
+    """Whether successive messages of one role are joined, for hosts that refuse them."""
+
+    reasoning_fields: tuple[str, ...] = ("reasoning_content", "reasoning")
+    """Where reasoning comes back, in order of trust; only the first that is there is read."""
+    reasoning_in_text: bool = False
+    """Whether reasoning comes back at the head of the text, ended by `</think>`."""
+    stream_usage: bool = True
+    """Whether `stream_options.include_usage` is sent."""
+
+    body: dict[str, JsonValue] = {}
+    """Fields merged into every request's body."""
+    headers: dict[str, str] = {}
+
+    def rules(self, mode: Mode) -> ModeRules:
+        """What holds for `mode`."""
+        return self.thinking if mode == "thinking" else self.standard
+
+    def switch(self, mode: Mode) -> Switch:
+        """What a request carries to run `mode`."""
+        return self.rules(mode).switch or switch_for(self.dialect, mode)
+
+    def model_for(self, mode: Mode, model: str) -> str:
+        """The name under which the host runs `model` in `mode`."""
+        switch = self.switch(mode)
+        return (switch.model or model) + switch.model_suffix
+
+    def counts_as_v31(self, model: str) -> bool:
+        """Whether prompts for `model` can be counted here with V3.1's own tokenizer."""
+        return self.tokenizer == "v3.1" or (self.tokenizer == "auto" and _V31.search(model) is not None)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The built-in profiles."""
+        return tuple(sorted(_builtin()))
+
+    @classmethod
+    def named(cls, name: str) -> HostProfile:
+        """A built-in profile.
+
+        Raises:
+            ConfigurationError: There is none of that name.
+        """
+        try:
+            return _builtin()[name]
+        except KeyError:
+            known = ", ".join(cls.names())
+            raise ConfigurationError(
+                f"{name!r} is not a known host; use one of {known}, or HostProfile.load('your-host.toml')"
+            ) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> HostProfile:
+        """A profile from a TOML file.
+
+        Raises:
+            ConfigurationError: The file cannot be read, is not TOML, or has a field that is wrong.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"the host profile {str(path)!r} cannot be read: {error}") from error
+        return cls.parse(text, origin=str(path))
+
+    @classmethod
+    def parse(cls, text: str, *, origin: str = "<text>") -> HostProfile:
+        """A profile from TOML text; `origin` names it in errors.
+
+        Raises:
+            ConfigurationError: The text is not TOML, or has a field that is wrong.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"the host profile {origin!r} is not TOML: {error}") from error
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            raise ConfigurationError(f"the host profile {origin!r} is wrong: {wrong}") from error
+
+    @classmethod
+    def for_url(cls, url: str) -> HostProfile:
+        """The profile that a URL belongs to: by host name, then by port, else the generic `openai` one."""
+        parsed = httpx.URL(url)
+        for profile in _builtin().values():
+            if profile.owns(parsed):
+                return profile
+        if parsed.scheme == "http":
+            for profile in _builtin().values():
+                if parsed.port in profile.ports:
+                    return profile
+        return _builtin()["openai"]
+
+    def owns(self, url: httpx.URL) -> bool:
+        """Whether `url` is one of this host's own addresses."""
+        name = url.host.lower()
+        return any(name.endswith(own) if own.startswith(".") else name == own for own in self.url_hosts)
+
+
+@cache
+def _builtin() -> dict[str, HostProfile]:
+    found: dict[str, HostProfile] = {}
+    for entry in resources.files("deepthrift.hosts").iterdir():
+        if entry.name.endswith(".toml"):
+            profile = HostProfile.parse(entry.read_text(encoding="utf-8"), origin=entry.name)
+            found[profile.name] = profile
+    return found
