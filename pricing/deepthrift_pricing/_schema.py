@@ -44,7 +44,7 @@ TABLES: Final = (
         error TEXT
     )""",
     "CREATE INDEX attempts_by_call ON attempts (call_id)",
-    "CREATE INDEX attempts_by_group ON attempts (group_id)",
+    "CREATE INDEX attempts_by_group ON attempts (group_id) WHERE group_id <> call_id",
     "CREATE INDEX attempts_by_start ON attempts (started_at)",
     "CREATE INDEX attempts_under_way ON attempts (lease_until) WHERE status = 'reserved'",
     """
@@ -64,6 +64,15 @@ TABLES: Final = (
         reserved_pico BIGINT NOT NULL,
         unknown_pico BIGINT NOT NULL,
         PRIMARY KEY (budget, part, start)
+    )""",
+    """
+    CREATE TABLE alerts (
+        key TEXT NOT NULL,
+        sink TEXT NOT NULL,
+        claimed_at BIGINT NOT NULL,
+        tries BIGINT NOT NULL,
+        delivered_at BIGINT,
+        PRIMARY KEY (key, sink)
     )""",
     "CREATE TABLE ledger (name TEXT NOT NULL PRIMARY KEY, value BIGINT NOT NULL)",
     "INSERT INTO ledger (name, value) VALUES ('budgets_version', 0)",
