@@ -32,6 +32,8 @@ def load(path: Path | None = None) -> list[Budget]:
         return []
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"the budgets in {place} cannot be read ({error}): mend or delete the file") from error
+    if not isinstance(raw, list):
+        raise ConfigurationError(f"the budgets in {place} are damaged (no list): mend or delete the file")
     try:
         return [_read(entry) for entry in cast("list[dict[str, object]]", raw)]
     except (ValueError, TypeError, KeyError, AttributeError) as error:

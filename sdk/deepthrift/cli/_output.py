@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from deepthrift_pricing import Money
+
 
 class Output:
     """The two consoles of a command. With `as_json`, standard output carries JSON and nothing else."""
@@ -63,6 +65,8 @@ def plain(value: object) -> object:
     match value:
         case BaseModel():
             return value.model_dump(mode="json")
+        case Money():
+            return {"amount": f"{value.amount:f}", "currency": value.currency}
         case Mapping():
             return {str(key): plain(item) for key, item in cast("Mapping[object, object]", value).items()}
         case list() | tuple() | set() | frozenset():

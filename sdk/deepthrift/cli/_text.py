@@ -59,14 +59,17 @@ class Flow:
             self._emit("\n")
             self._column = 0
             return
-        width = cell_len(piece.expandtabs(4))
-        if self._column and self._column + width > self._console.width:
+        room, width = self._console.width, cell_len(piece.expandtabs(4))
+        if piece.isspace() and self._column + width >= room:
             self._emit("\n")
             self._column = 0
-            if piece.isspace():
-                return
+            return
+        if self._column and self._column + width > room:
+            self._emit("\n")
+            self._column = 0
         self._emit(piece.expandtabs(4))
-        self._column = (self._column + width) % self._console.width
+        # A word that is longer than a line goes on in the next one.
+        self._column = (self._column + width - 1) % room + 1
 
     def _emit(self, text: str) -> None:
         self._console.print(text, style=self._style, end="", markup=False, soft_wrap=True)

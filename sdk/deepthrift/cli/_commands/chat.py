@@ -19,7 +19,7 @@ Examples:
 In the conversation:
   /mode standard|thinking|auto   switch the mode      /cost   spend so far
   /save FILE   keep the conversation as JSON          /reset  forget it
-  /help        this list                              /quit   leave (or Ctrl-D)
+  /help        this list                            /quit   leave (or Ctrl-D)
   \"\"\"          starts and ends a message of several lines
   Ctrl-C       stops the answer, not the conversation
 

@@ -60,11 +60,14 @@ def command(text: str | None, file: IO[str] | None, messages: IO[str] | None, as
         output.print(f"{alone:,} tokens in {len(text):,} characters")
         what = "as one user message"
     else:
-        tooling = f" and {len(tools)} tools" if tools else ""
-        what = f"{len(prompt)} messages{tooling}"
+        what = _plural(len(prompt), "message") + (f" and {_plural(len(tools), 'tool')}" if tools else "")
     output.print(
         f"{what}: {counts['standard']:,} prompt tokens in standard mode, {counts['thinking']:,} in thinking mode"
     )
+
+
+def _plural(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _read(text: str | None, file: IO[str] | None) -> str:

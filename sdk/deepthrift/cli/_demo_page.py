@@ -1,0 +1,206 @@
+"""How `deepthrift demo` looks, on a terminal and as JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+from typing import TYPE_CHECKING, Final
+
+from deepthrift.cli._format import money, seconds
+from deepthrift.cli._output import table
+from deepthrift.cli._prices import PROFILES
+from deepthrift.cli._spending import show_budgets
+from deepthrift.cli._text import clean
+from deepthrift_pricing import Cost, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepthrift import AsyncClient, Reply
+    from deepthrift.cli._demo_questions import Question
+    from deepthrift.cli._demo_totals import Totals
+    from deepthrift.cli._output import Output
+    from deepthrift_pricing import Attempt, Budget, Mode
+    from deepthrift_pricing.errors import BudgetExceeded
+    from deepthrift_router import RoutedReply
+
+INTRODUCTION: Final = """\
+A dozen questions go through the router to a real model on this machine. Nothing leaves it.
+
+The model has 135 million parameters: it runs anywhere and is often wrong, and thinking does not make it smarter. It \
+shows the workings: two modes, the checks, the tokens, the money, the budget.
+
+Costs are booked at the project's own `brief` prices, a yardstick with a price for each mode. They never were an \
+official table; what DeepSeek charged for V3.1 is computed beside them at the end.
+
+For each question: the answer, the path, and for each mode calls, prompt tokens (cache hits + misses), output tokens \
+(of them reasoning) and cost."""
+INDENT: Final = "      "
+MODES: tuple[Mode, ...] = ("standard", "thinking")
+
+
+class Page:
+    """Writes one run, event by event."""
+
+    def __init__(self, output: Output, *, run_id: str, budget: Budget, total: int) -> None:
+        self._output = output
+        self._run_id = run_id
+        self._budget = budget
+        self._total = total
+
+    def introduce(self) -> None:
+        """What this is."""
+        if self._output.as_json:
+            return
+        self._output.print("Deepthrift demo", style="bold")
+        for paragraph in INTRODUCTION.split("\n\n"):
+            self._text(f"\n{paragraph}", "")
+
+    def start(self, client: AsyncClient, elapsed: float) -> None:
+        """The engine runs."""
+        if self._output.as_json:
+            self._output.line(
+                {
+                    "event": "start",
+                    "run": self._run_id,
+                    "model": client.model,
+                    "prices": "brief",
+                    "budget": self._budget.limit,
+                    "ledger": client.ledger.url,
+                    "seconds": round(elapsed, 3),
+                }
+            )
+            return
+        self._output.print(
+            f"\n{client.model} is ready after {seconds(elapsed)}. Budget of this run: {money(self._budget.limit, 4)}."
+        )
+
+    def question(self, number: int, question: Question) -> None:
+        """A question is about to be asked."""
+        if not self._output.as_json:
+            self._output.print(f"\n{number:>2}/{self._total} {question.text}  ({question.kind})", style="bold")
+
+    def answer(self, number: int, question: Question, reply: RoutedReply) -> None:
+        """An answer, how it came about, and what it cost in each mode."""
+        if self._output.as_json:
+            self._output.line(
+                {"event": "answer", "number": number, "kind": question.kind, "question": question.text, **dump(reply)}
+            )
+            return
+        if reply.reasoning:
+            self._text(f"thinking: {_short(reply.reasoning)}", INDENT, style="dim italic")
+        self._text(_short(reply.text) or "(no answer)", INDENT)
+        self._text(f"{' > '.join(reply.path)}. {reply.decision.reason}", INDENT, style="dim")
+        for mode in MODES:
+            self._mode(mode, [each for each in reply.attempts if each.mode == mode])
+
+    def _mode(self, mode: Mode, attempts: Sequence[Attempt]) -> None:
+        if not attempts:
+            self._output.print(f"{INDENT}{mode:<9} not run", style="dim")
+            return
+        usage = _usage(attempts)
+        calls = f"{len(attempts)} call{'' if len(attempts) == 1 else 's'}"
+        reasoning = f" ({usage.reasoning_tokens} reasoning)" if usage.reasoning_tokens else ""
+        prompt = f"{usage.cache_hit_tokens} hit + {usage.cache_miss_tokens} miss in"
+        what = f"{mode:<9} {calls}, {prompt}, {usage.completion_tokens} out{reasoning}"
+        self._output.print(f"{INDENT}{what:<58} {money(Cost.sum(each.cost for each in attempts).total):>12}")
+
+    def refused(self, number: int, question: Question, error: BudgetExceeded) -> None:
+        """A question that the budget did not let through."""
+        if self._output.as_json:
+            self._output.line(
+                {"event": "refused", "number": number, "question": question.text, "message": error.message}
+            )
+            return
+        self._text(f"refused before it was sent: {error.message}", INDENT, style="yellow")
+
+    def audited(self, question: Question, reply: Reply) -> None:
+        """An accepted answer was thought through as well."""
+        if self._output.as_json:
+            self._output.line({"event": "audit", "question": question.text, **reply.model_dump(mode="json")})
+            return
+        self._output.print(f"\naudit {question.text}", style="bold")
+        self._text(_short(reply.text) or "(no answer)", INDENT)
+        self._mode("thinking", reply.attempts)
+
+    def finish(self, totals: Totals, elapsed: float, stopped: BaseException | None) -> None:
+        """The totals, also of a run that was stopped."""
+        if self._output.as_json:
+            self._output.line(
+                {
+                    "event": "totals",
+                    "complete": stopped is None,
+                    "seconds": round(elapsed, 3),
+                    **totals.as_json(),
+                }
+            )
+            return
+        if isinstance(stopped, asyncio.CancelledError):
+            self._output.print("\nStopped. What was under way is booked too.", style="yellow")
+        self._output.print(f"\nTotals after {seconds(elapsed)}", style="bold")
+        self._totals_table(totals)
+        self._official_table(totals)
+        self._output.print(f"\nBudget: {money(self._budget.limit, 4)} for this run", style="bold")
+        show_budgets(totals.budgets, self._output)
+        self._output.print("\nNet saving against always thinking", style="bold")
+        for line in totals.savings_lines():
+            self._text(line, "")
+        self._output.print("\nRead it back: deepthrift spend --by mode --by purpose --since today", whole=True)
+
+    def _totals_table(self, totals: Totals) -> None:
+        numbers = ("calls", "cache hit", "cache miss", "output", "reasoning", "cost (brief)")
+        found = table("", *numbers, right=numbers)
+        for name, attempts in totals.parts():
+            usage = _usage(attempts)
+            cost = Cost.sum(each.cost for each in attempts)
+            found.add_row(
+                name,
+                str(len(attempts)),
+                f"{usage.cache_hit_tokens:,}",
+                f"{usage.cache_miss_tokens:,}",
+                f"{usage.completion_tokens:,}",
+                f"{usage.reasoning_tokens:,}",
+                money(cost.total),
+                style="bold" if name == "total" else None,
+            )
+        self._output.print(found)
+
+    def _official_table(self, totals: Totals) -> None:
+        self._output.print("\nThe same tokens at", style="bold")
+        found = table("prices", "standard", "thinking", "total", right=("standard", "thinking", "total"))
+        for name in PROFILES:
+            costs = [totals.cost_at(name, mode) for mode in MODES]
+            label = f"{name} (booked)" if name == "brief" else name
+            found.add_row(label, *(money(cost) for cost in costs), money(costs[0] + costs[1]))
+        self._output.print(found)
+
+    def _text(self, text: str, indent: str, *, style: str | None = None) -> None:
+        """A paragraph, broken between words at the width of the page, in a pipe too."""
+        width = min(self._output.out.width, 100) - 1
+        for line in text.split("\n"):
+            broken = textwrap.wrap(line, width, initial_indent=indent, subsequent_indent=indent)
+            self._output.print("\n".join(broken) or indent.rstrip(), style=style)
+
+
+def dump(reply: RoutedReply) -> dict[str, object]:
+    """A reply as JSON, with its cost in each mode."""
+    fields: dict[str, object] = reply.model_dump(mode="json")
+    fields["cost_by_mode"] = {
+        mode: Cost.sum(each.cost for each in reply.attempts if each.mode == mode).model_dump(mode="json")
+        for mode in MODES
+    }
+    return fields
+
+
+def _usage(attempts: Sequence[Attempt]) -> Usage:
+    total = Usage.of(0, 0)
+    for attempt in attempts:
+        if attempt.usage is not None:
+            total += attempt.usage
+    return total
+
+
+def _short(text: str, limit: int = 300) -> str:
+    """One paragraph of text, cut where it becomes long."""
+    joined = " ".join(clean(text).split())
+    return joined if len(joined) <= limit else f"{joined[:limit]}…"

@@ -1,0 +1,3 @@
+"""The totals of a demo run, worked out from what the ledger holds of it."""
+
+from __future__ import annotations

@@ -1,0 +1,119 @@
+"""Routed answers: the path that was taken, and why."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING
+
+from deepthrift.cli._connect import Place, connect
+from deepthrift.cli._format import money, percent
+from deepthrift.cli._replies import show_cost
+from deepthrift.cli._text import clean
+from deepthrift_pricing import utc_now
+
+if TYPE_CHECKING:
+    from deepthrift import AsyncClient
+    from deepthrift._messages import Message
+    from deepthrift.cli._output import Output
+    from deepthrift_pricing import Attempt, Ledger
+    from deepthrift_router import ModeRouter, RoutedReply, Savings
+
+_POLL_SECONDS = 0.2
+
+
+def doing(attempt: Attempt) -> str:
+    """What an attempt that is under way is for: `standard`, `standard, second sample`, `thinking`."""
+    purposes = {"sample": ", second sample", "verify": ", check", "audit": ", audit", "repair": ", repair"}
+    return f"{attempt.mode}{purposes.get(attempt.purpose, '')}"
+
+
+@contextlib.asynccontextmanager
+async def progress(ledger: Ledger, output: Output, what: str) -> AsyncGenerator[None]:
+    """Show, on a terminal, what is under way, as the ledger knows it: every attempt is in it before it is sent."""
+    if not output.err.is_terminal:
+        yield
+        return
+    began = time.monotonic()
+    since = utc_now()
+    with output.err.status(what, spinner="dots") as status:
+
+        async def follow() -> None:
+            while True:
+                under_way = [each for each in ledger.attempts(since=since) if each.status == "reserved"]
+                now = f": {doing(under_way[-1])}" if under_way else ""
+                status.update(f"{what}{now}, {time.monotonic() - began:.0f} s")
+                await asyncio.sleep(_POLL_SECONDS)
+
+        follower = asyncio.create_task(follow())
+        try:
+            yield
+        finally:
+            follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await follower
+
+
+async def routed(
+    client: AsyncClient,
+    messages: Sequence[Message],
+    output: Output,
+    *,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    router: ModeRouter | None = None,
+    explain: bool = True,
+) -> RoutedReply:
+    """The routed answer, with its path; with `--json` nothing is shown."""
+    from deepthrift_router import ModeRouter
+
+    router = router or ModeRouter(client)
+    async with progress(client.ledger, output, "routing"):
+        reply = await router.chat(messages, max_tokens=max_tokens, temperature=temperature)
+    if output.as_json:
+        return reply
+    if reply.reasoning:
+        output.err.print(f"thinking: {clean(reply.reasoning.strip())}\n", style="dim italic", markup=False)
+    output.print(clean(reply.text.strip()) if output.out.is_terminal else reply.text)
+    if explain:
+        output.note(path_line(reply))
+        output.note(reply.decision.reason)
+    return reply
+
+
+def path_line(reply: RoutedReply) -> str:
+    """`standard > second sample > thinking, 64 % sure; saved $0.0001 against always thinking`."""
+    return f"{' > '.join(reply.path)}, {reply.confidence * 100:.0f} % sure; {savings_line(reply.savings)}"
+
+
+def savings_line(savings: Savings) -> str:
+    """What routing saved, with its interval, or why nobody knows; negative when it cost more."""
+    if savings.net is None:
+        return f"saving against always thinking unknown: {savings.reason}"
+    verb = "saved" if savings.net.pico >= 0 else "cost"
+    more = "" if savings.net.pico >= 0 else " more than always thinking"
+    amount = money(savings.net if savings.net.pico >= 0 else -savings.net)
+    share = f" ({percent(savings.net.pico / savings.baseline.pico)})" if savings.baseline else ""
+    text = f"{verb} {amount}{more}{share}" + (" against always thinking" if not more else "")
+    if savings.basis == "estimated" and savings.low is not None and savings.high is not None:
+        text += f", 95 % interval {money(savings.low)} to {money(savings.high)}"
+    return text
+
+
+async def ask_routed(
+    messages: Sequence[Message],
+    place: Place,
+    output: Output,
+    *,
+    max_tokens: int | None,
+    temperature: float | None,
+) -> None:
+    """`deepthrift ask --mode auto` and `deepthrift route`."""
+    async with connect(place, output) as client:
+        reply = await routed(client, messages, output, max_tokens=max_tokens, temperature=temperature)
+    if output.as_json:
+        output.document(reply)
+    else:
+        show_cost(reply, output)

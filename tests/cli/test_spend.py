@@ -1,0 +1,162 @@
+"""`deepthrift spend` and `deepthrift budget` on a ledger with known rows."""
+
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deepthrift.cli import _budgets
+from deepthrift.cli._paths import budgets_file, default_ledger
+from deepthrift_pricing import AttemptRequest, Budget, Ledger, Mode, Money, PriceBook, Usage, new_id
+from tests.cli.conftest import Run
+
+BRIEF = PriceBook.named("brief")
+
+
+def book(ledger: Ledger, mode: Mode, usage: Usage, **tags: str) -> None:
+    """One settled attempt at the brief prices."""
+    at = datetime.now(UTC) - timedelta(seconds=3)
+    attempt = ledger.try_reserve(
+        AttemptRequest(
+            attempt_id=new_id("att"),
+            call_id=new_id("call"),
+            group_id=new_id("grp"),
+            host="local",
+            model="tiny",
+            mode=mode,
+            prompt_tokens=usage.prompt_tokens,
+            max_tokens=usage.completion_tokens,
+            worst=Money.of("0.01"),
+            tags=tags,
+            started_at=at,
+        )
+    )
+    cost = BRIEF.cost(usage, host="local", model="tiny", mode=mode, started_at=at, ended_at=at)
+    ledger.settle(attempt.id, usage=usage, cost=cost, ended_at=at)
+
+
+@pytest.fixture
+def spent() -> Path:
+    """The default ledger with three attempts in it."""
+    # Some seconds ago, for a window that is opened anew begins with the second in which that is done.
+    with Ledger.open(default_ledger(), clock=lambda: datetime.now(UTC) - timedelta(seconds=3)) as ledger:
+        book(ledger, "standard", Usage.of(1000, 100, cache_hit=600), team="search")
+        book(ledger, "standard", Usage.of(1000, 100))
+        book(ledger, "thinking", Usage.of(1000, 500, reasoning=400), team="search")
+    return default_ledger()
+
+
+def test_an_empty_ledger_says_how_to_begin(run: Run) -> None:
+    ran = run("spend")
+    assert ran.code == 0
+    assert "Nothing spent here yet" in ran.out
+    assert run("spend", "--json").json["rows"] == []
+
+
+def test_spend_by_mode_is_exact(run: Run, spent: Path) -> None:
+    found = run("spend", "--json").json
+    assert found["ledger"] == str(spent)
+    by_mode = {row["key"]["mode"]: row for row in found["rows"]}
+    # 600 × 0.028 + 400 × 0.28 + 100 × 0.42, and 1000 × 0.28 + 100 × 0.42, per million
+    assert by_mode["standard"]["total"]["amount"] == "0.0004928"
+    assert by_mode["thinking"]["total"]["amount"] == "0.00139"
+    assert by_mode["thinking"]["reasoning_tokens"] == 400
+    assert found["totals"][0]["total"]["amount"] == "0.0018828"
+    text = run("spend").out
+    assert "standard         2   2,000     600     200          0  $0.00049280" in text
+    assert "total            3   3,000     600     700        400  $0.00188280" in text
+    assert max(len(line) for line in text.splitlines() if str(spent) not in line) <= 80
+
+
+def test_spend_by_tag_day_and_window(run: Run, spent: Path) -> None:
+    rows = run("spend", "--by", "tag:team", "--json").json["rows"]
+    assert {row["key"]["tag:team"]: row["attempts"] for row in rows} == {"": 1, "search": 2}
+    rows = run("spend", "--by", "day", "--by", "mode", "--json").json["rows"]
+    assert len(rows) == 2
+    assert run("spend", "--since", "1h", "--json").json["totals"][0]["attempts"] == 3
+    assert run("spend", "--until", "1h", "--json").json["rows"] == []
+
+
+def test_wrong_groups_and_moments_are_usage_errors(run: Run) -> None:
+    ran = run("spend", "--by", "colour")
+    assert ran.code == 2
+    assert "colour" in ran.err
+    ran = run("spend", "--since", "yesterday-ish")
+    assert ran.code == 2
+    assert "is not a moment" in ran.err
+
+
+def test_a_ledger_that_cannot_be_made_is_a_clear_failure(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ran = run("spend", "--ledger", str(tmp_path / "file" / "spend.db"))
+    assert ran.code == 1
+    assert "cannot be made" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_budget_is_set_shown_reset_and_removed(run: Run, spent: Path) -> None:
+    assert run("budget", "set", "0.002", "--per", "day", "--name", "daily").code == 0
+    shown = run("budget", "--json").json
+    assert shown[0]["name"] == "daily"
+    assert shown[0]["spent"]["amount"] == "0.0018828"
+    assert shown[0]["left"]["amount"] == "0.0001172"
+    text = run("budget").out
+    assert "94.1 % of $0.00200000  daily" in text
+    assert "left $0.00011720" in text
+    assert "daily" in run("spend").out
+    assert run("budget", "reset", "daily").code == 0
+    assert run("budget", "--json").json[0]["spent"]["amount"] == "0"
+    assert run("spend", "--json").json["totals"][0]["attempts"] == 3, "a reset forgets no attempt"
+    assert run("budget", "remove", "daily").code == 0
+    assert run("budget", "--json").json == []
+
+
+def test_a_budget_of_the_same_name_replaces_the_old_one(run: Run) -> None:
+    run("budget", "set", "1", "--per", "month", "--mode", "thinking", "--tag", "team=search", "--zone", "Asia/Shanghai")
+    run("budget", "set", "2", "--per", "month", "--mode", "thinking", "--tag", "team=search", "--policy", "refuse")
+    budgets = _budgets.load()
+    assert [(each.limit, each.per, each.mode, dict(each.tags), each.zone, each.policy) for each in budgets] == [
+        (Money.of(2), "month", "thinking", {"team": "search"}, "UTC", "refuse")
+    ]
+
+
+@pytest.mark.parametrize("amount", ["-1", "much", "0.0000000000001", "NaN"])
+def test_an_amount_that_cannot_be_is_refused(run: Run, amount: str) -> None:
+    ran = run("budget", "set", "--", amount)
+    assert ran.code == 2
+    assert not budgets_file().exists()
+
+
+def test_what_cannot_be_reset_or_found_is_said(run: Run) -> None:
+    run("budget", "set", "1", "--per", "total", "--name", "all")
+    assert "no window" in run("budget", "reset", "all").err
+    ran = run("budget", "remove", "none")
+    assert ran.code == 2
+    assert "'all'" in ran.err
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "{}", '[{"amount": "x"}]'])
+def test_damaged_budgets_stop_the_command_instead_of_spending_on(run: Run, content: str) -> None:
+    budgets_file().parent.mkdir(parents=True, exist_ok=True)
+    budgets_file().write_text(content)
+    ran = run("spend")
+    assert ran.code == 2
+    assert "mend or delete" in ran.err
+    assert ran.out == ""
+
+
+def test_budgets_survive_writing_and_reading() -> None:
+    budgets = [
+        Budget("0.5", "day", name="a", anchor=datetime(2026, 1, 1, 14, 30)),  # noqa: DTZ001 - a wall-clock time
+        Budget("7", "month", name="b", currency="CNY", host="deepseek", model="x", zone="Asia/Shanghai", policy="warn"),
+    ]
+    _budgets.save(budgets)
+    assert _budgets.load() == budgets
+    assert not [
+        entry
+        for entry in budgets_file().parent.iterdir()
+        if stat.S_ISREG(entry.stat().st_mode) and entry.suffix == ".new"
+    ]
