@@ -1,0 +1,289 @@
+"""The embedded engine on the tiny V3.1-architecture model: what it answers, to whom, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deepthrift.errors import ConfigurationError, EngineStartFailed, MalformedResponse, ModelFileError
+from deepthrift.local import Engine, EngineProgress, Family, count_prompt
+from deepthrift_pricing.tokens import count_messages
+from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, THOUGHTS, tiny_gguf
+
+pytestmark = pytest.mark.engine
+
+QUESTION: list[Any] = [{"role": "user", "content": "What is the capital of France?"}]
+
+
+def body(messages: list[Any] = QUESTION, *, thinking: bool = False, **more: Any) -> dict[str, Any]:
+    switch = {"thinking": thinking, "enable_thinking": thinking}
+    return {"messages": messages, "temperature": 0, "max_tokens": 100, "chat_template_kwargs": switch, **more}
+
+
+def client(engine: Engine, key: str | None = None) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {key or engine.key}"}
+    return httpx.AsyncClient(base_url=engine.url, headers=headers, timeout=60, trust_env=False)
+
+
+async def ask(engine: Engine, **options: Any) -> dict[str, Any]:
+    async with client(engine) as http:
+        answer = await http.post("/v1/chat/completions", json=body(**options))
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_both_modes_answer(engine: Engine) -> None:
+    standard = await ask(engine)
+    assert standard["choices"][0]["message"]["content"] == STANDARD_ANSWER
+    assert "reasoning_content" not in standard["choices"][0]["message"]
+    thinking = await ask(engine, thinking=True)
+    assert thinking["choices"][0]["message"]["content"] == THINKING_ANSWER
+    assert thinking["choices"][0]["message"]["reasoning_content"] == THOUGHTS
+
+
+async def test_it_describes_itself(engine: Engine, tiny: Path) -> None:
+    assert engine.family is Family.DEEPSEEK_V31
+    assert engine.model == tiny.stem
+    assert engine.header.architecture == "deepseek2"
+    assert (engine.slots, engine.context) == (2, 2048)
+    assert engine.profile.base_url == f"{engine.url}/v1"
+    assert (engine.profile.model, engine.profile.context) == (tiny.stem, 2048)
+    assert (await ask(engine))["model"] == tiny.stem
+    async with client(engine) as http:
+        slots = (await http.get("/slots")).json()
+    assert [slot["n_ctx"] for slot in slots] == [2048, 2048]
+    assert await engine.crash(within=0) is None
+
+
+async def test_its_counts_are_the_billed_ones_and_ours(engine: Engine) -> None:
+    longer = [
+        {"role": "system", "content": "Be brief. 简短。"},
+        *QUESTION,
+        {"role": "assistant", "content": "Paris."},
+        {"role": "user", "content": "👍🏽 and\n\n  of   Norway?"},
+    ]
+    for messages in (QUESTION, longer):
+        for mode in ("standard", "thinking"):
+            options = body(messages, thinking=mode == "thinking")
+            async with client(engine) as http:
+                counted = await count_prompt(http, engine.url, options)
+            billed = (await ask(engine, messages=messages, thinking=mode == "thinking"))["usage"]["prompt_tokens"]
+            assert counted == billed == count_messages(messages, mode=mode)
+
+
+async def test_a_request_that_is_too_long_is_counted_all_the_same(engine: Engine) -> None:
+    async with client(engine) as http:
+        long = body([{"role": "user", "content": "word " * 5000}])
+        assert await count_prompt(http, engine.url, long) > engine.context
+        refused = await http.post("/v1/chat/completions", json=long)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["type"] == "exceed_context_size_error"
+
+
+async def test_counting_without_the_newest_address(engine: Engine) -> None:
+    """Older servers render and tokenize in two steps; the count is the same."""
+
+    async def hide(request: httpx.Request) -> None:
+        if request.url.path.endswith("input_tokens"):
+            request.url = request.url.copy_with(path="/v1/nowhere")
+
+    async with client(engine) as http:
+        expected = await count_prompt(http, engine.url, body(thinking=True))
+        http.event_hooks = {"request": [hide]}
+        assert await count_prompt(http, engine.url, body(thinking=True)) == expected
+
+
+async def test_a_server_that_cannot_count_is_told(respx_mock: Any) -> None:
+    respx_mock.post("http://127.0.0.1:9/v1/chat/completions/input_tokens").respond(json={"tokens": "many"})
+    async with httpx.AsyncClient() as http:
+        with pytest.raises(MalformedResponse, match="does not count prompts"):
+            await count_prompt(http, "http://127.0.0.1:9/", body())
+
+
+async def test_the_key_is_required_and_nobody_sees_it(engine: Engine) -> None:
+    async with client(engine, "wrong") as stranger:
+        for path in ("/v1/chat/completions", "/tokenize", "/apply-template"):
+            assert (await stranger.post(path, json=body())).status_code == 401
+        for path in ("/v1/models", "/slots", "/props"):
+            assert (await stranger.get(path)).status_code == 401
+    assert len(engine.key) >= 32
+    assert engine.key not in repr(engine) + str(vars(engine.profile)) + engine.log_tail()
+    process = Path(f"/proc/{engine.pid}")
+    if process.exists():
+        for part in ("cmdline", "environ"):
+            assert engine.key.encode() not in (process / part).read_bytes()
+
+
+async def test_web_pages_are_not_let_in(engine: Engine) -> None:
+    async with client(engine) as http:
+        answer = await http.get("/health", headers={"Origin": "https://evil.example"})
+        before = await http.options("/v1/chat/completions", headers={"Origin": "https://evil.example"})
+        page = await http.get("/")
+    assert not answer.headers.get("access-control-allow-origin")
+    assert not before.headers.get("access-control-allow-origin")
+    assert page.status_code in (401, 404)
+
+
+async def test_it_listens_on_this_machine_only(engine: Engine) -> None:
+    assert engine.url.startswith("http://127.0.0.1:")
+    port = int(engine.url.rsplit(":", 1)[1])
+    with socket.socket() as other:
+        other.settimeout(2)
+        with pytest.raises(OSError, match=r".*"):
+            other.connect(("127.0.0.2", port))
+
+
+async def test_slots_answer_side_by_side(engine: Engine) -> None:
+    answers = await asyncio.gather(*(ask(engine, thinking=bool(number % 2)) for number in range(6)))
+    contents = [answer["choices"][0]["message"]["content"] for answer in answers]
+    assert contents == [STANDARD_ANSWER, THINKING_ANSWER] * 3
+
+
+async def test_two_engines_at_once(engine: Engine) -> None:
+    async with Engine(tiny_gguf("unsure")) as other:
+        assert other.url != engine.url
+        assert other.key != engine.key
+        async with client(other, engine.key) as http:
+            assert (await http.post("/v1/chat/completions", json=body())).status_code == 401
+        assert (await ask(engine))["choices"][0]["message"]["content"] == STANDARD_ANSWER
+        assert (await ask(other))["choices"][0]["message"]["content"].startswith("The answer is 4")
+
+
+async def test_progress_log_port_key_and_a_second_start(tiny: Path, unused_port: int) -> None:
+    seen: list[EngineProgress] = []
+    lines: list[str] = []
+    engine = Engine(tiny, port=unused_port, key="a-key-of-mine", on_progress=seen.append, log=lines.append)
+    assert repr(engine) == f"Engine(model={str(tiny)!r}, not running)"
+    for _ in range(2):
+        async with engine:
+            assert engine.url == f"http://127.0.0.1:{unused_port}"
+            assert engine.key == "a-key-of-mine"
+            async with client(engine, "wrong-key") as http:
+                await http.get("/slots")
+            assert await ask(engine)
+            with pytest.raises(ConfigurationError, match="running already"):
+                await engine.__aenter__()
+        assert engine.pid is None
+        await engine.aclose()
+    stages = [progress.stage for progress in seen]
+    assert stages[0] == "checking"
+    assert "loading" in stages
+    assert seen[-1].stage == "ready"
+    assert seen[-1].done == seen[-1].total == tiny.stat().st_size
+    assert all(0 <= progress.done <= progress.total for progress in seen)
+    assert any("unauthorized" in line for line in lines)
+    assert not any("a-key-of-mine" in line or "France" in line for line in lines)
+
+
+async def test_a_template_of_ones_own(tiny: Path) -> None:
+    async with (
+        Engine(tiny, template="{{ bos_token }}{{ messages[0]['content'] | upper }}") as engine,
+        client(engine) as http,
+    ):
+        shown = await http.post("/apply-template", json=body())
+    assert shown.json()["prompt"].endswith("WHAT IS THE CAPITAL OF FRANCE?")
+
+
+async def test_a_port_in_use_is_told(tiny: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EngineStartFailed, match=f"Port {port} .*choose another"):
+            async with Engine(tiny, port=port):
+                pass
+
+
+async def test_a_model_that_cannot_be_loaded_is_told_with_the_log(tiny: Path, tmp_path: Path) -> None:
+    """Well-formed, and of an architecture that no engine knows."""
+    raw = tiny.read_bytes()
+    odd = tmp_path / "odd.gguf"
+    odd.write_bytes(raw.replace(b"deepseek2", b"deepseek0"))
+    with pytest.raises(EngineStartFailed, match=r"(?s)could not load the model.*log:.*unknown model architecture"):
+        async with Engine(odd):
+            pass
+
+
+async def test_a_start_that_takes_too_long_is_told(tiny: Path) -> None:
+    with pytest.raises(EngineStartFailed, match="not ready after 0 seconds"):
+        async with Engine(tiny, start_timeout=0.001):
+            pass
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"context": 1},
+        {"slots": 0},
+        {"threads": 0},
+        {"port": -1},
+        {"port": 70000},
+        {"key": "short"},
+        {"key": "with a blank"},
+        {"key": "commas,separate"},
+        {"key": "ключ-не-ascii"},
+    ],
+)
+def test_wrong_settings_are_told_at_once(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Engine("model.gguf", **options)
+
+
+async def test_more_context_than_the_model_has_is_told(tiny: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"more than the 163,840 tokens"):
+        async with Engine(tiny, context=200_000):
+            pass
+
+
+async def test_bad_files_are_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "page.gguf").write_text("<html>404</html>")
+    for name, message in (("none.gguf", "no model file"), ("page.gguf", "web page")):
+        with pytest.raises(ModelFileError, match=message):
+            async with Engine(tmp_path / name):
+                pass
+    with pytest.raises(ModelFileError, match=r"no model named 'gpt-5'.*'smollm2-135m'"):
+        async with Engine("gpt-5"):
+            pass
+    with pytest.raises(ModelFileError, match="deepthrift models pull smollm2-135m"):
+        async with Engine(download=False):
+            pass
+
+
+async def test_what_needs_a_running_engine_says_so(tiny: Path) -> None:
+    engine = Engine(tiny)
+    for name in ("url", "key", "model", "profile", "context", "header", "family"):
+        with pytest.raises(ConfigurationError, match="async with"):
+            getattr(engine, name)
+    with pytest.raises(ConfigurationError, match="async with"):
+        await engine.wait()
+    assert engine.pid is None
+    assert engine.log_tail() == ""
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+async def test_streams_end_and_carry_usage(engine: Engine) -> None:
+    chunks: list[dict[str, Any]] = []
+    options = body(thinking=True, stream=True, stream_options={"include_usage": True})
+    async with client(engine) as http, http.stream("POST", "/v1/chat/completions", json=options) as answer:
+        lines = [line async for line in answer.aiter_lines() if line]
+    assert lines[-1] == "data: [DONE]"
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
+    assert "".join(delta.get("reasoning_content") or "" for delta in deltas) == THOUGHTS
+    assert "".join(delta.get("content") or "" for delta in deltas) == THINKING_ANSWER
+    assert chunks[-1]["usage"]["prompt_tokens"] == count_messages(QUESTION, mode="thinking")
+
+
+def test_processors_are_not_all_taken() -> None:
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    assert Engine("m.gguf")._threads == max(1, allowed - 1)
