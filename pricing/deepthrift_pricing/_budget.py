@@ -164,13 +164,13 @@ class Budget(BaseModel):
         return json.dumps({key: value for key, value in told.items() if value}, sort_keys=True, ensure_ascii=False)
 
     @classmethod
-    def of_scope(cls, scope: str, limit: Money | None = None, policy: Policy = "wait", name: str = "") -> Budget:
-        """The budget that counts what `scope` says, as the ledger keeps it."""
+    def of_scope(cls, scope: str) -> Budget:
+        """A budget of nothing that counts what `scope` says, as the ledger keeps it."""
         told = json.loads(scope)
         per = cast("Per", told["per"] if isinstance(told["per"], str) else timedelta(seconds=told["per"]))
         anchor = told.get("anchor")
         return cls(
-            Money(0, told["currency"]) if limit is None else limit,
+            Money(0, told["currency"]),
             per,
             tags=told.get("tags"),
             host=told.get("host"),
@@ -179,8 +179,6 @@ class Budget(BaseModel):
             each=tuple(told.get("each", ())),
             zone=told.get("zone", "UTC"),
             anchor=None if anchor is None else datetime.fromisoformat(anchor),
-            policy=policy,
-            name=name,
         )
 
     def covers(self, host: str, model: str, mode: str, tags: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, cast
 
 from deepthrift_pricing._attempt import Attempt
-from deepthrift_pricing._budget import Budget, BudgetStatus, Policy, admits
+from deepthrift_pricing._budget import Budget, BudgetStatus, admits
 from deepthrift_pricing._money import Money
 from deepthrift_pricing._records import SELECT, attempt_of, micros
 from deepthrift_pricing._store import Transaction
@@ -118,8 +118,8 @@ class Counters:
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
-        """The limits in force in this process: its own, and those kept in the store."""
-        return tuple(budget for counter in self._all for budget in counter.limits)
+        """The limits that this process holds its attempts to."""
+        return self._own
 
     def register(self, db: Transaction, at: int) -> None:
         """Begins to count the scopes of this process's budgets."""
@@ -140,26 +140,17 @@ class Counters:
         return id_
 
     def refresh(self, db: Transaction) -> None:
-        """Learns of scopes and limits that other processes have added."""
+        """Learns of scopes that other processes have added."""
         row = db.one("SELECT value FROM ledger WHERE name = 'budgets_version'")
         version = 0 if row is None else int(cast("int", row[0]))
         if version == self._version:
             return
         known = {counter.id: counter for counter in self._all}
         found: list[Counter] = []
-        for id_, scope, limit, policy, name in db.all(
-            "SELECT id, scope, limit_pico, policy, name FROM budgets ORDER BY id"
-        ):
+        for id_, scope in db.all("SELECT id, scope FROM budgets ORDER BY id"):
             number = int(cast("int", id_))
-            counter = known.get(number) or Counter(number, Budget.of_scope(cast("str", scope)))
-            counter.limits = [budget for budget in self._own if budget.scope == scope]
-            if limit is not None:
-                amount = Money(int(cast("int", limit)), counter.scope.currency)
-                kept = Budget.of_scope(
-                    cast("str", scope), amount, cast("Policy", policy or "wait"), cast("str", name or "")
-                )
-                counter.limits.append(kept)
-            found.append(counter)
+            limits = [budget for budget in self._own if budget.scope == scope]
+            found.append(known.get(number) or Counter(number, Budget.of_scope(cast("str", scope)), limits))
         self._all = tuple(found)
         self._version = version
 
@@ -206,7 +197,9 @@ class Counters:
                 if budget.policy == "warn":
                     warned.append(status)
                 else:
-                    free = admits(budget.limit.pico, counts.spent, 0, worst)
+                    # A request that can be made smaller finds room as soon as any comes free.
+                    least = 1 if budget.policy in ("clamp", "downgrade") else worst
+                    free = counts.reserved > 0 and admits(budget.limit.pico, counts.spent, 0, least)
                     refused.append(Refusal(status, free, counter.id))
         return refused, warned
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from deepthrift_pricing._build import build
 from deepthrift_pricing._cost import Cost
 from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._usage import Mode, Usage
@@ -122,7 +123,8 @@ class Price(BaseModel):
         hit, miss, completion = self.pico
         currency = self.currency
         parts = (hit * usage.cache_hit_tokens, miss * usage.cache_miss_tokens, completion * usage.completion_tokens)
-        return Cost.model_construct(
+        return build(
+            Cost,
             total=Money(sum(parts), currency),
             cache_hit=Money(parts[0], currency),
             cache_miss=Money(parts[1], currency),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, cast
 
 from deepthrift_pricing._attempt import Attempt, AttemptRequest, Purpose, Status
+from deepthrift_pricing._build import build
 from deepthrift_pricing._cost import Cost
 from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._store import Row, Value
@@ -25,7 +26,7 @@ END: Final = (
     "UPDATE attempts SET status = ?, ended_at = ?, booked_pico = ?, cache_hit_pico = ?, cache_miss_pico = ?, "
     "completion_pico = ?, reasoning_pico = ?, certainty = ?, prompt_tokens = ?, cache_hit_tokens = ?, "
     "completion_tokens = ?, reasoning_tokens = ?, usage_certainty = ?, usage_notes = ?, price_ids = ?, "
-    "finish_reason = ?, http_status = ?, error = ? WHERE id = ?"
+    "finish_reason = ?, http_status = ?, error = ? WHERE id = ? AND status = ?"
 )
 
 
@@ -44,7 +45,8 @@ class Outcome(NamedTuple):
 def held(worst: Money, price_ids: tuple[str, ...]) -> Cost:
     """The worst case as a cost, where nothing is known yet; all of it stands under completion."""
     nothing = Money(0, worst.currency)
-    return Cost.model_construct(
+    return build(
+        Cost,
         total=worst,
         cache_hit=nothing,
         cache_miss=nothing,
@@ -55,9 +57,8 @@ def held(worst: Money, price_ids: tuple[str, ...]) -> Cost:
     )
 
 
-def dump(value: object) -> str:
-    """Compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+dump: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Compact JSON."""
 
 
 def reservation(request: AttemptRequest, now: int, lease_until: int) -> tuple[Value, ...]:
@@ -99,8 +100,8 @@ def reservation(request: AttemptRequest, now: int, lease_until: int) -> tuple[Va
     )
 
 
-def ending(attempt_id: str, outcome: Outcome) -> tuple[Value, ...]:
-    """The values of `END`."""
+def ending(before: Attempt, outcome: Outcome) -> tuple[Value, ...]:
+    """The values of `END`, which changes the row only if its status is still the one of `before`."""
     cost, usage = outcome.cost, outcome.usage
     counts: tuple[Value, ...] = (None,) * 6
     if usage is not None:
@@ -126,8 +127,23 @@ def ending(attempt_id: str, outcome: Outcome) -> tuple[Value, ...]:
         outcome.finish_reason,
         outcome.http_status,
         outcome.error,
-        attempt_id,
+        before.id,
+        before.status,
     )
+
+
+def ended(before: Attempt, outcome: Outcome) -> Attempt:
+    """The attempt after `outcome`."""
+    fields = before.__dict__ | {
+        "status": outcome.status,
+        "ended_at": None if outcome.ended_at is None else moment(outcome.ended_at),
+        "cost": outcome.cost,
+        "usage": outcome.usage,
+        "finish_reason": outcome.finish_reason,
+        "http_status": outcome.http_status,
+        "error": outcome.error,
+    }
+    return build(Attempt, **fields)
 
 
 def attempt_of(row: Row) -> Attempt:
@@ -162,7 +178,8 @@ def attempt_of(row: Row) -> Attempt:
         error,
     ) = row
     currency = cast("Currency", currency_text)
-    cost = Cost.model_construct(
+    cost = build(
+        Cost,
         total=Money(cast("int", booked), currency),
         cache_hit=Money(cast("int", hit), currency),
         cache_miss=Money(cast("int", miss), currency),
@@ -171,7 +188,8 @@ def attempt_of(row: Row) -> Attempt:
         certainty=cast("Certainty", certainty),
         price_ids=tuple(json.loads(cast("str", price_ids))),
     )
-    return Attempt.model_construct(
+    return build(
+        Attempt,
         id=cast("str", id_),
         call_id=cast("str", call_id),
         group_id=cast("str", group_id),
@@ -197,7 +215,8 @@ def _usage_of(counts: list[Value]) -> Usage | None:
     if certainty is None:
         return None
     prompt, hit = cast("int", prompt), cast("int", hit)
-    return Usage.model_construct(
+    return build(
+        Usage,
         prompt_tokens=prompt,
         cache_hit_tokens=hit,
         cache_miss_tokens=prompt - hit,
@@ -210,7 +229,8 @@ def _usage_of(counts: list[Value]) -> Usage | None:
 
 def reserved_attempt(request: AttemptRequest, now: int) -> Attempt:
     """The attempt that a reservation makes, without reading it back."""
-    return Attempt.model_construct(
+    return build(
+        Attempt,
         id=request.attempt_id,
         call_id=request.call_id,
         group_id=request.group_id,
@@ -238,6 +258,7 @@ __all__ = [
     "Outcome",
     "attempt_of",
     "dump",
+    "ended",
     "ending",
     "held",
     "micros",

@@ -50,10 +50,7 @@ TABLES: Final = (
     """
     CREATE TABLE budgets (
         id BIGINT NOT NULL PRIMARY KEY,
-        scope TEXT NOT NULL UNIQUE,
-        limit_pico BIGINT,
-        policy TEXT,
-        name TEXT
+        scope TEXT NOT NULL UNIQUE
     )""",
     """
     CREATE TABLE budget_windows (

@@ -1,0 +1,348 @@
+"""The writing side of the ledger: reserve before the request, then settle, release or hold."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias, cast
+
+from deepthrift_pricing._attempt import Attempt, AttemptRequest
+from deepthrift_pricing._budget import MOST_PICO, Budget, BudgetStatus, Policy
+from deepthrift_pricing._cost import Cost
+from deepthrift_pricing._counters import Counter, Counts, Refusal, counts_of
+from deepthrift_pricing._ledger_reads import Decide, LedgerReads
+from deepthrift_pricing._money import Money
+from deepthrift_pricing._records import (
+    END,
+    INSERT,
+    SELECT,
+    Outcome,
+    attempt_of,
+    ended,
+    ending,
+    held,
+    reservation,
+    reserved_attempt,
+)
+from deepthrift_pricing._store import Store, Transaction
+from deepthrift_pricing._usage import Usage
+from deepthrift_pricing._waiters import Queue
+from deepthrift_pricing._window import micros
+from deepthrift_pricing.errors import (
+    BudgetExceeded,
+    ConfigurationError,
+    CurrencyMismatch,
+    LedgerError,
+    LedgerUnavailable,
+    UnknownReservation,
+)
+
+Refit: TypeAlias = Callable[[AttemptRequest, Money, Policy], AttemptRequest | None]
+"""Makes a request fit the room that is left, as a policy of `clamp` or `downgrade` asks; `None` when it cannot.
+
+It is called inside the ledger's transaction, so it has to be quick and must not use the ledger."""
+
+_LOG: Final = logging.getLogger("deepthrift.budget")
+_AT_HAND: Final = 10_000
+"""Reservations of this process that are kept in memory beside the store."""
+_REFITS: Final = 4
+"""A request that was refitted may fall under other budgets, and be refitted again, this often."""
+
+
+class NoRoom(BudgetExceeded):
+    """A refusal that the ledger itself reads before a caller does."""
+
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether every budget that refused may still find room, and none asks to refuse at once."""
+        return all(refusal.can_come_free and refusal.status.budget.policy != "refuse" for refusal in self.refusals)
+
+    @property
+    def counters(self) -> frozenset[int]:
+        """The counts without room."""
+        return frozenset(refusal.counter for refusal in self.refusals)
+
+
+class LedgerBookings(LedgerReads):
+    """What can be booked in a ledger."""
+
+    def __init__(
+        self, store: Store, budgets: Iterable[Budget], clock: Callable[[], datetime], url: str, lease: float
+    ) -> None:
+        if not lease > 0:
+            raise ConfigurationError(f"a lease lasts longer than {lease!r} s; give the seconds a request may take")
+        super().__init__(store, budgets, clock, url)
+        self._lease = timedelta(seconds=lease) // timedelta(microseconds=1)
+        self._queue = Queue()
+        self._under_way: dict[str, Attempt] = {}
+        with store.write() as db:
+            self._counters.register(db, self._now())
+        self.sweep()
+
+    def try_reserve(self, request: AttemptRequest, *, refit: Refit | None = None) -> Attempt:
+        """Reserves the worst case against every budget in scope at once, or against none.
+
+        The reservation is in the store when this returns. The attempt starts now, and this moment chooses its windows.
+        A second reservation of the same attempt returns the first.
+
+        Args:
+            request: What is to be reserved.
+            refit: Makes it smaller where a budget's policy is to clamp or downgrade; without it, they refuse.
+
+        Raises:
+            BudgetExceeded: A budget has no room; nothing is reserved.
+            CurrencyMismatch: A budget in scope is in the other currency.
+            LedgerUnavailable: The store cannot be written; nothing is reserved.
+        """
+        self._flush()
+        if not 0 <= request.worst.pico < MOST_PICO:
+            raise ConfigurationError(f"a worst case of {request.worst} cannot be reserved")
+        now = self._now()
+        with self._store.write() as db:
+            self._refresh(db)
+            fitting, covering, refused, warned = self._fit(db, request, refit, now)
+            attempt = reserved_attempt(fitting, now)
+            if refused:
+                if earlier := self._reserved_before(db, request):
+                    return earlier
+                if self._expire(db, now):
+                    refused, _ = self._counters.refusals(db, covering, fitting.worst.pico, now)
+            elif db.run(INSERT, reservation(fitting, now, now + self._lease)):
+                for counter, part in covering:
+                    counter.add(db, part, now, Counts(reserved=fitting.worst.pico))
+            else:
+                return self._reserved_before(db, request) or attempt
+        if refused:
+            raise _no_room(request, refused)
+        for status in warned:
+            _LOG.warning("over budget: %s", _shortage(fitting, status))
+        self._remember(attempt)
+        return attempt
+
+    def settle(
+        self,
+        attempt_id: str,
+        *,
+        usage: Usage | None,
+        cost: Cost,
+        ended_at: datetime,
+        finish_reason: str | None = None,
+        http_status: int | None = None,
+        error: str | None = None,
+    ) -> Attempt:
+        """Books what the attempt really cost, in the windows that it was reserved in, and gives the rest back.
+
+        The whole cost is booked, also above the reservation or above a budget's limit. A second settle changes nothing.
+        An attempt that was held as unknown, or released too early, is settled all the same.
+
+        Raises:
+            UnknownReservation: There is no such attempt in this ledger.
+            CurrencyMismatch: The cost is in another currency than the reservation.
+            LedgerUnavailable: The store cannot be written. The outcome is kept in memory and booked with the next use
+                of this ledger; until then the reservation stands.
+        """
+        if not 0 <= cost.total.pico < MOST_PICO:
+            raise ConfigurationError(f"a cost of {cost.total} cannot be booked")
+
+        def outcome(attempt: Attempt) -> Outcome | None:
+            if attempt.status == "settled":
+                return None
+            reserved = attempt.reserved
+            if cost.currency != reserved.currency:
+                raise CurrencyMismatch(
+                    f"the attempt {attempt_id!r} was reserved in {reserved.currency} and cannot be settled in "
+                    f"{cost.currency}"
+                )
+            if cost.total > reserved:
+                _LOG.warning("attempt %s cost %s, more than the %s it reserved", attempt_id, cost.total, reserved)
+            return Outcome("settled", micros(ended_at), cost, usage, finish_reason, http_status, error)
+
+        return self._end(attempt_id, outcome)
+
+    def release(
+        self,
+        attempt_id: str,
+        *,
+        ended_at: datetime,
+        http_status: int | None = None,
+        error: str | None = None,
+    ) -> Attempt:
+        """Gives the reservation back: the attempt is known not to be billed. A second release changes nothing.
+
+        Raises:
+            UnknownReservation: There is no such attempt in this ledger.
+            LedgerUnavailable: The store cannot be written; see `settle`.
+        """
+
+        def outcome(attempt: Attempt) -> Outcome | None:
+            if attempt.status in ("settled", "released"):
+                return None
+            nothing = Cost.zero(attempt.reserved.currency)
+            return Outcome("released", micros(ended_at), nothing, None, None, http_status, error)
+
+        return self._end(attempt_id, outcome)
+
+    def hold_unknown(
+        self,
+        attempt_id: str,
+        *,
+        ended_at: datetime | None = None,
+        usage: Usage | None = None,
+        finish_reason: str | None = None,
+        http_status: int | None = None,
+        error: str | None = None,
+    ) -> Attempt:
+        """Keeps the worst case booked, marked as unknown: the attempt may have been billed, and nobody knows how much.
+
+        A later `settle` or `release` corrects it. A second hold changes nothing.
+
+        Raises:
+            UnknownReservation: There is no such attempt in this ledger.
+            LedgerUnavailable: The store cannot be written; see `settle`.
+        """
+        ended_micros = self._now() if ended_at is None else micros(ended_at)
+
+        def outcome(attempt: Attempt) -> Outcome | None:
+            if attempt.status != "reserved":
+                return None
+            cost = held(attempt.reserved, attempt.cost.price_ids)
+            return Outcome("unknown", ended_micros, cost, usage, finish_reason, http_status, error)
+
+        return self._end(attempt_id, outcome)
+
+    def renew(self, attempt_id: str) -> None:
+        """Begins the lease of an attempt under way anew, for a request that takes longer than the lease.
+
+        Raises:
+            LedgerUnavailable: The store cannot be written.
+        """
+        self._flush()
+        with self._store.write() as db:
+            db.run(
+                "UPDATE attempts SET lease_until = ? WHERE id = ? AND status = 'reserved'",
+                (self._now() + self._lease, attempt_id),
+            )
+
+    def sweep(self) -> list[Attempt]:
+        """Holds as unknown every attempt whose lease is over: its owner died or forgot it.
+
+        Returns:
+            The attempts that were swept up.
+
+        Raises:
+            LedgerUnavailable: The store cannot be written.
+        """
+        self._flush()
+        with self._store.write() as db:
+            self._refresh(db)
+            swept = self._expire(db, self._now())
+        if swept:
+            self._queue.rouse()
+        return swept
+
+    def _fit(
+        self, db: Transaction, request: AttemptRequest, refit: Refit | None, now: int
+    ) -> tuple[AttemptRequest, list[tuple[Counter, str]], list[Refusal], list[BudgetStatus]]:
+        """The request, refitted where a policy says so; what it counts in; and who refuses or warns."""
+        refits = 0
+        while True:
+            attempt = reserved_attempt(request, now)
+            self._counters.check_currency(attempt)
+            covering = self._counters.covering(attempt)
+            refused, warned = self._counters.refusals(db, covering, request.worst.pico, now)
+            tight = [refusal.status for refusal in refused if refusal.status.budget.policy in ("clamp", "downgrade")]
+            if refit is None or not tight or len(tight) < len(refused) or refits == _REFITS:
+                return request, covering, refused, warned
+            least = min(tight, key=lambda status: status.left)
+            smaller = refit(request, least.left, least.budget.policy)
+            if smaller is None:
+                return request, covering, refused, warned
+            if smaller.attempt_id != request.attempt_id or not 0 <= smaller.worst.pico < MOST_PICO:
+                raise ConfigurationError("refit must return the same attempt with a smaller worst case")
+            request = smaller
+            refits += 1
+
+    def _end(self, attempt_id: str, decide: Decide) -> Attempt:
+        self._flush()
+        try:
+            with self._store.write() as db:
+                self._refresh(db)
+                attempt = self._book(db, attempt_id, decide)
+        except LedgerUnavailable as error:
+            self._pending.setdefault(attempt_id, decide)
+            error.message += "; what the attempt cost is kept in memory and booked as soon as the ledger can be written"
+            raise
+        self._under_way.pop(attempt_id, None)
+        self._queue.rouse()
+        return attempt
+
+    def _book(self, db: Transaction, attempt_id: str, decide: Decide) -> Attempt:
+        """Ends an attempt as `decide` says of its state, as known in memory, or else as it stands in the store."""
+        before = self._under_way.get(attempt_id)
+        outcome = None if before is None else decide(before)
+        if before is None or outcome is None or not db.run(END, ending(before, outcome)):
+            row = db.one(f"{SELECT} WHERE id = ?", (attempt_id,))
+            if row is None:
+                raise UnknownReservation(
+                    f"the attempt {attempt_id!r} was never reserved in this ledger; reserve it first"
+                )
+            before = attempt_of(row)
+            outcome = decide(before)
+            if outcome is None:
+                return before
+            db.run(END, ending(before, outcome))
+        after = ended(before, outcome)
+        self._counters.move(db, before, counts_of(before), counts_of(after))
+        return after
+
+    def _expire(self, db: Transaction, now: int) -> list[Attempt]:
+        expired = db.all("SELECT id FROM attempts WHERE status = 'reserved' AND lease_until <= ?", (now,))
+
+        def lost(attempt: Attempt) -> Outcome | None:
+            if attempt.status != "reserved":
+                return None
+            cost = held(attempt.reserved, attempt.cost.price_ids)
+            return Outcome("unknown", None, cost, None, None, None, "LeaseExpired")
+
+        return [self._book(db, cast("str", row[0]), lost) for row in expired]
+
+    def _refresh(self, db: Transaction) -> None:
+        if self._store.shared:
+            self._counters.refresh(db)
+
+    def _remember(self, attempt: Attempt) -> None:
+        """Keeps a reservation at hand for its settle; of those that nobody ends, the oldest are forgotten."""
+        if len(self._under_way) >= _AT_HAND:
+            with contextlib.suppress(KeyError, RuntimeError, StopIteration):
+                del self._under_way[next(iter(self._under_way))]
+        self._under_way[attempt.id] = attempt
+
+    @staticmethod
+    def _reserved_before(db: Transaction, request: AttemptRequest) -> Attempt | None:
+        row = db.one(f"{SELECT} WHERE id = ?", (request.attempt_id,))
+        if row is None:
+            return None
+        attempt = attempt_of(row)
+        if attempt.call_id != request.call_id or attempt.status != "reserved":
+            raise LedgerError(f"the attempt {request.attempt_id!r} is booked already; every attempt needs its own id")
+        return attempt
+
+
+def _no_room(request: AttemptRequest, refused: Sequence[Refusal]) -> NoRoom:
+    first = min(refused, key=lambda refusal: refusal.can_come_free)
+    error = NoRoom(_shortage(request, first.status), status=first.status, needed=request.worst)
+    error.refusals = tuple(refused)
+    return error
+
+
+def _shortage(request: AttemptRequest, status: BudgetStatus) -> str:
+    left = "" if status.window_end is None or status.budget.rolls else f" until {status.window_end:%Y-%m-%d %H:%M} UTC"
+    return (
+        f"the worst case of the call, {request.worst}, does not fit the budget {status.name!r}: of {status.limit}, "
+        f"{status.spent} are spent and {status.reserved} reserved, so {status.left} are left{left}. "
+        "Lower max_tokens or shorten the prompt, wait, or raise the budget."
+    )
