@@ -9,24 +9,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack
 
-import httpx
-
-from deepthrift._call import Call
-from deepthrift._connect import Connection, connect, price_book
-from deepthrift._core import Core, Settings
-from deepthrift._counting import count_prompt
-from deepthrift._estimate import estimate_call
 from deepthrift._messages import JSONObject, Messages
-from deepthrift._options import ChatOptions, options_of
+from deepthrift._options import ChatOptions, Options, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream, Source
-from deepthrift._tokenize import engine_count
-from deepthrift._wire.conversation import wire_messages
 from deepthrift.errors import APIError, ConfigurationError, ConnectionFailed, DeepthriftError, StreamInterrupted
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Estimate, Ledger, Mode, PriceBook
+from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PriceBook
 
+# The HTTP stack is loaded with the first client: the command line and the tests of types do without it.
 if TYPE_CHECKING:
+    import httpx
+
+    from deepthrift._call import Call
+    from deepthrift._connect import Connection
+    from deepthrift._core import Core
     from deepthrift.local import Engine
 
 
@@ -89,6 +86,9 @@ class AsyncClient:
                 raise ConfigurationError(f"{name} is a positive number of seconds, not {value!r}")
         if max_retries < 0:
             raise ConfigurationError(f"max_retries is 0 or more, not {max_retries!r}")
+        from deepthrift._connect import connect, price_book
+        from deepthrift._core import Settings
+
         self._settings = Settings(
             timeout=timeout,
             idle_timeout=idle_timeout,
@@ -218,6 +218,8 @@ class AsyncClient:
         self._check_loop()
         if self._engine is not None and self._connection is None:
             await self._engine.__aenter__()
+            from deepthrift._connect import Connection
+
             profile = self._engine.profile
             url = self._engine.url.rstrip("/")
             self._connection = Connection(
@@ -276,7 +278,7 @@ class AsyncClient:
             APIError: The endpoint could not be used, or answered with an error.
             ResponseError: The answer cannot be used.
         """
-        call = Call(self._ready(), options_of(messages, mode, max_tokens, options), stream=False)
+        call = self._call(options_of(messages, mode, max_tokens, options), stream=False)
         try:
             return await call.run()
         except DeepthriftError as error:
@@ -292,7 +294,7 @@ class AsyncClient:
         **options: Unpack[ChatOptions],
     ) -> AsyncStream:
         """One answer as it arrives; see `chat` for the arguments and errors, and `AsyncStream` for its use."""
-        call = Call(self._ready(), options_of(messages, mode, max_tokens, options), stream=True)
+        call = self._call(options_of(messages, mode, max_tokens, options), stream=True)
         source = Source(call, asyncio.get_running_loop(), self._blame_engine)
         self._sources.add(source)
         return AsyncStream(source)
@@ -311,6 +313,8 @@ class AsyncClient:
             InvalidRequestError: The request is wrong.
             PriceNotFound: It has no price.
         """
+        from deepthrift._estimate import estimate_call
+
         connection = self._connected()
         return estimate_call(
             connection.profile,
@@ -329,9 +333,12 @@ class AsyncClient:
         Raises:
             InvalidRequestError: The conversation is wrong.
         """
+        from deepthrift._counting import count_prompt
+        from deepthrift._tokenize import engine_count
+        from deepthrift._wire.conversation import wire_messages
+
         core = self._ready()
-        options = options_of(messages, mode, None, {})
-        wire = wire_messages(options.messages, core.profile)
+        wire = wire_messages(options_of(messages, mode, None, {}).messages, core.profile)
         counted = await engine_count(core, wire)
         if counted is not None:
             return counted
@@ -350,7 +357,7 @@ class AsyncClient:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     @property
-    def _currency(self) -> Literal["USD", "CNY"]:
+    def _currency(self) -> Currency:
         return "CNY" if {row.currency for row in self._prices.rows} == {"CNY"} else "USD"
 
     def _connected(self) -> Connection:
@@ -372,7 +379,14 @@ class AsyncClient:
                 "this AsyncClient was first used in another event loop; make one for each loop, or use Client"
             )
 
+    def _call(self, options: Options, *, stream: bool) -> Call:
+        from deepthrift._call import Call
+
+        return Call(self._ready(), options, stream=stream)
+
     def _ready(self) -> Core:
+        from deepthrift._core import Core
+
         self._check_loop()
         if self._core is None:
             connection = self._connected()

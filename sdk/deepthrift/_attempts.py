@@ -274,9 +274,7 @@ class StreamAttempt(_Attempt):
             blocks = [b"".join(self._whole).strip()]
         else:
             blocks = self._events.flush() if data is None else self._events.feed(data)
-            self._noise = self._noise or bool(
-                data and data.strip() and not blocks and not data.lstrip().startswith(b":")
-            )
+            self._noise = self._noise or _is_noise(data, blocks)
         for block in blocks:
             if block == b"[DONE]":
                 self._accumulator.done = True

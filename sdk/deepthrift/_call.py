@@ -29,7 +29,7 @@ from deepthrift.errors import (
     ResponseError,
     ServerError,
 )
-from deepthrift_pricing import Cost, Usage
+from deepthrift_pricing import Cost, Mode, Usage
 
 
 @dataclass(slots=True)
@@ -182,7 +182,7 @@ class Call:
 
     # -- passes -----------------------------------------------------------------------------------------------------
 
-    def _asked(self, step: _Pass) -> str:
+    def _asked(self, step: _Pass) -> Mode:
         """The mode that one request is expected to run in."""
         return "standard" if self._two_pass else step.request.mode
 
@@ -260,7 +260,7 @@ class Call:
             said = answer.text.strip() if self._partial_notes or not self._stream else ""
             return replace(answer, text="", reasoning=said or None, mode="thinking", honoured=True, warnings=())
         reasoning = self._notes.text.strip() or None
-        ran = "thinking" if reasoning else "standard"
+        ran: Mode = "thinking" if reasoning else "standard"
         warnings = answer.warnings
         if reasoning is None:
             warnings = (*warnings, "the thinking mode was asked for and the first pass said nothing")

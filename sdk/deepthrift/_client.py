@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack
 
-import httpx
-
 from deepthrift._async_client import AsyncClient
 from deepthrift._events import StreamEvent
 from deepthrift._messages import JSONObject, Messages
@@ -26,6 +24,8 @@ from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Estimate, Ledger, Mode, PriceBook
 
 if TYPE_CHECKING:
+    import httpx
+
     from deepthrift.local import Engine
 
 T = TypeVar("T")

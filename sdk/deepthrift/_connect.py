@@ -67,7 +67,7 @@ def connect(
     parsed = _checked_url(url)
     profile = profile or HostProfile.for_url(url)
     key = api_key
-    if key is None and profile.api_key_env is not None and (trusted or profile.owns(parsed)):
+    if key is None and profile.api_key_env is not None and (trusted or profile.owns(url)):
         key = os.environ.get(profile.api_key_env) or None
     if key is not None and not (key.isascii() and key.isprintable()):
         raise ConfigurationError("api_key holds characters that no header can carry; was it pasted with a line break?")

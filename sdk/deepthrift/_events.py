@@ -47,3 +47,4 @@ class Finished:
 
 
 StreamEvent: TypeAlias = StreamStarted | ReasoningDelta | TextDelta | ToolCallDelta | Finished
+"""What a stream yields, told apart by class, in order of arrival."""

@@ -64,8 +64,13 @@ class ToolMessage(TypedDict):
 
 
 Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+"""One message of a conversation, a plain dict in the OpenAI form."""
+
 Messages: TypeAlias = str | Sequence[Message]
 """A conversation, or a string that stands for one user message."""
 
 JSONValue: TypeAlias = "str | int | float | bool | Sequence[JSONValue] | Mapping[str, JSONValue] | None"
+"""Anything that JSON can say."""
+
 JSONObject: TypeAlias = Mapping[str, JSONValue]
+"""A JSON object."""

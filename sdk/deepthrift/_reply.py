@@ -15,7 +15,7 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 class ToolCall(BaseModel):
     """A function that the model wants called; `arguments` is JSON text and may be invalid."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: str
     name: str
@@ -25,7 +25,7 @@ class ToolCall(BaseModel):
 class TokenLogprob(BaseModel):
     """One generated token with its natural-log probability and the best alternatives."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     token: str
     logprob: float
@@ -38,7 +38,7 @@ class Reply(BaseModel):
     The cost and usage are the sum over `attempts`, so a retried call shows what it really cost.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     text: str
     """The answer, without the reasoning."""

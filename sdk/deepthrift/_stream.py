@@ -8,12 +8,14 @@ import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from deepthrift._call import Call
 from deepthrift._events import StreamEvent
 from deepthrift._reply import Reply
 from deepthrift.errors import ConfigurationError, DeepthriftError
+
+if TYPE_CHECKING:
+    from deepthrift._call import Call
 
 
 class Source:

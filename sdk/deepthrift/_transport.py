@@ -8,7 +8,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, cast
 
 import httpcore
 import httpx
@@ -96,8 +96,9 @@ class OriginTransport(httpx.AsyncBaseTransport):
             if (translated := _translated(error)) is not None:
                 raise translated from error
             raise
+        extensions = cast("dict[str, object]", response.extensions)  # pyright: ignore[reportUnknownMemberType]
         stream = _Body(response, connection, self)
-        return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=response.extensions)
+        return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=extensions)
 
     async def aclose(self) -> None:
         """Close every idle connection."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
@@ -12,12 +12,12 @@ from deepthrift.errors import MalformedResponse
 def _text(value: object) -> object:
     """Text from a list of text parts, which some hosts send where the protocol has a string."""
     if isinstance(value, list):
-        return "".join(_part(part) for part in value)  # pyright: ignore[reportUnknownVariableType]
+        return "".join(map(_part, cast("list[object]", value)))
     return value
 
 
 def _part(part: object) -> str:
-    found: object = part.get("text") if isinstance(part, dict) else part  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    found = cast("dict[str, object]", part).get("text") if isinstance(part, dict) else part
     return found if isinstance(found, str) else ""
 
 
@@ -40,7 +40,7 @@ Label = Annotated[str | None, BeforeValidator(_label)]
 
 
 class _Loose(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
 
 class FunctionPart(_Loose):

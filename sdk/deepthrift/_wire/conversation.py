@@ -25,14 +25,17 @@ def wire_messages(messages: Messages, profile: HostProfile) -> list[WireMessage]
     """
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
-    given: object = messages
-    if not isinstance(given, Sequence) or isinstance(given, bytes):
-        raise InvalidRequestError(f"messages must be a string or a list of messages, not {type(given).__name__}")
-    out = [_message(place, message, profile) for place, message in enumerate(cast("Sequence[object]", given))]
+    out = [_message(place, message, profile) for place, message in enumerate(_listed(messages))]
     _check_order(out)
     if profile.default_system is not None and all(message["role"] != "system" for message in out):
         out.insert(0, {"role": "system", "content": profile.default_system})
     return _merged(out) if profile.merge_roles else out
+
+
+def _listed(messages: object) -> Sequence[object]:
+    if not isinstance(messages, Sequence) or isinstance(messages, bytes):
+        raise InvalidRequestError(f"messages must be a string or a list of messages, not {type(messages).__name__}")
+    return cast("Sequence[object]", messages)
 
 
 def question_of(messages: Sequence[WireMessage]) -> str:

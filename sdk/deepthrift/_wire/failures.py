@@ -29,6 +29,8 @@ _CONTEXT: Final = re.compile(
     re.IGNORECASE,
 )
 _SECRET: Final = re.compile(r"\b(sk|pk|key|ak)-[A-Za-z0-9_*.-]{6,}|(?i:bearer)\s+[^\s\"']+")
+_SHORTEST_SECRET: Final = 6
+"""Shorter ones are words that guard nothing, and would be struck out of every message."""
 _NUMBERED: Final = {"insufficient balance": 402, "rate limit": 429, "too many requests": 429, "overloaded": 503}
 
 NOT_BILLED: Final = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 429, 500, 501, 502, 503, 529})
@@ -64,7 +66,7 @@ def trace_of(headers: Mapping[str, str]) -> str | None:
 def without_secrets(text: str, *secrets: str | None) -> str:
     """`text` without `secrets`, and without anything else that looks like a key."""
     for secret in secrets:
-        if secret:
+        if secret and len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")
     return _SECRET.sub("***", text)
 

@@ -50,7 +50,7 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
         value = getattr(options, name)
         if value is not None and not (isinstance(value, int | float) and value > 0):
             raise InvalidRequestError(f"{name} is a positive number of seconds, not {value!r}")
-    _check_stop(options)
+    _check_stop(options.stop)
     _check_tools(options)
     rules = profile.rules(options.mode)
     if options.mode == "thinking" and profile.dialect == "none" and profile.two_pass is None and rules.switch is None:
@@ -58,8 +58,8 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
     for feature in _features(options):
         if feature in rules.features or feature in rules.ignored:
             continue
-        other = "standard" if options.mode == "thinking" else "thinking"
-        elsewhere = feature in profile.rules(cast("Mode", other)).features
+        other: Mode = "standard" if options.mode == "thinking" else "thinking"
+        elsewhere = feature in profile.rules(other).features
         advice = f"; the {other} mode can" if elsewhere else ""
         raise UnsupportedFeature(
             f"{_NAMES.get(feature, feature)} cannot be used in {options.mode} mode on {profile.name!r}{advice}"
@@ -101,7 +101,7 @@ def _features(options: Options) -> list[Feature]:
     if options.response_format is not None:
         kind = options.response_format.get("type")
         if kind in ("json_object", "json_schema"):
-            found.append(cast("Feature", kind))
+            found.append(kind)
         elif kind != "text":
             raise InvalidRequestError(f"response_format has the type {kind!r}; use text, json_object or json_schema")
     if options.seed is not None:
@@ -115,27 +115,24 @@ def _features(options: Options) -> list[Feature]:
     return found
 
 
-def _range(name: str, value: float | None, least: float, most: float) -> None:
-    given: object = value
+def _range(name: str, given: object, least: float, most: float) -> None:
     if given is None:
         return
     if isinstance(given, bool) or not isinstance(given, int | float) or math.isnan(given) or not least <= given <= most:
         raise InvalidRequestError(f"{name} is a number from {least} to {most}, not {given!r}")
 
 
-def _whole(name: str, value: int | None, least: int | None, most: int | None) -> None:
-    given: object = value
+def _whole(name: str, given: object, least: int | None, most: int | None) -> None:
     if given is None:
         return
-    right = isinstance(given, int) and not isinstance(given, bool)
-    if right and (least is None or cast("int", given) >= least) and (most is None or cast("int", given) <= most):
+    whole = given if isinstance(given, int) and not isinstance(given, bool) else None
+    if whole is not None and (least is None or whole >= least) and (most is None or whole <= most):
         return
     bounds = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most}"
     raise InvalidRequestError(f"{name} is a whole number{bounds}, not {given!r}")
 
 
-def _check_stop(options: Options) -> None:
-    stop: object = options.stop
+def _check_stop(stop: object) -> None:
     if stop is None or isinstance(stop, str):
         return
     given = list(cast("Sequence[object]", stop)) if isinstance(stop, Sequence) else []

@@ -28,7 +28,7 @@ Dialect: TypeAlias = Literal[
 class Switch(BaseModel):
     """What a request carries to run one mode."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     body: dict[str, JsonValue] = {}
     """Fields merged into the request's body."""

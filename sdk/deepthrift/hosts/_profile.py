@@ -9,8 +9,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, ValidationError
 
 from deepthrift.errors import ConfigurationError
@@ -32,7 +32,7 @@ _V31 = re.compile(r"deepseek.*(v3[._p-]?1|chat|reasoner)", re.IGNORECASE)
 class ModeRules(BaseModel):
     """What holds for one mode of a host."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     switch: Switch | None = None
     """What switches this mode on, where it differs from the dialect's usual form."""
@@ -50,7 +50,7 @@ class ModeRules(BaseModel):
 class TwoPass(BaseModel):
     """Thinking for a model that was not trained to: first notes, then the answer in a fresh turn."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     budget: PositiveInt = 96
     """The most tokens of the first pass, when the call does not limit them further."""
@@ -80,7 +80,7 @@ class HostProfile(BaseModel):
     one of yours; every field but `name` has a default that suits an OpenAI-compatible server of V3.1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     title: str = ""
@@ -199,19 +199,19 @@ class HostProfile(BaseModel):
     @classmethod
     def for_url(cls, url: str) -> HostProfile:
         """The profile that a URL belongs to: by host name, then by port, else the generic `openai` one."""
-        parsed = httpx.URL(url)
         for profile in _builtin().values():
-            if profile.owns(parsed):
+            if profile.owns(url):
                 return profile
+        parsed = urlsplit(url)
         if parsed.scheme == "http":
             for profile in _builtin().values():
                 if parsed.port in profile.ports:
                     return profile
         return _builtin()["openai"]
 
-    def owns(self, url: httpx.URL) -> bool:
+    def owns(self, url: str) -> bool:
         """Whether `url` is one of this host's own addresses."""
-        name = url.host.lower()
+        name = (urlsplit(url).hostname or "").lower()
         return any(name.endswith(own) if own.startswith(".") else name == own for own in self.url_hosts)
 
 
