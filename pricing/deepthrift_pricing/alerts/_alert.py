@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from deepthrift_pricing._budget import BudgetStatus
 
 Severity: TypeAlias = Literal["info", "warning", "critical"]
+"""How urgent an alert is."""
+
 Kind: TypeAlias = Literal["threshold", "forecast", "thinking_share", "cache_hits", "no_balance", "low_balance"]
+"""What an alert is about."""
 
 
 class Alert(BaseModel):
