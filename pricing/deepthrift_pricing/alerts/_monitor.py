@@ -30,7 +30,7 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = (
     Forecast(),
     NoBalance(),
 )
-"""What a monitor watches for unless told otherwise: half, four fifths and all of a budget, a forecast, an empty account."""
+"""Watched for unless told otherwise: half, four fifths and all of a budget, a forecast, an empty account."""
 
 
 class AlertMonitor:
