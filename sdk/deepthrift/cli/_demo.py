@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deepthrift.cli._connect import Place, connect, fetch
 from deepthrift.cli._demo_page import Page
 from deepthrift.cli._demo_questions import QUESTIONS, Question
-from deepthrift.cli._demo_totals import Totals
+from deepthrift.cli._demo_totals import Totals, audited_savings
 from deepthrift.cli._endpoint import Endpoint
 from deepthrift.cli._routing import progress
 from deepthrift_pricing import Budget, new_id
@@ -20,7 +20,7 @@ from deepthrift_pricing.errors import BudgetExceeded
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
     from deepthrift.cli._output import Output
-    from deepthrift_router import RoutedReply
+    from deepthrift_router import RoutedReply, Savings
 
 TAG = "demo"
 """Every attempt of a run carries this tag, with the run's id as its value."""
@@ -34,6 +34,7 @@ class Demo:
         output: Output,
         *,
         questions: int,
+        policy: Literal["cascade", "auto"],
         budget: str,
         audits: int,
         max_tokens: int,
@@ -43,6 +44,7 @@ class Demo:
         run_id = new_id("demo")
         self._output = output
         self._questions: Sequence[Question] = QUESTIONS[:questions]
+        self._policy: Literal["cascade", "auto"] = policy
         self._audits = audits
         self._max_tokens = max_tokens
         self._model = model
@@ -50,7 +52,8 @@ class Demo:
         self._budget = Budget(budget, per="total", tags=self._tags, policy="refuse", name="this demo")
         self._place = Place(Endpoint(model=model), ledger=ledger, tags=self._tags, budgets=(self._budget,))
         self._page = Page(output, run_id=run_id, budget=self._budget, total=len(self._questions))
-        self._replies: list[tuple[Question, RoutedReply]] = []
+        self._replies: list[RoutedReply] = []
+        self._savings: list[Savings] = []
 
     def prepare(self) -> None:
         """Fetch the model if it is not here, before anything else begins."""
@@ -69,10 +72,9 @@ class Demo:
             stopped: BaseException | None = None
             try:
                 await self._ask_all(client)
-                await self._audit(client)
             except (asyncio.CancelledError, Exception) as error:
                 stopped = error
-            totals = Totals.of(client, self._tags, [reply for _, reply in self._replies])
+            totals = Totals.of(client.ledger, self._tags, self._replies, self._savings)
             self._page.finish(totals, time.monotonic() - began, stopped)
             if stopped is not None:
                 raise stopped
@@ -80,27 +82,30 @@ class Demo:
     async def _ask_all(self, client: AsyncClient) -> None:
         from deepthrift_router import ModeRouter
 
-        router = ModeRouter(client)
+        router = ModeRouter(client, policy=self._policy)
         refused: BudgetExceeded | None = None
         for number, question in enumerate(self._questions, 1):
             self._page.question(number, question)
             try:
                 async with progress(client.ledger, self._output, f"{number} of {len(self._questions)}"):
-                    reply = await router.chat(question.text, max_tokens=self._max_tokens, policy="cascade")
+                    reply = await router.chat(question.text, max_tokens=self._max_tokens, temperature=0)
+                self._replies.append(reply)
+                self._page.answer(number, question, reply)
+                self._savings.append(await self._saving(client, question, reply))
             except BudgetExceeded as error:
                 refused = error
                 self._page.refused(number, question, error)
-                continue
-            self._replies.append((question, reply))
-            self._page.answer(number, question, reply, client.ledger)
         if refused is not None:
             raise refused
 
-    async def _audit(self, client: AsyncClient) -> None:
-        """Think through a few answers that were accepted, so that the saving rests on recorded calls."""
-        missing = min(self._audits, Totals.missing(client))
-        accepted = [question for question, reply in self._replies if "thinking" not in reply.path]
-        for number, question in enumerate(accepted[:missing], 1):
-            async with progress(client.ledger, self._output, f"audit {number} of {missing}"):
-                reply = await client.chat(question.text, mode="thinking", max_tokens=self._max_tokens, purpose="audit")
-            self._page.audited(question, reply)
+    async def _saving(self, client: AsyncClient, question: Question, reply: RoutedReply) -> Savings:
+        """The router's own figure; while too little is on record for one, the question is thought through as well."""
+        if reply.savings.known or self._audits == 0:
+            return reply.savings
+        self._audits -= 1
+        async with progress(client.ledger, self._output, "audit"):
+            audit = await client.chat(
+                question.text, mode="thinking", max_tokens=self._max_tokens, temperature=0, purpose="audit"
+            )
+        self._page.audited(question, audit)
+        return audited_savings(reply, audit)

@@ -6,12 +6,14 @@ import asyncio
 import textwrap
 from typing import TYPE_CHECKING, Final
 
+from deepthrift.cli._demo_totals import usage_of
 from deepthrift.cli._format import money, seconds
 from deepthrift.cli._output import table
 from deepthrift.cli._prices import PROFILES
+from deepthrift.cli._routing import checks, savings_line
 from deepthrift.cli._spending import show_budgets
 from deepthrift.cli._text import clean
-from deepthrift_pricing import Cost, Usage
+from deepthrift_pricing import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +35,8 @@ shows the workings: two modes, the checks, the tokens, the money, the budget.
 Costs are booked at the project's own `brief` prices, a yardstick with a price for each mode. They never were an \
 official table; what DeepSeek charged for V3.1 is computed beside them at the end.
 
-For each question: the answer, the path, and for each mode calls, prompt tokens (cache hits + misses), output tokens \
-(of them reasoning) and cost."""
+Every standard answer is checked: how it ended, its shape, and where that can be compared a second sample. What fails \
+is thought through. Each mode shows its requests, prompt tokens (cache hits + misses), output tokens and cost."""
 INDENT: Final = "      "
 MODES: tuple[Mode, ...] = ("standard", "thinking")
 
@@ -90,7 +92,8 @@ class Page:
         if reply.reasoning:
             self._text(f"thinking: {_short(reply.reasoning)}", INDENT, style="dim italic")
         self._text(_short(reply.text) or "(no answer)", INDENT)
-        self._text(f"{' > '.join(reply.path)}. {reply.decision.reason}", INDENT, style="dim")
+        self._text(f"path: {' > '.join(reply.path)}; checked: {checks(reply)}", INDENT)
+        self._text(f"why: {reply.decision.reason}", INDENT, style="dim")
         for mode in MODES:
             self._mode(mode, [each for each in reply.attempts if each.mode == mode])
 
@@ -98,12 +101,12 @@ class Page:
         if not attempts:
             self._output.print(f"{INDENT}{mode:<9} not run", style="dim")
             return
-        usage = _usage(attempts)
-        calls = f"{len(attempts)} call{'' if len(attempts) == 1 else 's'}"
+        usage = usage_of(attempts)
+        calls = f"{len(attempts)} request{'' if len(attempts) == 1 else 's'}"
         reasoning = f" ({usage.reasoning_tokens} reasoning)" if usage.reasoning_tokens else ""
-        prompt = f"{usage.cache_hit_tokens} hit + {usage.cache_miss_tokens} miss in"
+        prompt = f"{usage.cache_hit_tokens} + {usage.cache_miss_tokens} in"
         what = f"{mode:<9} {calls}, {prompt}, {usage.completion_tokens} out{reasoning}"
-        self._output.print(f"{INDENT}{what:<58} {money(Cost.sum(each.cost for each in attempts).total):>12}")
+        self._output.print(f"{INDENT}{what:<60} {money(Cost.sum(each.cost for each in attempts).total):>12}")
 
     def refused(self, number: int, question: Question, error: BudgetExceeded) -> None:
         """A question that the budget did not let through."""
@@ -115,12 +118,12 @@ class Page:
         self._text(f"refused before it was sent: {error.message}", INDENT, style="yellow")
 
     def audited(self, question: Question, reply: Reply) -> None:
-        """An accepted answer was thought through as well."""
+        """A question was thought through as well, because too few thinking calls are on record."""
         if self._output.as_json:
             self._output.line({"event": "audit", "question": question.text, **reply.model_dump(mode="json")})
             return
-        self._output.print(f"\naudit {question.text}", style="bold")
-        self._text(_short(reply.text) or "(no answer)", INDENT)
+        text = "audit: too few thinking calls are on record to tell a saving, so this was thought through as well"
+        self._text(text, INDENT, style="dim")
         self._mode("thinking", reply.attempts)
 
     def finish(self, totals: Totals, elapsed: float, stopped: BaseException | None) -> None:
@@ -143,15 +146,14 @@ class Page:
         self._output.print(f"\nBudget: {money(self._budget.limit, 4)} for this run", style="bold")
         show_budgets(totals.budgets, self._output)
         self._output.print("\nNet saving against always thinking", style="bold")
-        for line in totals.savings_lines():
-            self._text(line, "")
+        self._savings(totals)
         self._output.print("\nRead it back: deepthrift spend --by mode --by purpose --since today", whole=True)
 
     def _totals_table(self, totals: Totals) -> None:
         numbers = ("calls", "cache hit", "cache miss", "output", "reasoning", "cost (brief)")
         found = table("", *numbers, right=numbers)
         for name, attempts in totals.parts():
-            usage = _usage(attempts)
+            usage = usage_of(attempts)
             cost = Cost.sum(each.cost for each in attempts)
             found.add_row(
                 name,
@@ -174,6 +176,26 @@ class Page:
             found.add_row(label, *(money(cost) for cost in costs), money(costs[0] + costs[1]))
         self._output.print(found)
 
+    def _savings(self, totals: Totals) -> None:
+        savings = totals.savings
+        if savings is None or savings.net is None:
+            reason = "no question was answered" if savings is None else savings.reason
+            self._text(f"Not known: {reason}.", "")
+            return
+        self._text(f"{savings_line(savings)[:1].upper()}{savings_line(savings)[1:]}.", "", style="bold")
+        self._text(
+            f"{totals.escalated} of {totals.answers} answers went to thinking; {savings.reason}. All that routing "
+            f"itself cost is counted, {money(totals.samples)} for second samples among it.",
+            "",
+        )
+        if totals.audits:
+            left = savings.net - totals.audits
+            self._text(
+                f"The audits cost {money(totals.audits)} on top, once: with them the net is {money(left)}. The next "
+                "run finds them on record.",
+                "",
+            )
+
     def _text(self, text: str, indent: str, *, style: str | None = None) -> None:
         """A paragraph, broken between words at the width of the page, in a pipe too."""
         width = min(self._output.out.width, 100) - 1
@@ -190,14 +212,6 @@ def dump(reply: RoutedReply) -> dict[str, object]:
         for mode in MODES
     }
     return fields
-
-
-def _usage(attempts: Sequence[Attempt]) -> Usage:
-    total = Usage.of(0, 0)
-    for attempt in attempts:
-        if attempt.usage is not None:
-            total += attempt.usage
-    return total
 
 
 def _short(text: str, limit: int = 300) -> str:

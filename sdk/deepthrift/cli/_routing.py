@@ -79,6 +79,7 @@ async def routed(
     output.print(clean(reply.text.strip()) if output.out.is_terminal else reply.text)
     if explain:
         output.note(path_line(reply))
+        output.note(f"checked: {checks(reply)}")
         output.note(reply.decision.reason)
     return reply
 
@@ -86,6 +87,12 @@ async def routed(
 def path_line(reply: RoutedReply) -> str:
     """`standard > second sample > thinking, 64 % sure; saved $0.0001 against always thinking`."""
     return f"{' > '.join(reply.path)}, {reply.confidence * 100:.0f} % sure; {savings_line(reply.savings)}"
+
+
+def checks(reply: RoutedReply) -> str:
+    """What was looked at, and what it said: `finish ok, shape ok, agreement differ`."""
+    looked = [f"{item.signal} {item.outcome}" for item in reply.decision.evidence]
+    return ", ".join(looked) or "nothing"
 
 
 def savings_line(savings: Savings) -> str:
@@ -117,3 +124,31 @@ async def ask_routed(
         output.document(reply)
     else:
         show_cost(reply, output)
+
+
+async def show_plan(messages: Sequence[Message], place: Place, output: Output, *, max_tokens: int | None) -> None:
+    """`deepthrift route --plan`: what the router would begin with, what each plan costs, and why."""
+    from deepthrift.cli._output import table
+    from deepthrift_router import ModeRouter
+
+    async with connect(place, output) as client:
+        decision = ModeRouter(client).plan(messages, max_tokens=max_tokens)
+    if output.as_json:
+        output.document(decision)
+        return
+    output.print(f"Plan: {decision.plan}", style="bold")
+    output.print(decision.reason)
+    output.print()
+    found = table("plan", "expected cost", "at worst", "p(right)", "", right=("expected cost", "at worst", "p(right)"))
+    for plan in decision.plans:
+        note = plan.note if not plan.possible else "chosen" if plan.plan == decision.plan else ""
+        found.add_row(plan.plan, money(plan.cost), money(plan.worst), f"{plan.p_right:.2f}", note)
+    output.print(found)
+    for length in decision.lengths:
+        source = f"{length.calls} recorded calls" if length.source == "recorded" else "the shipped prior"
+        span = f"{length.low:.0f} to {length.high:.0f}"
+        output.print(
+            f"{length.mode}: {length.expected:.0f} output tokens expected ({span}), from {source}", style="dim"
+        )
+    value = f"A right answer is taken to be worth {money(decision.value_of_right_answer)} ({decision.value_source})."
+    output.print(value, style="dim")

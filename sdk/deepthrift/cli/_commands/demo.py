@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -22,13 +23,20 @@ every answer is one line, and the totals are the last.
 
 @click.command("demo", epilog=EPILOG)
 @click.option("--questions", type=click.IntRange(1, 12), default=12, show_default=True, help="How many to ask.")
+@click.option(
+    "--policy",
+    type=click.Choice(["cascade", "auto"]),
+    default="cascade",
+    show_default=True,
+    help="cascade verifies every answer; auto leaves out what is not expected to pay.",
+)
 @click.option("--budget", metavar="USD", default="0.01", show_default=True, help="The budget in force for this run.")
 @click.option(
     "--audits",
     type=click.IntRange(0, 12),
     default=3,
     show_default=True,
-    help="Answers that are thought through as well if too few thinking calls are on record to tell the saving.",
+    help="Questions to think through as well while too few thinking calls are on record to tell the saving.",
 )
 @click.option("--max-tokens", type=click.IntRange(8), default=128, show_default=True, help="The most of one call.")
 @click.option("--model", metavar="NAME|FILE", help="A local model or a GGUF file.  [default: the bundled small one]")
@@ -36,6 +44,7 @@ every answer is one line, and the totals are the last.
 @json_option
 def command(
     questions: int,
+    policy: Literal["cascade", "auto"],
     budget: str,
     audits: int,
     max_tokens: int,
@@ -55,6 +64,7 @@ def command(
     demo = Demo(
         Output(as_json=as_json),
         questions=questions,
+        policy=policy,
         budget=budget,
         audits=audits,
         max_tokens=max_tokens,
