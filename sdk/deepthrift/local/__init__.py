@@ -1,7 +1,6 @@
 """The embedded engine: a real model on this machine, with no service to install. Needs `deepthrift[local]`."""
 
 from deepthrift.local import models
-from deepthrift.local._count import count_prompt
 from deepthrift.local._engine import Engine
 from deepthrift.local._foreground import serve
 from deepthrift.local._gguf import GGUFHeader, read_header
@@ -18,7 +17,6 @@ __all__ = [
     "ModelInfo",
     "PullProgress",
     "check_machine",
-    "count_prompt",
     "models",
     "read_header",
     "serve",

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deepthrift.errors import ConfigurationError, EngineStartFailed, MalformedResponse, ModelFileError
-from deepthrift.local import Engine, EngineProgress, Family, count_prompt
+from deepthrift.errors import ConfigurationError, EngineStartFailed, ModelFileError
+from deepthrift.local import Engine, EngineProgress, Family
 from deepthrift_pricing.tokens import count_messages
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, THOUGHTS, tiny_gguf
 
@@ -37,6 +37,17 @@ async def ask(engine: Engine, **options: Any) -> dict[str, Any]:
         answer = await http.post("/v1/chat/completions", json=body(**options))
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+async def counted(engine: Engine, options: dict[str, Any]) -> int:
+    """Prompt tokens by the engine's own count, which runs nothing."""
+    async with client(engine) as http:
+        at_once = await http.post("/v1/chat/completions/input_tokens", json=options)
+        prompt = (await http.post("/apply-template", json=options)).json()["prompt"]
+        asked = {"content": prompt, "add_special": True, "parse_special": True}
+        in_steps = await http.post("/tokenize", json=asked)
+    assert at_once.json()["input_tokens"] == len(in_steps.json()["tokens"])
+    return at_once.json()["input_tokens"]
 
 
 async def test_both_modes_answer(engine: Engine) -> None:
@@ -72,39 +83,17 @@ async def test_its_counts_are_the_billed_ones_and_ours(engine: Engine) -> None:
     for messages in (QUESTION, longer):
         for mode in ("standard", "thinking"):
             options = body(messages, thinking=mode == "thinking")
-            async with client(engine) as http:
-                counted = await count_prompt(http, engine.url, options)
             billed = (await ask(engine, messages=messages, thinking=mode == "thinking"))["usage"]["prompt_tokens"]
-            assert counted == billed == count_messages(messages, mode=mode)
+            assert await counted(engine, options) == billed == count_messages(messages, mode=mode)
 
 
 async def test_a_request_that_is_too_long_is_counted_all_the_same(engine: Engine) -> None:
+    long = body([{"role": "user", "content": "word " * 5000}])
+    assert await counted(engine, long) > engine.context
     async with client(engine) as http:
-        long = body([{"role": "user", "content": "word " * 5000}])
-        assert await count_prompt(http, engine.url, long) > engine.context
         refused = await http.post("/v1/chat/completions", json=long)
     assert refused.status_code == 400
     assert refused.json()["error"]["type"] == "exceed_context_size_error"
-
-
-async def test_counting_without_the_newest_address(engine: Engine) -> None:
-    """Older servers render and tokenize in two steps; the count is the same."""
-
-    async def hide(request: httpx.Request) -> None:
-        if request.url.path.endswith("input_tokens"):
-            request.url = request.url.copy_with(path="/v1/nowhere")
-
-    async with client(engine) as http:
-        expected = await count_prompt(http, engine.url, body(thinking=True))
-        http.event_hooks = {"request": [hide]}
-        assert await count_prompt(http, engine.url, body(thinking=True)) == expected
-
-
-async def test_a_server_that_cannot_count_is_told(respx_mock: Any) -> None:
-    respx_mock.post("http://127.0.0.1:9/v1/chat/completions/input_tokens").respond(json={"tokens": "many"})
-    async with httpx.AsyncClient() as http:
-        with pytest.raises(MalformedResponse, match="does not count prompts"):
-            await count_prompt(http, "http://127.0.0.1:9/", body())
 
 
 async def test_the_key_is_required_and_nobody_sees_it(engine: Engine) -> None:

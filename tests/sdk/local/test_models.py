@@ -245,7 +245,7 @@ def test_processes_fetch_once(index: Index) -> None:
 
 
 def children_of_pip() -> list[int]:
-    found = subprocess.run(["ps", "-A", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(["ps", "-ww", "-A", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
     mine = str(models.models_folder())
     return [int(line.split()[0]) for line in found.splitlines() if mine in line and "download" in line]
 

@@ -1,0 +1,93 @@
+"""The client on the embedded engine: `AsyncClient.local` and `Client.local`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from deepthrift import AsyncClient, Client
+from deepthrift.errors import ContextLengthExceeded, EngineCrashed, ModelFileError
+from deepthrift.local import Engine
+from deepthrift_pricing import Ledger
+from deepthrift_pricing.tokens import count_text
+from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, THOUGHTS
+
+pytestmark = pytest.mark.engine
+
+
+async def test_both_modes_and_what_they_cost(tiny: Path) -> None:
+    with Ledger.open("memory:") as ledger:
+        async with AsyncClient.local(tiny, ledger=ledger, slots=2) as client:
+            standard = await client.chat("What is the capital of France?")
+            thinking = await client.chat("What is the capital of France?", mode="thinking")
+            assert client.host.name == "local"
+        assert (standard.text, standard.reasoning, standard.mode) == (STANDARD_ANSWER, None, "standard")
+        assert (thinking.text, thinking.mode) == (THINKING_ANSWER, "thinking")
+        assert (thinking.reasoning or "").strip() == THOUGHTS.strip()
+        assert thinking.usage.reasoning_tokens == count_text(THOUGHTS)
+        assert thinking.usage.prompt_tokens == standard.usage.prompt_tokens
+        assert not standard.warnings
+        assert not thinking.warnings
+        booked = ledger.attempts()
+        assert sorted(attempt.mode for attempt in booked) == ["standard", "thinking"]
+        assert sum(attempt.cost.total.amount for attempt in booked if attempt.cost) == (
+            standard.cost.total.amount + thinking.cost.total.amount
+        )
+
+
+async def test_a_stream_ends_in_the_same_reply_and_counts_are_exact(tiny: Path) -> None:
+    async with AsyncClient.local(tiny, context=256) as client:
+        async with client.stream("Hello", mode="thinking") as stream:
+            kinds = [type(event).__name__ async for event in stream]
+        reply = await client.chat("Hello", mode="thinking")
+        assert await client.count("Hello", mode="thinking") == reply.usage.prompt_tokens
+        with pytest.raises(ContextLengthExceeded):
+            await client.chat("word " * 400)
+        assert len(client.ledger.attempts()) == 2
+    assert stream.reply.text == reply.text == THINKING_ANSWER
+    assert stream.reply.usage.completion_tokens == reply.usage.completion_tokens
+    assert kinds[-1] == "Finished"
+    assert kinds.index("ReasoningDelta") < kinds.index("TextDelta")
+
+
+async def test_a_dead_engine_is_blamed(tiny: Path) -> None:
+    engine = Engine(tiny)
+    async with AsyncClient.local(engine=engine, max_retries=0) as client:
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGKILL)
+        with pytest.raises(EngineCrashed, match="memory ran out") as caught:
+            await client.chat("Hello")
+        assert caught.value.request is not None
+    assert engine.pid is None
+
+
+def test_the_synchronous_door(tiny: Path) -> None:
+    with Client.local(tiny) as client:
+        assert client.chat("Hello").text == STANDARD_ANSWER
+        assert client.chat("Hello", mode="thinking").text == THINKING_ANSWER
+
+
+async def test_a_bad_model_is_told_by_the_client(tmp_path: Path) -> None:
+    client = AsyncClient.local(tmp_path / "none.gguf")
+    with pytest.raises(ModelFileError, match="no model file"):
+        async with client:
+            pass
+    await client.aclose()
+
+
+@pytest.mark.slow
+async def test_the_default_model_thinks_in_two_passes() -> None:
+    async with AsyncClient.local() as client:
+        question = "What is the capital of France?"
+        standard = await client.chat(question, temperature=0, max_tokens=64)
+        thinking = await client.chat(question, mode="thinking", temperature=0, max_tokens=160)
+        assert await client.count(question) == standard.usage.prompt_tokens
+    assert "Paris" in standard.text
+    assert thinking.text
+    assert thinking.reasoning
+    assert thinking.mode == "thinking"
+    assert len(thinking.attempts) == 2
+    assert 0 < thinking.usage.reasoning_tokens < thinking.usage.completion_tokens
