@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._usage import Mode
-from deepthrift_pricing._window import MONDAY, Span, calendar_span, fixed_span, micros
+from deepthrift_pricing._window import USUAL_ANCHOR, Span, calendar_span, fixed_span, micros
 from deepthrift_pricing._zone import zone_of
 from deepthrift_pricing.errors import ConfigurationError
 
@@ -217,7 +217,7 @@ class Budget(BaseModel):
                 return fixed_span(max(1, length // _GRAINS), at, 0)
             opens = self.anchor.replace(tzinfo=zone_of(self.zone)).astimezone(UTC)
             return fixed_span(length, at, micros(opens))
-        return calendar_span(per, at, zone_of(self.zone), self.anchor or MONDAY)
+        return calendar_span(per, at, zone_of(self.zone), self.anchor or USUAL_ANCHOR)
 
     def counted_from(self, at: int) -> int:
         """The start of the oldest span that still counts at `at`."""

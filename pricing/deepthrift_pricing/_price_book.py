@@ -25,18 +25,31 @@ Amount: TypeAlias = Decimal | str | int
 _Key: TypeAlias = tuple[str, str, Mode, Currency, str]
 _HORIZON: Final = timedelta(hours=1)
 _FAR: Final = timedelta(days=1)
+_NEAR: Final = timedelta(minutes=1)
 _CACHED_KEYS: Final = 4096
 
 
 class _Track:
     """The rows that can hold for one host, model, mode, currency and tier, the first that holds now, and until when."""
 
-    __slots__ = ("holding", "rows", "segment")
+    __slots__ = ("asked", "rows", "segment")
 
     def __init__(self, rows: tuple[Price, ...]) -> None:
         self.rows = rows
         """In order of precedence."""
         self.segment: tuple[datetime, datetime, Price | None] | None = None
+        self.asked: datetime | None = None
+        """The last moment outside the segment; a second one close to it is worth a new segment."""
+
+    def price_at(self, moment: datetime) -> Price | None:
+        """The row in force at `moment`."""
+        segment = self.segment
+        if segment is not None and segment[0] <= moment < segment[1]:
+            return segment[2]
+        asked, self.asked = self.asked, moment
+        if asked is not None and asked <= moment < asked + _NEAR:
+            return self.at(moment)[0]
+        return next((row for row in self.rows if row.holds_at(moment)), None)
 
     def at(self, moment: datetime) -> tuple[Price | None, datetime]:
         """The row in force at `moment`, and a moment up to which it surely stays so."""
@@ -286,8 +299,8 @@ class PriceBook:
     ) -> tuple[Price, ...]:
         """The one row that decides, or the two between which nobody published how to decide, the dearer one first."""
         track = self._track(host, model, mode, currency, tier)
-        first, until = track.at(at)
-        last = first if ended is None or at <= ended < until else track.at(ended)[0]
+        first = track.price_at(at)
+        last = first if ended is None else track.price_at(ended)
         if first is None or last is None:
             only = first or last
             if only is None:

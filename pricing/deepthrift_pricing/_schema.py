@@ -17,7 +17,7 @@ TABLES: Final = (
         host TEXT NOT NULL,
         model TEXT NOT NULL,
         mode TEXT NOT NULL,
-        status TEXT NOT NULL CHECK (status IN ('reserved', 'settled', 'released', 'unknown')),
+        status TEXT NOT NULL,
         started_at BIGINT NOT NULL,
         lease_until BIGINT NOT NULL,
         ended_at BIGINT,
@@ -28,7 +28,7 @@ TABLES: Final = (
         cache_miss_pico BIGINT NOT NULL,
         completion_pico BIGINT NOT NULL,
         reasoning_pico BIGINT NOT NULL,
-        certainty TEXT NOT NULL CHECK (certainty IN ('exact', 'estimated', 'unknown')),
+        certainty TEXT NOT NULL,
         prompt_bound BIGINT NOT NULL,
         max_tokens BIGINT NOT NULL,
         prompt_tokens BIGINT,
@@ -74,4 +74,5 @@ TABLES: Final = (
     "CREATE TABLE ledger (name TEXT NOT NULL PRIMARY KEY, value BIGINT NOT NULL)",
     "INSERT INTO ledger (name, value) VALUES ('budgets_version', 0)",
 )
-"""One dialect for SQLite and PostgreSQL; SQLite adds the clauses of `SQLITE_CLAUSES`."""
+"""In words that SQLite and PostgreSQL both understand. Amounts are in 10⁻¹² of the currency, moments in microseconds
+since 1970-01-01 UTC; `tags`, `price_ids` and `usage_notes` are JSON."""

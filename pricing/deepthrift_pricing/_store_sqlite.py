@@ -88,6 +88,8 @@ class SqliteStore:
             connection.execute("PRAGMA journal_mode = WAL")
             # A commit survives the death of the process at once, and a power cut up to the last checkpoint.
             connection.execute("PRAGMA synchronous = NORMAL")
+            # Every booking writes to the same few pages, so a rarer checkpoint writes each of them less often.
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
             self._migrate(connection)
         except sqlite3.Error as error:
             if connection is not None:

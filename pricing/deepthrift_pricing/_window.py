@@ -10,8 +10,8 @@ Calendar: TypeAlias = Literal["hour", "day", "week", "month"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-MONDAY: Final = datetime(1970, 1, 5)  # noqa: DTZ001  # a wall-clock pattern, not a moment
-"""The anchor where none is given: a Monday, the first hour of the day."""
+USUAL_ANCHOR: Final = datetime(2024, 1, 1)  # noqa: DTZ001  # a wall-clock pattern, not a moment
+"""The anchor where none is given: the first of a month, a Monday, the first hour of the day."""
 
 
 def micros(moment: datetime) -> int:
