@@ -18,7 +18,7 @@ from deepthrift.errors import BudgetExceeded
 from deepthrift_pricing import Budget, Ledger, Money
 
 URL = os.environ.get("DEEPTHRIFT_URL", "http://localhost:8000/v1")
-LIMIT = "0.002"
+LIMIT = "0.0001"
 CALLS = 40
 
 

@@ -22,12 +22,14 @@ async def main(question: str) -> None:
         AsyncClient(URL, host="vllm", model="deepseek-ai/DeepSeek-V3.1", prices="brief") as client,
         client.stream(question, mode="thinking", max_tokens=2048) as stream,
     ):
+        answering = False
         async for event in stream:
             match event:
                 case ReasoningDelta(text=text):
                     print(f"{DIM}{text}{PLAIN}", end="", flush=True)
                 case TextDelta(text=text):
-                    print(text, end="", flush=True)
+                    print(text if answering else f"\n\n{text}", end="", flush=True)
+                    answering = True
                 case _:
                     pass
         reply = stream.reply

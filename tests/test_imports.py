@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = ["click", "gguf", "jinja2", "numpy", "rich", "sklearn", "tokenizers", "torch", "xllamacpp"]
+HEAVY = {"click", "gguf", "jinja2", "numpy", "rich", "scipy", "sklearn", "tokenizers", "torch", "xllamacpp"}
 
 PROBE = """
 import json, sys
@@ -28,6 +29,7 @@ print(json.dumps({{"modules": sorted(sys.modules), "events": events}}))
 """
 
 
+@functools.cache
 def probe(module: str) -> dict[str, list[str]]:
     paths = [str(ROOT / folder) for folder in ("sdk", "router", "pricing")]
     code = f"import sys; sys.path[:0] = {paths!r}\n" + PROBE.format(module=module)
@@ -37,10 +39,13 @@ def probe(module: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("module", ["deepthrift", "deepthrift_pricing", "deepthrift_router"])
 def test_import_is_light_and_quiet(module: str) -> None:
-    """No socket, no process, no vocabulary, and none of the heavy or optional packages."""
+    """No socket, no process, no vocabulary, and none of the heavy or optional packages.
+
+    httpx loads click and rich for its own command where they are installed; that is not ours to change.
+    """
     seen = probe(module)
     assert seen["events"] == []
-    assert [name for name in HEAVY if name in seen["modules"]] == []
+    assert HEAVY & set(seen["modules"]) <= HEAVY & set(probe("httpx")["modules"])
 
 
 def test_pricing_imports_neither_sdk_nor_router() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import itertools
@@ -72,6 +73,7 @@ def undocumented_members(owner: type) -> Iterator[str]:
                 yield f"{owner.__name__}.{name}"
 
 
+@functools.cache
 def attribute_docstrings(package: str) -> set[str]:
     """Names assigned at the top level of any module of `package` with a string right below them."""
     documented: set[str] = set()

@@ -10,15 +10,15 @@ ENDPOINT = "http://localhost:8000/v1"
 ANSWERS = {
     "capital of france": Answer("The capital of France is Paris.", "France's capital city is Paris."),
     "primes": Answer("There are 168 primes below 1,000.", "Counting them with a sieve gives 168."),
-    "invoice": Answer('{"number": "INV-7", "total": "12.50"}', "Read the number, then the total."),
-    "haiku": Answer(
-        "Cents fall like light rain; the ledger counts every drop; the river stays full.", "Five, seven, five."
-    ),
+    "invoice": Answer('{"number": "INV-7", "total": "12.50"}', "Two books and a pen: 10.00 and 2.50."),
 }
+HASTY = {"invoice": Answer("The invoice INV-7 comes to 12.50.")}
+"""What the standard mode says instead."""
 FALLBACK = Answer("Yes.", "Nothing speaks against it.")
 
 
 def answer(request: Received) -> Answer:
-    """The answer to a request's last question."""
+    """The answer to a request's last question, in the mode that it asks for."""
     question = request.question.lower()
-    return next((found for phrase, found in ANSWERS.items() if phrase in question), FALLBACK)
+    known = ANSWERS if request.mode_ran == "thinking" else {**ANSWERS, **HASTY}
+    return next((found for phrase, found in known.items() if phrase in question), FALLBACK)

