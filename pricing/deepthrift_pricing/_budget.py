@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Final, Literal, Self, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator, model_validator
 
 from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._usage import Mode
@@ -27,6 +27,9 @@ MOST_PICO: Final = 9 * 10**18
 """9,000,000 in units of a currency: what a count in a 64-bit integer can hold."""
 _GRAINS: Final = 1000
 """A rolling window forgets in steps of a thousandth of its length, always late, never early."""
+
+
+_MONEY: Final = TypeAdapter(Money)
 
 
 class Budget(BaseModel):
@@ -62,7 +65,7 @@ class Budget(BaseModel):
 
     def __init__(
         self,
-        limit: Money | Decimal | str | int,
+        limit: Money | Decimal | str | int | Mapping[str, str],
         per: Per,
         *,
         tags: Mapping[str, str] | None = None,
@@ -78,13 +81,18 @@ class Budget(BaseModel):
     ) -> None:
         """A budget of `limit` in units of `currency` (`USD` if not said) in each window.
 
+        As JSON tells it, the limit is a mapping of `amount` and `currency`.
+
         Raises:
             ConfigurationError: A setting is wrong; the message says which.
         """
         if isinstance(limit, Money) and currency not in (None, limit.currency):
             raise ConfigurationError(f"budget: the limit is in {limit.currency}, and currency says {currency}")
         try:
-            amount = limit if isinstance(limit, Money) else Money.of(limit, currency or "USD")
+            if isinstance(limit, Mapping):
+                amount = _MONEY.validate_python(limit)
+            else:
+                amount = limit if isinstance(limit, Money) else Money.of(limit, currency or "USD")
             super().__init__(
                 limit=amount,
                 per=per,
