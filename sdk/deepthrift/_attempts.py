@@ -40,7 +40,15 @@ class _Attempt:
     """What plain and streamed attempts have in common."""
 
     def __init__(
-        self, core: Core, books: Books, clock: Clock, request: WireRequest, prompt: PromptCount, mode: Mode
+        self,
+        core: Core,
+        books: Books,
+        clock: Clock,
+        request: WireRequest,
+        prompt: PromptCount,
+        mode: Mode,
+        *,
+        notes: bool = False,
     ) -> None:
         self._core = core
         self._books = books
@@ -48,7 +56,7 @@ class _Attempt:
         self._request = request
         self._prompt = prompt
         self._accumulator = Accumulator(core.profile, mode)
-        self._notes = mode == "standard" and request.mode == "thinking"
+        self._notes = notes
         self._body = RequestBody(request.body)
         self._incoming: Incoming | None = None
         self._end = 0.0
@@ -214,9 +222,17 @@ class StreamAttempt(_Attempt):
     """An attempt whose answer comes in pieces."""
 
     def __init__(
-        self, core: Core, books: Books, clock: Clock, request: WireRequest, prompt: PromptCount, mode: Mode
+        self,
+        core: Core,
+        books: Books,
+        clock: Clock,
+        request: WireRequest,
+        prompt: PromptCount,
+        mode: Mode,
+        *,
+        notes: bool = False,
     ) -> None:
-        super().__init__(core, books, clock, request, prompt, mode)
+        super().__init__(core, books, clock, request, prompt, mode, notes=notes)
         self._events = EventDecoder()
         self._whole: list[bytes] | None = None
         self._noise = False
@@ -233,8 +249,8 @@ class StreamAttempt(_Attempt):
         """Whether any token has arrived."""
         return self._accumulator.started
 
-    async def open(self) -> list[StreamEvent]:
-        """Reserve, send, and read up to the first events."""
+    async def open(self) -> None:
+        """Reserve and send; returns when the endpoint has accepted."""
         await self._reserve()
         self._end = self._clock.attempt_end()
         try:
@@ -242,7 +258,6 @@ class StreamAttempt(_Attempt):
                 await self._send()
         except BaseException as error:
             self._broke(error)
-        return await self.read()
 
     async def read(self) -> list[StreamEvent]:
         """The next events; none only at the end."""

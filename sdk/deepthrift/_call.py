@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deepthrift._attempts import PlainAttempt, StreamAttempt
-from deepthrift._clock import Clock, with_retries
+from deepthrift._clock import with_retries
 from deepthrift._core import Core
 from deepthrift._counting import PromptCount, count_prompt_async
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
@@ -53,19 +53,13 @@ class Call:
         self._warnings = check_options(options, core.profile)
         self._two_pass = options.mode == "thinking" and core.profile.two_pass is not None
         self._books = core.books(options)
-        self._clock: Clock | None = None
+        self._time = core.clock(options)
         self._notes: Answer | None = None
         self._pass: _Pass | None = None
         self._current: StreamAttempt | None = None
         self._partial_notes = False
         self.reply: Reply | None = None
         self.ended = False
-
-    @property
-    def _time(self) -> Clock:
-        if self._clock is None:
-            self._clock = self._core.clock(self._options)
-        return self._clock
 
     # -- plain ------------------------------------------------------------------------------------------------------
 
@@ -82,7 +76,7 @@ class Call:
 
                 async def once(step: _Pass = step) -> Answer:
                     return await PlainAttempt(
-                        self._core, self._books, clock, step.request, step.prompt, self._asked(step)
+                        self._core, self._books, clock, step.request, step.prompt, self._asked(step), notes=step.notes
                     ).run()
 
                 answer = await with_retries(
@@ -113,8 +107,7 @@ class Call:
                         self._notes = answer
                     else:
                         self.ended = True
-                        self.reply = self._complete(answer)
-                        events.append(Finished(self.reply))
+                        events.append(Finished(self._complete(answer)))
                 if events:
                     return events
         except DeepthriftError as error:
@@ -130,7 +123,9 @@ class Call:
         clock = self._time
 
         async def once() -> tuple[StreamAttempt, list[StreamEvent]]:
-            attempt = StreamAttempt(self._core, self._books, clock, step.request, step.prompt, self._asked(step))
+            attempt = StreamAttempt(
+                self._core, self._books, clock, step.request, step.prompt, self._asked(step), notes=step.notes
+            )
             self._current = attempt
             return attempt, await attempt.open()
 
@@ -227,7 +222,6 @@ class Call:
             extra_body=core.settings.extra_body,
         )
         self._pass = _Pass(request, prompt, notes)
-        self._books.worst(request, prompt.tokens)
         return self._pass
 
     def _limits(self, prompt: PromptCount, notes: bool) -> Limits:
@@ -268,7 +262,7 @@ class Call:
 
     def _complete(self, answer: Answer) -> Reply:
         merged = self._merged(answer)
-        reply = self._reply(merged)
+        self.reply = reply = self._reply(merged)
         if not merged.honoured and self._core.settings.on_mode_mismatch == "raise":
             raise ModeNotHonoured(
                 f"{self._options.mode} mode was asked for and {merged.mode} mode ran; is {self._core.profile.name!r} "

@@ -174,7 +174,7 @@ def build_request(
     mode = options.mode
     switch = profile.switch(mode)
     name = profile.model_for(mode, model)
-    body: Body = {"model": name, "messages": list(messages)}
+    body: Body = {**profile.defaults, "model": name, "messages": list(messages)}
     if stream:
         body["stream"] = True
         if profile.stream_usage:

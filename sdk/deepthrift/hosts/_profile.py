@@ -127,6 +127,8 @@ class HostProfile(BaseModel):
     stream_usage: bool = True
     """Whether `stream_options.include_usage` is sent."""
 
+    defaults: dict[str, JsonValue] = {}
+    """Fields of the request's body that hold unless the call says otherwise, such as a temperature."""
     body: dict[str, JsonValue] = {}
     """Fields merged into every request's body."""
     headers: dict[str, str] = {}
