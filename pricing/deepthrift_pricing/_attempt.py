@@ -34,7 +34,7 @@ def utc_now() -> datetime:
 class AttemptRequest(BaseModel):
     """What has to be reserved before an attempt may be sent."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     attempt_id: str
     call_id: str
@@ -59,7 +59,7 @@ class AttemptRequest(BaseModel):
 class Attempt(BaseModel):
     """One attempt, as the ledger holds it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: str
     call_id: str

@@ -29,9 +29,6 @@ _GRAINS: Final = 1000
 """A rolling window forgets in steps of a thousandth of its length, always late, never early."""
 
 
-_MONEY: Final = TypeAdapter(Money)
-
-
 class Budget(BaseModel):
     """A limit on spend in a scope and a window of time.
 
@@ -41,7 +38,7 @@ class Budget(BaseModel):
     Money('5', 'USD')
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid")
 
     limit: Money
     """The most that may be spent in one window, worst cases of calls under way included."""
@@ -90,7 +87,7 @@ class Budget(BaseModel):
             raise ConfigurationError(f"budget: the limit is in {limit.currency}, and currency says {currency}")
         try:
             if isinstance(limit, Mapping):
-                amount = _MONEY.validate_python(limit)
+                amount = TypeAdapter(Money).validate_python(limit)
             else:
                 amount = limit if isinstance(limit, Money) else Money.of(limit, currency or "USD")
             super().__init__(
@@ -261,7 +258,7 @@ class Budget(BaseModel):
 class BudgetStatus(BaseModel):
     """What one budget has left in the window of this moment."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     budget: Budget
     part: str = ""

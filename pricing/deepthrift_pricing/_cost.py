@@ -14,7 +14,7 @@ from deepthrift_pricing._usage import Certainty, least_certain
 class Cost(BaseModel):
     """An exact cost and its parts: `cache_hit + cache_miss + completion == total`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     total: Money
     cache_hit: Money

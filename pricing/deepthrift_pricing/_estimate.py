@@ -19,7 +19,7 @@ _ENOUGH = 5
 class Estimate(BaseModel):
     """The cost of a call between its bounds: `least <= likely <= worst`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     prompt_tokens: int
     prompt_certainty: Certainty

@@ -43,9 +43,7 @@ class Money:
         if isinstance(amount, float):
             raise ConfigurationError(f"money is exact: write the amount as text, '{amount}', not as a float")
         if currency not in ("USD", "CNY"):
-            raise ConfigurationError(
-                f"{currency!r} is not a currency that is kept here; the currencies are USD and CNY"
-            )
+            raise ConfigurationError(f"{currency!r} is no currency that is kept here; use USD or CNY")
         try:
             scaled = Decimal(amount).scaleb(12)
             pico = int(scaled)

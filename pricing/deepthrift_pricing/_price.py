@@ -42,7 +42,7 @@ PerMillion: TypeAlias = Annotated[Decimal, AfterValidator(_per_million)]
 class Price(BaseModel):
     """One row of a price list: what 1,000,000 tokens cost, for whom, and when."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid", validate_default=True)
 
     id: str = Field(min_length=1)
     """Names the row for good; every booked attempt keeps the ids of its prices."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import ValidationError
 
 from deepthrift_pricing._price import Price
 from deepthrift_pricing.errors import PriceDataError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 _CURRENCIES: Final = ("usd", "cny")
 _PARTS: Final = ("cache_hit", "cache_miss", "completion")
@@ -44,6 +44,8 @@ def packaged_names(folder: str = "") -> tuple[str, ...]:
 
 
 def _folder() -> Traversable:
+    from importlib.resources import files
+
     return files("deepthrift_pricing").joinpath("data", "prices")
 
 
@@ -55,6 +57,8 @@ def parse_prices(text: str, where: str) -> tuple[Price, ...]:
     `cny = [...]`; `daily` may list several windows; `times` multiplies the amounts. Such a row becomes several prices,
     and their ids say which.
     """
+    import tomllib  # costs milliseconds, and a program may never read a price file
+
     try:
         document = cast("dict[str, object]", tomllib.loads(text, parse_float=Decimal))
     except tomllib.TOMLDecodeError as error:

@@ -17,7 +17,7 @@ _DAYS = ("", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 class PriceExplanation(BaseModel):
     """How a cost came about. `str()` of it is a paragraph for a terminal."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     price: Price
     usage: Usage

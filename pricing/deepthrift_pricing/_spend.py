@@ -42,7 +42,7 @@ _SUMS: Final = ", ".join(
 class SpendRow(BaseModel):
     """What attempts of one group cost: `cache_hit + cache_miss + completion + unknown == total`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     key: Mapping[str, str]
     """The group: a value for each name in `by`; an attempt without such a tag or value has an empty one."""

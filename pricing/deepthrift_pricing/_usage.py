@@ -19,7 +19,7 @@ class Usage(BaseModel):
     `cache_hit_tokens + cache_miss_tokens == prompt_tokens`, and `reasoning_tokens` is a part of `completion_tokens`.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     prompt_tokens: NonNegativeInt
     """All prompt tokens, cached or not."""
