@@ -84,6 +84,10 @@ class AsyncClient:
         for name, value in (("timeout", timeout), ("idle_timeout", idle_timeout), ("deadline", deadline)):
             if value is not None and not value > 0:
                 raise ConfigurationError(f"{name} is a positive number of seconds, not {value!r}")
+        if budget_wait is not None and not budget_wait >= 0:
+            raise ConfigurationError(f"budget_wait is a number of seconds, 0 or more, not {budget_wait!r}")
+        if not all(isinstance(text, str) for pair in (tags or {}).items() for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("tags are pairs of strings")
         if max_retries < 0:
             raise ConfigurationError(f"max_retries is 0 or more, not {max_retries!r}")
         from deepthrift._connect import connect, price_book
@@ -101,6 +105,8 @@ class AsyncClient:
             extra_body=dict(extra_body or {}),
         )
         self._prices = price_book(prices)
+        self._connection: Connection | None = connect(base_url, host=host, model=model, api_key=api_key)
+        # Opened last: a setting that is wrong leaves nothing open.
         self._own_ledger = ledger is None
         self._ledger = Ledger.open("memory:") if ledger is None else ledger
         self._transport = transport
@@ -112,7 +118,6 @@ class AsyncClient:
         self._sources: weakref.WeakSet[Source] = weakref.WeakSet()
         self._closed = False
         self._wanted_model = model
-        self._connection: Connection | None = connect(base_url, host=host, model=model, api_key=api_key)
 
     @classmethod
     def local(

@@ -106,6 +106,10 @@ def price_book(prices: PriceBook | str | Path | None) -> PriceBook:
         return PriceBook.builtin()
     if isinstance(prices, PriceBook):
         return prices
+    if not isinstance(prices, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(
+            f"prices is a PriceBook, the name of a profile or a file of prices, not {type(prices).__name__}"
+        )
     if isinstance(prices, Path) or prices.endswith(".toml"):
         return PriceBook.load(prices)
     return PriceBook.named(prices)

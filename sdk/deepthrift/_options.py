@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 from deepthrift._messages import JSONObject, Messages
 from deepthrift.errors import InvalidRequestError
@@ -90,4 +90,7 @@ def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: Ch
             near = difflib.get_close_matches(name, _KNOWN, 1)
             hint = f"; did you mean {near[0]!r}?" if near else "; fields of your host go into extra_body={…}"
             raise InvalidRequestError(f"{name!r} is not an option of a call{hint}")
+    purpose = given.get("purpose", "answer")
+    if purpose not in get_args(Purpose):
+        raise InvalidRequestError(f"{purpose!r} is not a purpose of a call; use one of {', '.join(get_args(Purpose))}")
     return Options(messages=messages, mode=mode, max_tokens=max_tokens, **given)

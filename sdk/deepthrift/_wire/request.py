@@ -133,17 +133,22 @@ def _whole(name: str, given: object, least: int | None, most: int | None) -> Non
 
 
 def _check_stop(stop: object) -> None:
-    if stop is None or isinstance(stop, str):
+    if stop is None or (isinstance(stop, str) and stop):
         return
     given = list(cast("Sequence[object]", stop)) if isinstance(stop, Sequence) else []
-    if not 1 <= len(given) <= 16 or not all(isinstance(text, str) and text for text in given):
-        raise InvalidRequestError("stop is a string or a list of 1 to 16 strings")
+    if isinstance(stop, str) or not 1 <= len(given) <= 16 or not all(isinstance(text, str) and text for text in given):
+        raise InvalidRequestError("stop is a string or a list of 1 to 16 strings, none of them empty")
 
 
 def _check_tools(options: Options) -> None:
     if options.tool_choice is not None and options.tool_choice != "none" and not options.tools:
         raise InvalidRequestError("tool_choice needs tools")
+    tools: object = options.tools
+    if tools is not None and not isinstance(tools, list | tuple):
+        raise InvalidRequestError(f"tools is a list of functions in the OpenAI shape, not {type(tools).__name__}")
     for place, tool in enumerate(options.tools or ()):
+        if not isinstance(tool, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidRequestError(f"tools[{place}] is a function in the OpenAI shape, not {type(tool).__name__}")
         function = tool.get("function")
         name = function.get("name") if isinstance(function, Mapping) else None
         if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
