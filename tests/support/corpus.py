@@ -121,8 +121,8 @@ def _mixed_characters(random: Random) -> Iterator[str]:
 
 
 def _any_characters(random: Random) -> Iterator[str]:
-    blocks = (range(0x3000), range(0x3000, 0x3100), range(0x4E00, 0xA000), range(0xD800), range(0x1F300, 0x1FB00))
-    blocks += (range(0xE000, 0x20000), range(0x20000, 0x110000))
+    blocks = [range(0x3000), range(0x3000, 0x3100), range(0x4E00, 0xA000), range(0xD800), range(0x1F300, 0x1FB00)]
+    blocks += [range(0xE000, 0x20000), range(0x20000, 0x110000)]
     while True:
         yield "".join(chr(random.choice(random.choice(blocks))) for _ in range(random.randint(1, 120)))
 

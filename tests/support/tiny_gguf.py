@@ -14,7 +14,8 @@ import argparse
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata, resources
 from itertools import pairwise
@@ -83,9 +84,14 @@ def script_steps(script: Script) -> list[Step]:
         steps += path_through("</think>", encode(STANDARD_ANSWER), END)
         steps += path_through("</think>", encode(THINKING_ANSWER), END, thinking=True)
     elif script == "tool":
-        name, arguments = encode(TOOL_NAME), encode(TOOL_ARGUMENTS)
-        call = ["<｜tool▁call▁begin｜>", name, "<｜tool▁sep｜>", arguments, "<｜tool▁call▁end｜>"]
-        steps += path_through("</think>", "<｜tool▁calls▁begin｜>", *call, "<｜tool▁calls▁end｜>", END)
+        begin: list[str | list[int]] = [
+            "</think>",
+            "<｜tool▁calls▁begin｜>",
+            "<｜tool▁call▁begin｜>",
+            encode(TOOL_NAME),
+        ]
+        end: list[str | list[int]] = [encode(TOOL_ARGUMENTS), "<｜tool▁call▁end｜>", "<｜tool▁calls▁end｜>", END]
+        steps += path_through(*begin, "<｜tool▁sep｜>", *end)
         steps += path_through("<｜tool▁output▁end｜>", encode(TOOL_ANSWER), END)
     else:
         for text in UNSURE_STANDARD:
@@ -103,32 +109,53 @@ def script_steps(script: Script) -> list[Step]:
 
 def build_tiny_gguf(path: Path, script: Script = "answer") -> Path:
     """Write the model to `path`, whole or not at all. Takes about 3 s of CPU."""
-    random = np.random.default_rng(0)
-    descriptor, name = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
-    os.close(descriptor)
-    try:
-        writer = gguf.GGUFWriter(name, "deepseek2")
-        _add_architecture(writer, script)
-        _add_tokenizer(writer)
-        _add_tensors(writer, script_steps(script), random)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with _whole_or_not(path) as part:
+        writer = gguf.GGUFWriter(part, "deepseek2")
+        try:
+            _add_architecture(writer)
+            _add_tokenizer(writer)
+            _add_tensors(writer, script)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+        finally:
+            writer.close()
     return path
 
 
 def tiny_gguf(script: Script = "answer") -> Path:
-    """The model of a script, built when it is not in the cache of this user yet, or when its recipe has changed."""
+    """The model of a script, made when it is not in the cache of this user yet, or when its recipe has changed."""
     recipe = hashlib.sha256(Path(__file__).read_bytes() + chat_template().encode())
     recipe.update(metadata.version("gguf").encode())
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepthrift-tests"
     home.mkdir(parents=True, exist_ok=True)
-    path = home / f"tiny-v31-{script}-{recipe.hexdigest()[:16]}.gguf"
-    return path if path.exists() else build_tiny_gguf(path, script)
+    name = f"tiny-v31-{recipe.hexdigest()[:16]}-{{}}.gguf"
+    path = home / name.format(script)
+    if path.exists():
+        return path
+    for other in get_args(Script):
+        if (home / name.format(other)).exists():
+            return _reword(home / name.format(other), path, script)
+    return build_tiny_gguf(path, script)
+
+
+def _reword(model: Path, path: Path, script: Script) -> Path:
+    """Write a model with another script: all that differs is the last tensor of the file, the output rows."""
+    output = _pack(_output(_embedding(), script)).tobytes()
+    with _whole_or_not(path) as part:
+        part.write_bytes(model.read_bytes()[: -len(output)] + output)
+    return path
+
+
+@contextmanager
+def _whole_or_not(path: Path) -> Iterator[Path]:
+    descriptor, name = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
+    os.close(descriptor)
+    try:
+        yield Path(name)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def chat_template() -> str:
@@ -136,8 +163,8 @@ def chat_template() -> str:
     return (resources.files("deepthrift") / "local/templates/deepseek-v31.jinja").read_text("utf-8")
 
 
-def _add_architecture(writer: gguf.GGUFWriter, script: Script) -> None:
-    writer.add_name(f"Tiny V3.1 ({script})")
+def _add_architecture(writer: gguf.GGUFWriter) -> None:
+    writer.add_name("Tiny V3.1")
     writer.add_license("apache-2.0")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_context_length(CONTEXT)
@@ -208,20 +235,17 @@ def _spell(token: bytes, shown: Mapping[int, int]) -> str:
     return token.decode("latin-1").translate(shown)
 
 
-def _add_tensors(writer: gguf.GGUFWriter, steps: list[Step], random: np.random.Generator) -> None:
+def _add_tensors(writer: gguf.GGUFWriter, script: Script) -> None:
+    random = np.random.default_rng(2)
+
     def small(*shape: int) -> Floats:
         return random.standard_normal(shape, dtype=np.float32) * np.float32(0.02)
 
     def add(name: str, values: Floats) -> None:
         writer.add_tensor(name, np.ascontiguousarray(values, dtype=np.float32))
 
-    def add_packed(name: str, values: Floats) -> None:
-        packed = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0)
-        writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
-
-    embedding = _embedding(random)
-    add_packed("token_embd.weight", embedding)
-    add_packed("output.weight", _output(embedding, steps, random))
+    embedding = _embedding()
+    writer.add_tensor("token_embd.weight", _pack(embedding), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
     add("output_norm.weight", np.ones(WIDTH, np.float32))
     for layer in range(LAYERS):
         attention = _think_detector() if layer == 0 else _idle_attention(small)
@@ -231,7 +255,7 @@ def _add_tensors(writer: gguf.GGUFWriter, steps: list[Step], random: np.random.G
             add(f"blk.{layer}.{name}.weight", np.ones(size, np.float32))
         add(f"blk.{layer}.ffn_norm.weight", np.ones(WIDTH, np.float32))
         if layer < DENSE_LAYERS:
-            shapes = {"": (FEED_FORWARD,)}
+            shapes: dict[str, tuple[int, ...]] = {"": (FEED_FORWARD,)}
         else:
             shapes = {"_exps": (EXPERTS, EXPERT_FEED_FORWARD), "_shexp": (EXPERT_FEED_FORWARD,)}
             add(f"blk.{layer}.ffn_gate_inp.weight", small(EXPERTS, WIDTH))
@@ -240,10 +264,17 @@ def _add_tensors(writer: gguf.GGUFWriter, steps: list[Step], random: np.random.G
             add(f"blk.{layer}.ffn_gate{suffix}.weight", small(*experts, inner, WIDTH))
             add(f"blk.{layer}.ffn_up{suffix}.weight", small(*experts, inner, WIDTH))
             add(f"blk.{layer}.ffn_down{suffix}.weight", small(*experts, WIDTH, inner))
+    output = _pack(_output(embedding, script))
+    writer.add_tensor("output.weight", output, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
 
 
-def _embedding(random: np.random.Generator) -> Floats:
-    table = random.standard_normal((ROWS, WIDTH), dtype=np.float32)
+def _pack(values: Floats) -> npt.NDArray[np.uint8]:
+    packed: npt.NDArray[np.uint8] = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0)
+    return packed
+
+
+def _embedding() -> Floats:
+    table = np.random.default_rng(0).standard_normal((ROWS, WIDTH), dtype=np.float32)
     table[:, SEEN_THINK:] = 0
     table /= np.linalg.norm(table, axis=1, keepdims=True)
     table[:, CONSTANT] = 0.5
@@ -251,11 +282,11 @@ def _embedding(random: np.random.Generator) -> Floats:
     return table
 
 
-def _output(embedding: Floats, steps: list[Step], random: np.random.Generator) -> Floats:
-    if not steps:
-        return random.standard_normal((ROWS, WIDTH), dtype=np.float32)
+def _output(embedding: Floats, script: Script) -> Floats:
+    if script == "random":
+        return np.random.default_rng(1).standard_normal((ROWS, WIDTH), dtype=np.float32)
     table = np.zeros((ROWS, WIDTH), np.float32)
-    for step in steps:
+    for step in script_steps(script):
         table[step.then, :SEEN_THINK] += (LIKELY if step.thinking else SURE) * embedding[step.token, :SEEN_THINK]
         if step.thinking:
             table[step.then, SEEN_THINK] += THINKING

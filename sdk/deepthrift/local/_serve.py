@@ -39,12 +39,17 @@ def main() -> int:
     except ImportError as error:
         _tell(out, event="import", error=str(error))
         return 3
+    try:
+        parameters = _parameters(engine, settings)
+    except (AttributeError, TypeError, ValueError) as error:
+        _tell(out, event="settings", error=str(error))
+        return 5
     with _die_on_input(rest):
         try:
             # Holds the interpreter lock until the model is loaded: no thread of ours runs meanwhile.
-            server = engine.Server(_parameters(engine, settings))
-        except (RuntimeError, ValueError, AttributeError, TypeError) as error:
-            _tell(out, event="failed", error=f"{type(error).__name__}: {error}")
+            server = engine.Server(parameters)
+        except (RuntimeError, ValueError) as error:
+            _tell(out, event="failed", error=str(error))
             return 4
     url = str(server.listening_address)
     _tell(out, event="ready", url=url, pid=os.getpid())
@@ -125,8 +130,11 @@ def _parameters(engine: Any, settings: dict[str, Any]) -> Any:
     params.cors_origins = ""  # the default answers any web page
     if settings["template"] is not None:
         params.chat_template = settings["template"]
+    # A template that goes on from a begun answer itself says so by naming the setting.
+    prefill = "prefill_assistant" not in (settings["template"] or "")
+    tidy = {"ui": False, "cors_credentials": False, "model_alias": {settings["alias"]}, "prefill_assistant": prefill}
     # These only tidy up; an engine that has renamed them still serves.
-    for name, value in (("ui", False), ("cors_credentials", False), ("model_alias", {settings["alias"]})):
+    for name, value in tidy.items():
         if hasattr(params, name):
             setattr(params, name, value)
         else:
