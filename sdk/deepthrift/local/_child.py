@@ -72,6 +72,7 @@ class Child:
         self._stop_lock = threading.Lock()
         # Without OMP_WAIT_POLICY idle threads spin, and on a busy machine the engine drops to a tenth of its speed.
         environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+        environment = {name: value for name, value in environment.items() if value != key}
         is_main_thread = threading.get_native_id() == os.getpid()
         first_line = json.dumps({**settings, "key": key, "parent": os.getpid(), "parent_signal": is_main_thread})
         try:
@@ -92,7 +93,6 @@ class Child:
         stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
         assert stdin is not None and stdout is not None and stderr is not None  # noqa: S101, PT018
         self._stdin = stdin
-        self._outputs = (stdout, stderr)
         self._threads = (
             threading.Thread(target=self._read, args=(stdout, self._heard), name="deepthrift-engine-events"),
             threading.Thread(target=self._read, args=(stderr, self.log.add), name="deepthrift-engine-log"),
@@ -131,9 +131,6 @@ class Child:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_REAP_SECONDS)
         self.drain()
-        for thread, pipe in zip(self._threads, self._outputs, strict=True):
-            if not thread.is_alive():
-                pipe.close()
 
     def _write(self, data: bytes) -> None:
         if not self._stdin.closed:
@@ -153,17 +150,12 @@ class Child:
     @staticmethod
     def _read(pipe: IO[bytes], take: Callable[[bytes], None]) -> None:
         rest = b""
-        fileno = pipe.fileno()
-        while True:
-            try:
-                piece = os.read(fileno, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                take(line)
-            rest = rest[-_LOG_BYTES:]
+        with pipe:
+            # Not pipe.read: a thread that waits there would hold the pipe's own lock.
+            while piece := os.read(pipe.fileno(), 65536):
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    take(line)
+                rest = rest[-_LOG_BYTES:]
         if rest:
             take(rest)

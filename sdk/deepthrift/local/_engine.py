@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +33,7 @@ from deepthrift.local._templates import Family, family_of, template_text
 
 _DEFAULT_CONTEXT: Final = 4096
 _CACHE_MIB: Final = 256
-_ERRORS_AND_WARNINGS: Final = 2
+_ERRORS_ONLY: Final = 1  # warnings quote requests that are not understood, prompts and all
 
 
 class Engine:
@@ -106,6 +107,13 @@ class Engine:
     def __repr__(self) -> str:
         state = f"url={self._url!r}, pid={self.pid}" if self._url else "not running"
         return f"Engine(model={str(self._wanted or 'default')!r}, {state})"
+
+    def __del__(self) -> None:
+        child = getattr(self, "_child", None)  # absent if the arguments were wrong
+        if child is not None:
+            with contextlib.suppress(Exception):  # the interpreter may be on its way out
+                child.kill()
+                warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
 
     async def __aenter__(self) -> Self:
         """Start the engine and wait until it answers.
@@ -314,7 +322,7 @@ class Engine:
             "port": self._port,
             "template": template_text(header, self._template),
             "cache_mib": _CACHE_MIB,
-            "verbosity": _ERRORS_AND_WARNINGS,
+            "verbosity": _ERRORS_ONLY,
             "grace": self._grace,
         }
         return Child(settings, key=self._key, sink=self._sink)

@@ -98,10 +98,10 @@ def _bundled_pips() -> list[Path]:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for file in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            if file.is_file():
-                total += file.stat().st_size
+    for parent, _, names in os.walk(folder):  # unlike rglob, it bears folders that vanish meanwhile
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(parent) / name).stat().st_size
     return total
 
 

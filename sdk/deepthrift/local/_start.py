@@ -18,6 +18,7 @@ from deepthrift.local._child import Child
 Stage: TypeAlias = Literal["downloading", "checking", "loading", "ready"]
 
 LOOPBACK: Final = "127.0.0.1"
+_CGROUP: Final = Path("/sys/fs/cgroup")
 _POLL_SECONDS: Final = 0.02
 _REPORT_SECONDS: Final = 0.1
 # A cold start reads the weights from disk: allow for a slow one.
@@ -112,11 +113,20 @@ def check_port(port: int) -> None:
             ) from None
 
 
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def processors(cgroup: Path = _CGROUP) -> int:
+    """Processors that this process may use: those it is bound to, or the share that a container is limited to.
+
+    Args:
+        cgroup: Where Linux shows a container's own limits.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with contextlib.suppress(OSError, ValueError):
+            words = [word for file in files for word in (cgroup / file).read_text("ascii").split()]
+            quota, period = (int(word) for word in words)  # "max" or -1 is no limit
+            if quota > 0 and period > 0:
+                count = min(count, max(1, quota // period))
+    return count
 
 
 def log_of(child: Child) -> str:
@@ -136,10 +146,19 @@ def _died(code: int, child: Child) -> EngineStartFailed | UnsupportedMachine:
 
 def _refused(event: dict[str, str], child: Child) -> Exception:
     child.kill()
+    reason = event.get("error", "no reason given")
     if event.get("event") == "import":
-        return _machine.import_failure(event.get("error", ""))
+        return _machine.import_failure(reason)
+    if event.get("event") == "settings":
+        return UnsupportedMachine(
+            f"The installed engine does not take the settings of this version of Deepthrift ({reason}): "
+            f"install the fitting one with `{_machine.INSTALL_HINT}`."
+        )
+    child.drain()
+    if "couldn't bind" in child.log.tail():
+        return EngineStartFailed(f"Another program took the engine's port meanwhile: choose another.{log_of(child)}")
     return EngineStartFailed(
-        f"The engine could not load the model ({event.get('error', 'no reason given')}): it may not know this "
+        f"The engine could not load the model ({reason}): it may not know this "
         f"architecture, or memory is short.{log_of(child)}"
     )
 

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from deepthrift.errors import ConfigurationError, EngineStartFailed, ModelFileError
+from deepthrift.errors import ConfigurationError, EngineStartFailed, ModelFileError, UnsupportedMachine
 from deepthrift.local import Engine, EngineProgress, Family
+from deepthrift.local._start import processors
 from deepthrift_pricing.tokens import count_messages
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, THOUGHTS, tiny_gguf
 
@@ -145,17 +146,24 @@ async def test_two_engines_at_once(engine: Engine) -> None:
         assert (await ask(other))["choices"][0]["message"]["content"].startswith("The answer is 4")
 
 
-async def test_progress_log_port_key_and_a_second_start(tiny: Path, unused_port: int) -> None:
+async def test_progress_log_port_key_and_a_second_start(
+    tiny: Path, tmp_path: Path, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[EngineProgress] = []
     lines: list[str] = []
-    engine = Engine(tiny, port=unused_port, key="a-key-of-mine", on_progress=seen.append, log=lines.append)
-    assert repr(engine) == f"Engine(model={str(tiny)!r}, not running)"
+    monkeypatch.setenv("MY_KEY", "a-key-of-mine")  # as a caller may have got it; the child does not
+    path = tmp_path / "a model, größer 模.gguf"
+    path.symlink_to(tiny)
+    engine = Engine(path, port=unused_port, key="a-key-of-mine", on_progress=seen.append, log=lines.append)
+    assert repr(engine) == f"Engine(model={str(path)!r}, not running)"
     for _ in range(2):
         async with engine:
             assert engine.url == f"http://127.0.0.1:{unused_port}"
             assert engine.key == "a-key-of-mine"
-            async with client(engine, "wrong-key") as http:
-                await http.get("/slots")
+            if (environment := Path(f"/proc/{engine.pid}/environ")).exists():
+                assert b"a-key-of-mine" not in environment.read_bytes()
+            async with client(engine) as http:
+                await http.post("/v1/chat/completions", json=body(grammar="root ::= undefined"))
             assert await ask(engine)
             with pytest.raises(ConfigurationError, match="running already"):
                 await engine.__aenter__()
@@ -167,8 +175,25 @@ async def test_progress_log_port_key_and_a_second_start(tiny: Path, unused_port:
     assert seen[-1].stage == "ready"
     assert seen[-1].done == seen[-1].total == tiny.stat().st_size
     assert all(0 <= progress.done <= progress.total for progress in seen)
-    assert any("unauthorized" in line for line in lines)
+    assert any("undefined" in line for line in lines)
     assert not any("a-key-of-mine" in line or "France" in line for line in lines)
+
+
+async def test_bad_requests_leave_no_prompt_in_the_log(engine: Engine) -> None:
+    secret = "the quick brown secret"
+    bodies = [
+        f'{{"messages": [{{"role": "user", "content": "{secret}',
+        json.dumps({"messages": [{"role": "usher", "content": secret}]}),
+        json.dumps({"messages": [{"role": "user", "content": [{"type": "text", "words": secret}]}]}),
+        json.dumps(body([{"role": "user", "content": secret}], grammar="root ::= undefined")),
+        json.dumps(body([{"role": "user", "content": secret}], max_tokens=-7, n=3, tools=[{"type": secret}])),
+        json.dumps(body([{"role": "user", "content": f"{secret} " * 2000}])),
+    ]
+    async with client(engine) as http:
+        for raw in bodies:
+            answer = await http.post("/v1/chat/completions", content=raw)
+            assert answer.status_code in (200, 400, 500)
+    assert secret not in engine.log_tail()
 
 
 async def test_a_template_of_ones_own(tiny: Path) -> None:
@@ -195,6 +220,26 @@ async def test_a_model_that_cannot_be_loaded_is_told_with_the_log(tiny: Path, tm
     odd.write_bytes(raw.replace(b"deepseek2", b"deepseek0"))
     with pytest.raises(EngineStartFailed, match=r"(?s)could not load the model.*log:.*unknown model architecture"):
         async with Engine(odd):
+            pass
+
+
+async def test_a_port_taken_meanwhile_is_told(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepthrift.local._engine.check_port", lambda _: None)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(EngineStartFailed, match="took the engine's port"),
+    ):
+        async with Engine(tiny, port=taken.getsockname()[1]):
+            pass
+
+
+async def test_an_engine_of_another_version_is_told(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "xllamacpp.py").write_text("class CommonParams:\n    __slots__ = ()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(UnsupportedMachine, match="does not take the settings"):
+        async with Engine(tiny):
             pass
 
 
@@ -274,5 +319,27 @@ async def test_streams_end_and_carry_usage(engine: Engine) -> None:
 
 
 def test_processors_are_not_all_taken() -> None:
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    assert Engine("m.gguf")._threads == max(1, allowed - 1)
+    assert Engine("m.gguf")._threads == max(1, processors() - 1)
+    assert Engine("m.gguf", threads=3)._threads == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "250000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "1600000 100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+    ],
+)
+def test_a_containers_share_of_the_processors_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert processors(tmp_path) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -330,6 +331,16 @@ async def test_closing_while_it_starts(tiny: Path) -> None:
     with pytest.raises(EngineStartFailed, match="closed while it started"):
         await task
     assert children() == before
+
+
+async def test_an_engine_that_nobody_holds_any_more_ends(tiny: Path) -> None:
+    engine = await Engine(tiny).__aenter__()
+    assert engine.pid is not None
+    pid = engine.pid
+    with pytest.warns(ResourceWarning, match="unclosed Engine"):
+        del engine
+    gc.collect()
+    assert await asyncio.to_thread(ends, pid)
 
 
 async def generation(engine: Engine, tokens: int) -> httpx.Response:
