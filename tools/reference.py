@@ -107,7 +107,7 @@ def errors_page() -> str:
     """The error tree with what each error means."""
     for module in public_modules():
         importlib.import_module(module)
-    from deepthrift.errors import DeepthriftError
+    from deepthrift import errors
 
     lines = [
         "# Errors",
@@ -119,7 +119,7 @@ def errors_page() -> str:
         "",
         "```text",
     ]
-    tree = list(subclasses(DeepthriftError))
+    tree = [(depth, error) for depth, error in subclasses(errors.DeepthriftError) if error.__name__ in errors.__all__]
     lines += [f"{'    ' * depth}{error.__name__}" for depth, error in tree]
     lines += ["```", "", "| Error | Also a | Meaning |", "|---|---|---|"]
     for _, error in tree:

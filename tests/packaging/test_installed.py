@@ -83,7 +83,7 @@ def test_commands_answer(full: Environment, arguments: list[str]) -> None:
 
 def test_command_asks_an_endpoint_and_books_the_cost(full: Environment, tmp_path: Path) -> None:
     """`ask` and `spend` in two processes, on one ledger, agree with the server's bill on the tokens."""
-    home = {"DEEPTHRIFT_HOME": str(tmp_path)}
+    home = {"DEEPTHRIFT_HOME": str(tmp_path), "DEEPTHRIFT_PRICES": "brief"}
     with BillServer(Answer("Paris.")) as server:
         where = {
             "DEEPTHRIFT_URL": server.url,
@@ -109,7 +109,13 @@ def checked(full: Environment, tmp_path_factory: pytest.TempPathFactory) -> tupl
     for source in [*sorted((ROOT / "tests/typing").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]:
         shutil.copy(source, project / source.name)
     (project / "pyrightconfig.json").write_text(
-        json.dumps({"typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": "error", "include": ["*.py"]})
+        json.dumps(
+            {
+                "typeCheckingMode": "strict",
+                "reportUnnecessaryTypeIgnoreComment": "error",
+                "enableTypeIgnoreComments": False,
+            }
+        )
     )
     return full, project
 
@@ -127,7 +133,7 @@ def test_pyright_strict_reads_the_wheel(checked: tuple[Environment, Path]) -> No
 
 
 def test_every_public_name_verifies_as_typed(checked: tuple[Environment, Path]) -> None:
-    """No public symbol is missing a type or has one that only mypy or only pyright can infer."""
+    """No public symbol's type is unknown, in whole or in part."""
     environment, _ = checked
     for package in ("deepthrift_pricing", "deepthrift", "deepthrift_router"):
         done = environment.run(
@@ -140,5 +146,5 @@ def test_every_public_name_verifies_as_typed(checked: tuple[Environment, Path]) 
             "--outputjson",
         )
         report = json.loads(done.stdout)["typeCompleteness"]
-        unclear = [symbol["name"] for symbol in report["symbols"] if symbol["isExported"] and not symbol["isTypeKnown"]]
-        assert not unclear, package
+        assert report["exportedSymbolCounts"]["withKnownType"] > 0
+        assert report["exportedSymbolCounts"]["withUnknownType"] == 0, package

@@ -29,7 +29,7 @@ def test_fast_core_tests_pass_on_the_lowest_versions(tmp_path: Path) -> None:
     assert "httpx==" in made.stdout
 
     environment = Environment.create(tmp_path)
-    environment.pip(".[local,cli]", "--group", "test", "-c", str(constraints))
+    environment.pip(".[all]", "--group", "test", "-c", str(constraints))
     frozen = environment.run("python", "-m", "pip", "list", "--format", "json").stdout
     installed = {canonicalize_name(row["name"]): Version(row["version"]) for row in json.loads(frozen)}
     wanted = {canonicalize_name(name): Version(version) for name, version in pairs(made.stdout)}
