@@ -133,6 +133,8 @@ def _parameters(engine: Any, settings: dict[str, Any]) -> Any:
     # A template that goes on from a begun answer itself says so by naming the setting.
     prefill = "prefill_assistant" not in (settings["template"] or "")
     tidy = {"ui": False, "cors_credentials": False, "model_alias": {settings["alias"]}, "prefill_assistant": prefill}
+    if not _has_gpu(engine):
+        tidy["fit_params"] = False  # it sizes what goes to a GPU, and takes half of the start
     # These only tidy up; an engine that has renamed them still serves.
     for name, value in tidy.items():
         if hasattr(params, name):
@@ -140,6 +142,13 @@ def _parameters(engine: Any, settings: dict[str, Any]) -> Any:
         else:
             sys.stderr.write(f"this engine has no setting {name!r}\n")
     return params
+
+
+def _has_gpu(engine: Any) -> bool:
+    try:
+        return any(not device["type"].name.endswith(("_CPU", "_ACCEL")) for device in engine.get_device_info())
+    except (AttributeError, KeyError, TypeError, RuntimeError):
+        return True
 
 
 def _wait_for_the_end(born_to: int) -> bool:
