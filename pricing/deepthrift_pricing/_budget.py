@@ -296,5 +296,8 @@ class BudgetStatus(BaseModel):
 
 
 def admits(limit: int, spent: int, reserved: int, worst: int) -> bool:
-    """The one predicate of admission: whether `worst` fits beside what is spent and reserved. Amounts in 10⁻¹²."""
-    return spent + reserved + worst <= limit
+    """The one predicate of admission: whether `worst` fits beside what is spent and reserved. Amounts in 10⁻¹².
+
+    What costs nothing always fits, also when a bill above its reservation has carried the spend above the limit.
+    """
+    return worst == 0 or spent + reserved + worst <= limit

@@ -18,6 +18,10 @@ LOCK_SECONDS: Final = 10.0
 """How long a writer waits for another process's transaction, each of which takes well under a millisecond."""
 
 
+_ABANDONED: Final[list[sqlite3.Connection | None]] = []
+"""Connections of the parent, seen from a forked child, which must neither use nor close them."""
+
+
 class SqliteStore:
     """A ledger in a SQLite file in WAL mode, or in memory."""
 
@@ -33,6 +37,7 @@ class SqliteStore:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._process = os.getpid()
+        self._forked = False
         self.inside = False
         """Whether a transaction is open in this process."""
         self._write = _Transaction(self, "BEGIN IMMEDIATE")
@@ -65,10 +70,14 @@ class SqliteStore:
 
     def close(self) -> None:
         """Closes the file."""
-        with self._lock:
-            if self._connection is not None and self._process == os.getpid():
+        self.acquire()
+        try:
+            if self._connection is not None:
                 self._connection.close()
-            self._connection = None
+                self._connection = None
+            self._forked = False
+        finally:
+            self.give_back()
 
     def _open(self) -> sqlite3.Connection:
         if self._path is not None and not self._path.parent.is_dir():
@@ -100,7 +109,6 @@ class SqliteStore:
                 connection.close()
             raise
         self._connection = connection
-        self._process = os.getpid()
         return connection
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
@@ -136,10 +144,9 @@ class SqliteStore:
 
     def connection(self) -> sqlite3.Connection:
         """The connection; in a forked child a new one, for SQLite's must not cross a fork."""
-        if self._process != os.getpid():
+        if self._connection is None and self._forked:
             if self._path is None:
                 raise LedgerClosed("a ledger in memory does not cross a fork; open one in the child, or use a file")
-            self._connection = None
             return self._open()
         if self._connection is None:
             raise LedgerClosed("the ledger is closed; open it again with Ledger.open()")
@@ -147,6 +154,13 @@ class SqliteStore:
 
     def acquire(self) -> None:
         """Takes the connection for this thread."""
+        if self._process != os.getpid():  # another thread may have held the lock when this process was forked
+            self._lock = threading.RLock()
+            self.inside = False
+            self._process = os.getpid()
+            _ABANDONED.append(self._connection)
+            self._connection = None
+            self._forked = True
         self._lock.acquire()
 
     def give_back(self) -> None:

@@ -96,9 +96,10 @@ def test_what_a_budget_covers(budget: Budget, carried: dict[str, str], host: str
 
 @given(*(st.integers(0, 10**15),) * 4)
 def test_the_one_predicate(limit: int, spent: int, reserved: int, worst: int) -> None:
-    assert admits(limit, spent, reserved, worst) == (spent + reserved + worst <= limit)
+    assert admits(limit, spent, reserved, worst) == (not worst or spent + reserved + worst <= limit)
     assert admits(spent + reserved + worst, spent, reserved, worst)
-    assert not admits(spent + reserved + worst - 1, spent, reserved, worst)
+    assert not worst or not admits(spent + reserved + worst - 1, spent, reserved, worst)
+    assert admits(0, spent, reserved, 0)
 
 
 def test_a_status_tells_what_is_left_and_what_is_over() -> None:
