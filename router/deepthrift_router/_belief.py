@@ -1,0 +1,72 @@
+"""What is believed about one question: four cases, and how evidence moves them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log
+from typing import Final, TypeAlias
+
+Cells: TypeAlias = tuple[float, float, float, float]
+"""One number for each case: both modes right, only standard right, only thinking right, neither."""
+
+CELLS: Final = ("both", "standard_only", "thinking_only", "neither")
+_FLOOR: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """Probabilities of the four cases; they add up to 1.
+
+    The gain of thinking needs both modes at once: a question that neither answers is no reason to think.
+    """
+
+    cells: Cells
+
+    @classmethod
+    def of(cls, weights: Sequence[float]) -> Belief:
+        """A belief in proportion to four weights."""
+        both, standard, thinking, neither = (max(_FLOOR, weight) for weight in weights)
+        total = both + standard + thinking + neither
+        return cls((both / total, standard / total, thinking / total, neither / total))
+
+    @classmethod
+    def of_logits(cls, logits: Sequence[float]) -> Belief:
+        """A belief from four log weights."""
+        top = max(logits)
+        return cls.of([exp(logit - top) for logit in logits])
+
+    @property
+    def logits(self) -> Cells:
+        """The logarithms of the four probabilities."""
+        both, standard, thinking, neither = (log(max(_FLOOR, cell)) for cell in self.cells)
+        return both, standard, thinking, neither
+
+    @property
+    def p_standard(self) -> float:
+        """Probability that the standard answer is right."""
+        return self.cells[0] + self.cells[1]
+
+    @property
+    def p_thinking(self) -> float:
+        """Probability that thinking answers right."""
+        return self.cells[0] + self.cells[2]
+
+    @property
+    def gain(self) -> float:
+        """`p_thinking - p_standard`: what thinking adds."""
+        return self.cells[2] - self.cells[1]
+
+    def given(self, likelihood: Sequence[float]) -> Belief:
+        """The belief after an observation with these four likelihoods, by Bayes' rule."""
+        return Belief.of([cell * chance for cell, chance in zip(self.cells, likelihood, strict=True)])
+
+    def chance(self, likelihood: Sequence[float]) -> float:
+        """The probability of an observation with these four likelihoods."""
+        return sum(cell * chance for cell, chance in zip(self.cells, likelihood, strict=True))
+
+    def without_standard(self) -> Belief:
+        """The belief once the standard answer is known to be of no use: only thinking can still be right."""
+        _, _, thinking, neither = self.cells
+        both, standard = self.cells[0], self.cells[1]
+        return Belief((0.0, 0.0, both + thinking, standard + neither))

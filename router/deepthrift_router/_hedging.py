@@ -1,0 +1,30 @@
+"""Whether a reply doubts itself or refuses."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+Hedging: TypeAlias = Literal["plain", "hedged", "refused"]
+
+_REFUSAL = re.compile(
+    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|"
+    r"i (?:cannot|can't|can not|won't) (?:help|assist|answer|provide|determine)|"
+    r"as an ai\b|cannot be (?:determined|answered|solved)|impossible to (?:say|determine|answer)|"
+    r"not enough information|insufficient information|no (?:valid )?solution (?:exists|was found))",
+    re.IGNORECASE,
+)
+_DOUBT = re.compile(
+    r"\b(?:i(?:'m| am) not (?:sure|certain)|i (?:think|believe|guess)|probably|perhaps|maybe|might be|could be|"
+    r"not (?:entirely )?(?:sure|certain)|it (?:seems|appears)|my best guess|assuming that|unclear|wait,|hmm|"
+    r"let me (?:re-?check|re-?consider|try again)|on second thought|actually,|is incorrect|made a mistake|not valid|"
+    r"however, (?:this|that|we))",
+    re.IGNORECASE,
+)
+
+
+def hedging_of(text: str) -> Hedging:
+    """`refused` when the reply says that it cannot answer, `hedged` when it doubts or corrects itself."""
+    if _REFUSAL.search(text):
+        return "refused"
+    return "hedged" if _DOUBT.search(text) else "plain"

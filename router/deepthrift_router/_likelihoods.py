@@ -1,0 +1,52 @@
+"""How much each signal says, as measured on recorded outcomes; a signal without data says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict
+
+from deepthrift_router._belief import Cells
+
+Table = Mapping[str, Cells]
+"""For each outcome of a signal, its probability in each of the four cases."""
+
+
+class SignalData(BaseModel):
+    """One signal's likelihoods, by what the answer is like, with their source."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    """Which recorded outcomes they come from."""
+    rows: int
+    tables: Mapping[str, Table]
+    """By condition, such as the kind of answer; `any` is used where there is no table of its own."""
+
+
+class Likelihoods(BaseModel):
+    """The measured likelihoods of every signal that has data."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    signals: Mapping[str, SignalData]
+
+    @classmethod
+    def builtin(cls) -> Likelihoods:
+        """Those that come with the package."""
+        return _builtin()
+
+    def table(self, signal: str, condition: str = "any") -> Table | None:
+        """The outcomes of `signal`, or `None` where there is no data: then it has no weight."""
+        data = self.signals.get(signal)
+        if data is None:
+            return None
+        return data.tables.get(condition) or data.tables.get("any")
+
+
+@lru_cache(maxsize=1)
+def _builtin() -> Likelihoods:
+    return Likelihoods.model_validate_json((files("deepthrift_router") / "data" / "signals.json").read_bytes())

@@ -1,0 +1,36 @@
+"""What comes out of a routed call."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from deepthrift import Reply
+from deepthrift_router._decision import Decision
+from deepthrift_router._savings import Savings
+
+Step: TypeAlias = Literal["standard", "sample", "escalate", "thinking", "kept standard"]
+"""One step on the way to the answer. `sample`: a second standard answer. `escalate`: thinking after a standard one.
+`thinking`: thinking as the first call. `kept standard`: thinking gave no usable answer, so the earlier one stands."""
+
+
+class RoutedReply(Reply):
+    """A complete answer with everything that led to it.
+
+    `text`, `mode`, `finish_reason`, `call_id` and the like are those of the call whose answer was chosen. `attempts`,
+    `usage`, `cost` and `seconds` cover every call of the group: drafts, second samples, failed attempts.
+    """
+
+    confidence: float
+    """Probability that `text` is right, on all the evidence; 0 for an answer that was cut off or is empty."""
+    decision: Decision
+    savings: Savings
+    """Against always thinking, net of everything."""
+    path: tuple[Step, ...]
+    """The steps in order, such as standard, sample, escalate."""
+    group_id: str
+    """Every attempt of this answer carries it in the ledger."""
+
+    @property
+    def escalated(self) -> bool:
+        """Whether thinking ran after a standard answer."""
+        return "escalate" in self.path
