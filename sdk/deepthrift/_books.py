@@ -64,22 +64,6 @@ class Books:
             return None
         return Money.sum((attempt.cost.total for attempt in self.attempts), self._currency)
 
-    def worst(self, request: WireRequest, prompt_tokens: int) -> Money:
-        """The most that `request` can cost.
-
-        Raises:
-            PriceNotFound: There is no price for it.
-        """
-        return self._prices.worst(
-            host=self._host,
-            model=request.model,
-            mode=request.mode,
-            prompt_tokens=prompt_tokens,
-            max_tokens=request.max_tokens,
-            at=utc_now(),
-            currency=self._currency,
-        )
-
     async def reserve(self, request: WireRequest, prompt_tokens: int, wait: float | None) -> Attempt:
         """Reserve the worst case of `request`, waiting up to `wait` seconds for room.
 
@@ -88,7 +72,16 @@ class Books:
             BudgetExceeded: It does not fit a budget.
             LedgerUnavailable: The ledger cannot be written.
         """
-        worst = self.worst(request, prompt_tokens)
+        started_at = utc_now()
+        worst = self._prices.worst(
+            host=self._host,
+            model=request.model,
+            mode=request.mode,
+            prompt_tokens=prompt_tokens,
+            max_tokens=request.max_tokens,
+            at=started_at,
+            currency=self._currency,
+        )
         attempt = await self._ledger.reserve(
             AttemptRequest(
                 attempt_id=new_id("att"),
@@ -102,7 +95,7 @@ class Books:
                 max_tokens=request.max_tokens,
                 worst=worst,
                 tags=self._tags,
-                started_at=utc_now(),
+                started_at=started_at,
             ),
             timeout=wait,
         )
@@ -140,6 +133,11 @@ class Books:
     ) -> None:
         """Book what `attempt` used."""
         cost = self.cost_of(attempt, usage, mode)
+        if cost.total > attempt.reserved:
+            self.warnings.append(
+                f"the attempt cost {cost.total}, more than the {attempt.reserved} reserved, and is booked in full: the "
+                "host generated or counted more tokens than max_tokens and the prompt allow"
+            )
         ended_at = utc_now()
         try:
             booked = self._ledger.settle(

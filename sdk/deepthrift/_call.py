@@ -122,18 +122,19 @@ class Call:
         step = await self._next_pass()
         clock = self._time
 
-        async def once() -> tuple[StreamAttempt, list[StreamEvent]]:
-            attempt = StreamAttempt(
+        events: list[StreamEvent] = []
+
+        async def once() -> None:
+            self._current = attempt = StreamAttempt(
                 self._core, self._books, clock, step.request, step.prompt, self._asked(step), notes=step.notes
             )
-            self._current = attempt
-            return attempt, await attempt.open()
+            await attempt.open()
+            events.append(StreamStarted(attempt.attempt_id))
+            events.extend(await attempt.read())
 
         self._partial_notes = step.notes
-        attempt, events = await with_retries(
-            once, may_retry=self._may_retry, max_retries=self._core.settings.max_retries, clock=clock
-        )
-        return [StreamStarted(attempt.attempt_id), *events]
+        await with_retries(once, may_retry=self._may_retry, max_retries=self._core.settings.max_retries, clock=clock)
+        return events
 
     def _seen(self, events: list[StreamEvent]) -> list[StreamEvent]:
         """Events as the caller sees them: the text of a first pass is reasoning."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import os
 import threading
 import weakref
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict, TypeVar, Unpack
 
 from deepthrift._async_client import AsyncClient
 from deepthrift._events import StreamEvent
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from deepthrift.local import Engine
 
 T = TypeVar("T")
+
+_GRACE: Final = 5.0
+"""Seconds that a cancelled call gets to close its connection and to book what it did."""
 
 
 class _Loop:
@@ -59,13 +63,22 @@ class _Loop:
         if self._loop.is_closed():
             work.close()
             raise ConfigurationError("the client is closed; make a new one")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        tasks: list[asyncio.Task[T]] = []
+        context = contextvars.copy_context()
+
+        def start() -> None:
+            task = self._loop.create_task(work, context=context)
+            tasks.append(task)
+            task.add_done_callback(lambda ended: _hand_over(ended, future))
+
+        self._loop.call_soon_threadsafe(start)
         try:
             return future.result()
         except BaseException:
-            if not future.done():
-                future.cancel()
-                concurrent.futures.wait([future], timeout=5.0)
+            if not future.done():  # an interrupt of this thread: cancel the work, and let it book what it did
+                self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+                concurrent.futures.wait([future], timeout=_GRACE)
             raise
 
     def stop(self) -> None:
@@ -75,6 +88,15 @@ class _Loop:
         self._loop.call_soon_threadsafe(self._loop.stop)
         if threading.current_thread() is not self._thread:
             self._thread.join(10.0)
+
+
+def _hand_over(task: asyncio.Task[T], future: concurrent.futures.Future[T]) -> None:
+    if task.cancelled():
+        future.set_exception(asyncio.CancelledError())
+    elif (error := task.exception()) is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(task.result())
 
 
 class Stream(Iterator[StreamEvent]):

@@ -75,6 +75,7 @@ class Endpoint:
         self._transport = transport
         self._headers = {"host": self.url.netloc.decode("ascii"), **headers}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._drains: dict[asyncio.Task[None], Incoming] = {}
         self._paths: dict[str, httpx.URL] = {}
         self._drained = asyncio.Event()
         self._draining = 0
@@ -122,7 +123,9 @@ class Endpoint:
     def let_go(self, incoming: Incoming) -> None:
         """The caller has all it wants: read the rest behind it, within bounds, so that the connection can be reused."""
         self._draining += 1
-        self._behind(self._drain(incoming))
+        task = self._behind(self._drain(incoming))
+        self._drains[task] = incoming
+        task.add_done_callback(self._drains.pop)
 
     def close_behind(self, incoming: Incoming) -> None:
         """Close a response apart from the caller, whom a cancellation may have reached."""
@@ -139,13 +142,18 @@ class Endpoint:
             self._draining -= 1
             self._drained.set()
 
-    def _behind(self, work: Coroutine[None, None, None]) -> None:
+    def _behind(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        # A task of its own also outlives a second cancellation of the caller.
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def aclose(self) -> None:
-        """Close everything, after what is being drained."""
-        while self._tasks:
+        """Close everything; what is still being drained is not waited for."""
+        for task, incoming in list(self._drains.items()):
+            task.cancel()
+            await incoming.close()  # a task that has not begun yet would never do it
+        if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=_DRAIN_SECONDS)
         await self._transport.aclose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,29 +31,36 @@ class Source:
         self._blame = blame
         self.buffer: deque[StreamEvent] = deque()
         self._reader: asyncio.Task[object] | None = None
+        self._stopped: asyncio.Event | None = None
 
     async def fill(self) -> bool:
         """Read on until there are events; false at the end."""
         if self._reader is not None:
             raise ConfigurationError("two tasks read one stream at the same time; give each task a stream of its own")
-        self._reader = asyncio.current_task()
+        self._reader = reader = asyncio.current_task()
         try:
             self.buffer.extend(await self.call.advance())
         except DeepthriftError as error:
             await self._blame(error)
             raise
+        except asyncio.CancelledError:
+            if self._stopped is None or reader is None:
+                raise
+            reader.uncancel()  # it was `aclose` in another task: this one just comes to the end
+            return False
         finally:
             self._reader = None
+            if self._stopped is not None:
+                self._stopped.set()
         return bool(self.buffer)
 
     async def aclose(self) -> None:
         """Stop the upstream and book what arrived. Safe to call twice, and from any task."""
         self.buffer.clear()
-        reader = self._reader
-        if reader is not None and reader is not asyncio.current_task() and not reader.done():
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([reader], timeout=1.0)
+        if self._reader is not None and self._stopped is None:
+            self._stopped = asyncio.Event()
+            self._reader.cancel()
+            await self._stopped.wait()
         self.call.abandon()
 
 

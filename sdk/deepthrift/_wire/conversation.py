@@ -157,6 +157,15 @@ def _check_order(messages: Sequence[WireMessage]) -> None:
             if not messages
             else "the conversation holds instructions only; add a user message"
         )
+    known: set[object] = set()
+    for place, message in enumerate(messages):
+        for call in cast("Sequence[Mapping[str, object]]", message.get("tool_calls") or ()):
+            known.add(call["id"])
+        if message["role"] == "tool" and message["tool_call_id"] not in known:
+            raise InvalidRequestError(
+                f"messages[{place}] is the result of the tool call {message['tool_call_id']!r}, which no earlier "
+                "message made"
+            )
     last = spoken[-1]
     if last["role"] == "assistant" and not last.get("prefix"):
         raise InvalidRequestError(
