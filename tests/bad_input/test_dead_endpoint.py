@@ -63,7 +63,7 @@ async def test_tls_to_a_server_that_has_none(door: Door) -> None:
 @every_door
 async def test_a_server_that_speaks_another_protocol(door: Door) -> None:
     ledger = Ledger.open("memory:")
-    with _babbling(b"220 mail.example.com ESMTP ready\r\n") as url, pytest.raises(DeepthriftError) as failed:
+    with _babbling(b"220 mail.example.com ESMTP ready\r\n\r\n") as url, pytest.raises(DeepthriftError) as failed:
         await ask(door, url, max_tokens=50, client={"ledger": ledger, "max_retries": 0})
     assert isinstance(failed.value, APIError)
     [attempt] = ledger.attempts()
@@ -76,7 +76,7 @@ async def test_a_server_that_speaks_another_protocol(door: Door) -> None:
 async def test_a_server_that_never_answers(door: Door) -> None:
     ledger = Ledger.open("memory:")
     with _babbling(b"") as url, pytest.raises(AttemptTimeout):
-        await ask(door, url, max_tokens=50, timeout=0.5, client={"ledger": ledger, "max_retries": 2})
+        await ask(door, url, max_tokens=50, timeout=0.3, client={"ledger": ledger, "max_retries": 2})
     [attempt] = ledger.attempts()
     assert attempt.cost.certainty == "unknown"
     assert attempt.cost.amount > 0
@@ -87,7 +87,7 @@ async def test_a_server_that_never_answers(door: Door) -> None:
 async def test_a_deadline_ends_the_call_whatever_is_retried(door: Door) -> None:
     port = dead_port()
     with pytest.raises((DeadlineExceeded, ConnectionFailed)):
-        await ask(door, f"http://127.0.0.1:{port}/v1", max_tokens=50, deadline=1.0, client={"max_retries": 1000})
+        await ask(door, f"http://127.0.0.1:{port}/v1", max_tokens=50, deadline=0.7, client={"max_retries": 1000})
 
 
 async def test_a_closed_client_says_so() -> None:

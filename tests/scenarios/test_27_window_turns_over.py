@@ -15,9 +15,9 @@ from tests.support.doors import REFERENCE, REFERENCE_COST, Door, ask, every_door
 @every_door
 @pytest.mark.parametrize("anchor", [datetime(2026, 1, 1), None], ids=["calendar", "rolling"])  # noqa: DTZ001
 async def test_the_new_window_starts_empty_and_never_below_zero(door: Door, anchor: datetime | None) -> None:
-    """The window is one second long and the answer takes longer, so it always turns over on the way."""
-    ledger = Ledger.open("memory:", budgets=[Budget("0.002", per=timedelta(seconds=1), anchor=anchor)])
-    async with BillServer(REFERENCE.but(delay=1.1)) as server:
+    """The answer takes longer than the window, so it always turns over on the way."""
+    ledger = Ledger.open("memory:", budgets=[Budget("0.002", per=timedelta(seconds=0.4), anchor=anchor)])
+    async with BillServer([REFERENCE.but(delay=0.5), REFERENCE]) as server:
         before = datetime.now(UTC)
         reply = await ask(door, server, mode="thinking", max_tokens=500, client={"ledger": ledger})
         await asyncio.sleep(0.01)

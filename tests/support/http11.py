@@ -45,7 +45,10 @@ class Wire:
     async def read(self) -> RawRequest | None:
         """The next request, or `None` when the client closed the connection."""
         try:
-            head = await self._reader.readuntil(b"\r\n\r\n")
+            first = await self._reader.readexactly(1)
+            if not first.isalpha():  # a TLS greeting, for one
+                return None
+            head = first + await self._reader.readuntil(b"\r\n\r\n")
             lines = head.decode("latin-1").split("\r\n")
             method, path, _ = lines[0].split(" ", 2)
             pairs = (line.split(":", 1) for line in lines[1:] if line)
