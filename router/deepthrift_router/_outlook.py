@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from deepthrift.errors import InvalidRequestError
+from deepthrift.errors import BudgetExceeded, InvalidRequestError
 from deepthrift_pricing import Mode, Money, Usage, utc_now
 from deepthrift_router._decide import VALUE_IN_THINKING_CALLS, Stakes, plan_costs
 from deepthrift_router._decision import PlanCost, PlanName, RoutePolicy
@@ -80,9 +80,10 @@ def look_out(
     """The outlook for `request`. No call is made.
 
     Raises:
-        DeepthriftError: The request is wrong, or has no price; nothing was sent.
+        DeepthriftError: The request is wrong, has no price, or cannot keep `max_cost`; nothing was sent.
     """
     costs, recorded, no_thinking = _costs(client, request, prior)
+    _check_max_cost(preference, costs)
     value = preference.value
     if value is None:
         value = Money(max(1, round(VALUE_IN_THINKING_CALLS * costs.thinking.expected)), costs.worst_standard.currency)
@@ -105,6 +106,17 @@ def look_out(
     )
     _choose(outlook)
     return outlook
+
+
+def _check_max_cost(preference: Preference, costs: Costs) -> None:
+    """Refuses a `max_cost` that not even the first call is sure to keep."""
+    first = costs.worst_thinking if preference.policy == "thinking" else costs.worst_standard
+    if preference.max_cost is not None and first > preference.max_cost:
+        raise BudgetExceeded(
+            f"the worst case of the first call, {first}, is above max_cost={preference.max_cost.amount:f}; "
+            "lower max_tokens or raise max_cost",
+            needed=first,
+        )
 
 
 def room_now(client: AsyncClient, request: Request, mode: Mode) -> Room | None:
@@ -182,8 +194,6 @@ def _choose(outlook: Outlook) -> None:
         outlook.plan, outlook.reason = "standard", f"standard mode only, for thinking is out of reach: {short}"
         outlook.degraded.append(f"thinking: {short}")
         return
-    both = outlook.costs.worst_standard + outlook.costs.worst_thinking
-    tight = outlook.short_of(both, zero, outlook.room)
     if policy == "cascade":
         outlook.plan, outlook.reason = "cascade", "the policy is to verify the standard answer and escalate if it fails"
         return
@@ -191,12 +201,8 @@ def _choose(outlook: Outlook) -> None:
         _rule_out(plans, "thinking", "the question is unlike the training data, so an answer is verified first")
     elif any(length.source == "prior" for length in outlook.costs.lengths):
         _rule_out(plans, "thinking", "the lengths of both modes are not on record yet, so an answer is verified first")
-    if tight is not None:
-        note = f"together with thinking, {tight}"
-        _rule_out(plans, "cascade", note)
-        outlook.degraded.append(f"cascade: {note}")
-    else:
-        _rule_out(plans, "standard", "a cascade may stop after its first answer, too, so it is never worse")
+    # Whether both calls fit is seen again after the first, whose real cost is mostly far below its worst case.
+    _rule_out(plans, "standard", "a cascade may stop after its first answer, too, so it is never worse")
     best = max((plan for plan in plans.values() if plan.possible), key=lambda plan: plan.utility)
     outlook.plan = best.plan
     outlook.reason = _why(outlook, best)
@@ -211,6 +217,4 @@ def _why(outlook: Outlook, best: PlanCost) -> str:
     gain = f"thinking is expected to add {score.gain:+.2f} to the chance of a right answer"
     if best.plan == "thinking":
         return f"thinking at once has the highest expected utility: {gain}"
-    if best.plan == "standard":
-        return f"a standard answer has the highest expected utility: {gain}, which does not pay for it"
     return f"standard first, verified before thinking is bought: {gain}"

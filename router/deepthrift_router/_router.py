@@ -148,7 +148,7 @@ class ModeRouter(Generic[C]):
         Raises:
             InvalidRequestError: The request is wrong; nothing was sent.
             PriceNotFound: It has no price; nothing was sent.
-            BudgetExceeded: Not even a standard call fits a budget.
+            BudgetExceeded: Not even a standard call fits a budget or `max_cost`.
             APIError: There is no answer, for the endpoint failed; the error carries the spend of every call.
             ResponseError: There is no answer that can be used; the same.
         """
