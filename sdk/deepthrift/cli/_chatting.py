@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
@@ -19,13 +20,13 @@ from deepthrift.cli._format import money
 from deepthrift.cli._replies import show_cost, show_stream
 
 if TYPE_CHECKING:
-    from deepthrift import AsyncClient, Reply
-    from deepthrift._messages import Message
+    from deepthrift import AssistantMessage, AsyncClient, AsyncStream, Message, Reply
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Cost
 
 ChatMode: TypeAlias = Literal["standard", "thinking", "auto"]
 
+MODES: Final[Mapping[str, ChatMode]] = {"standard": "standard", "thinking": "thinking", "auto": "auto"}
 HELP: Final = """\
 /mode standard|thinking|auto   switch the mode; without a word, show it
 /cost                          spend of this conversation
@@ -72,6 +73,7 @@ class Chat:
         self._max_tokens = max_tokens
         self._costs: list[Cost] = []
         self._failed: Exception | None = None
+        self._stream: AsyncStream | None = None
 
     def run(self) -> None:
         """Talk until the user leaves."""
@@ -93,7 +95,7 @@ class Chat:
             return
         if sys.stdin.isatty():
             with contextlib.suppress(ImportError):
-                import readline  # noqa: F401 - line editing and history for input()
+                importlib.import_module("readline")  # line editing and history for input()
         self._output.note(f"{client.model}, {self._mode} mode. /help lists the commands, Ctrl-D leaves.")
         if self._messages:
             self._output.note(f"{len(self._messages)} messages so far.")
@@ -115,7 +117,10 @@ class Chat:
                 if self._command(text) == "quit":
                     return
                 continue
-            self._answer(text, client, runner)
+            try:
+                self._answer(text, client, runner)
+            except KeyboardInterrupt:
+                self._stopped()
             if self._failed is not None and self._output.as_json:
                 return
 
@@ -152,8 +157,9 @@ class Chat:
         return None
 
     def _switch(self, wanted: str) -> None:
-        if wanted in ("standard", "thinking", "auto"):
-            self._mode = cast("ChatMode", wanted)
+        mode = MODES.get(wanted)
+        if mode is not None:
+            self._mode = mode
         elif wanted:
             self._output.note(f"{wanted!r} is no mode: standard, thinking or auto")
         self._output.note(f"mode: {self._mode}")
@@ -188,13 +194,13 @@ class Chat:
         messages = [*self._messages, asked]
         try:
             reply = run(self._ask(client, messages), runner)
-        except KeyboardInterrupt:
-            return
         except Exception as error:
+            self._stream = None
             self._fail(error)
             return
+        self._stream = None
         self._costs.append(reply.cost)
-        answered: Message = {"role": "assistant", "content": reply.text}
+        answered: AssistantMessage = {"role": "assistant", "content": reply.text}
         if reply.reasoning:
             answered["reasoning_content"] = reply.reasoning
         self._messages = [*messages, answered]
@@ -208,15 +214,18 @@ class Chat:
             from deepthrift.cli._routing import routed
 
             return await routed(client, messages, self._output, max_tokens=self._max_tokens)
-        stream = client.stream(messages, mode=self._mode, max_tokens=self._max_tokens)
-        try:
-            return await show_stream(stream, self._output)
-        except asyncio.CancelledError:
-            cut = stream.snapshot()
-            self._costs.append(cut.cost)
-            self._output.note("stopped; the question is not kept")
-            show_cost(cut, self._output)
-            raise
+        self._stream = client.stream(messages, mode=self._mode, max_tokens=self._max_tokens)
+        return await show_stream(self._stream, self._output)
+
+    def _stopped(self) -> None:
+        """Ctrl-C: what came is booked; it does not become part of the conversation."""
+        self._output.note("stopped; the question is not kept")
+        if self._stream is None:
+            return
+        cut = self._stream.snapshot()
+        self._stream = None
+        self._costs.append(cut.cost)
+        show_cost(cut, self._output)
 
     def _fail(self, error: Exception) -> None:
         from deepthrift_pricing.errors import ContextLengthExceeded, DeepthriftError

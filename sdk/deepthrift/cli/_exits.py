@@ -48,13 +48,21 @@ def describe(error: BaseException) -> dict[str, object]:
     """`error` as a JSON object: type, message, exit code, and what was attempted and spent, where known."""
     from deepthrift_pricing.errors import BudgetExceeded, DeepthriftError
 
-    fields: dict[str, object] = {"type": type(error).__name__, "message": message(error), "exit_code": exit_code(error)}
+    fields: dict[str, object] = {"type": _public_name(error), "message": message(error), "exit_code": exit_code(error)}
     if isinstance(error, DeepthriftError):
         fields["attempt_ids"] = list(error.attempt_ids)
         fields["spend"] = None if error.spend is None else str(error.spend.amount)
     if isinstance(error, BudgetExceeded):
         fields["needed"] = None if error.needed is None else str(error.needed.amount)
     return {"error": fields}
+
+
+def _public_name(error: BaseException) -> str:
+    """The name of the error's class, or of the nearest one that users can catch."""
+    from deepthrift import errors
+
+    names = [each.__name__ for each in type(error).__mro__]
+    return next((name for name in names if name in errors.__all__), names[0])
 
 
 def message(error: BaseException) -> str:

@@ -15,8 +15,7 @@ from deepthrift.cli._text import clean
 from deepthrift_pricing import utc_now
 
 if TYPE_CHECKING:
-    from deepthrift import AsyncClient
-    from deepthrift._messages import Message
+    from deepthrift import AsyncClient, Message
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Attempt, Ledger
     from deepthrift_router import ModeRouter, RoutedReply, Savings
@@ -63,7 +62,7 @@ async def routed(
     *,
     max_tokens: int | None = None,
     temperature: float | None = None,
-    router: ModeRouter | None = None,
+    router: ModeRouter[AsyncClient] | None = None,
     explain: bool = True,
 ) -> RoutedReply:
     """The routed answer, with its path; with `--json` nothing is shown."""

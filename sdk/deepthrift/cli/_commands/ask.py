@@ -11,7 +11,7 @@ import click
 from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
 
 if TYPE_CHECKING:
-    from deepthrift._messages import Message
+    from deepthrift import Message
     from deepthrift.cli._connect import Place
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Mode

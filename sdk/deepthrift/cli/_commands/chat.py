@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
+
+if TYPE_CHECKING:
+    from deepthrift import SystemMessage
 
 EPILOG = """\b
 Examples:
@@ -62,6 +65,7 @@ def command(
 
     messages = read_conversation(resume) if resume else []
     if system:
-        messages = [{"role": "system", "content": system}, *(each for each in messages if each["role"] != "system")]
+        instructions: SystemMessage = {"role": "system", "content": system}
+        messages = [instructions, *(each for each in messages if each["role"] != "system")]
     output = Output(as_json=as_json)
     Chat(prepare(endpoint, output), output, mode=mode, messages=messages, max_tokens=max_tokens).run()

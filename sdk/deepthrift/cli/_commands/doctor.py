@@ -27,11 +27,11 @@ def command(offline: bool, as_json: bool) -> None:
     Looked at: Python, the optional parts, the processor, system libraries, the default model and its hash, disk space,
     the package index, the ledger, and the endpoint that the environment chooses.
     """
-    from deepthrift.cli._checks import checks
+    from deepthrift.cli._checks import Result, checks
     from deepthrift.cli._output import Output
 
     output = Output(as_json=as_json)
-    found = []
+    found: list[Result] = []
     for check in checks(offline=offline):
         with output.working(f"checking {check.name}"):
             result = check.run()

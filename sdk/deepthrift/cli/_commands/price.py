@@ -207,7 +207,7 @@ def explain(
     if host and not prices:
         books = [("builtin", price_book("builtin"))]
     modes: tuple[Mode, ...] = (mode,) if mode else MODES
-    found = [
+    found: list[tuple[str, Mode, PriceExplanation]] = [
         (
             name,
             each,

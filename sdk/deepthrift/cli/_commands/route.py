@@ -10,7 +10,7 @@ import click
 from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
 
 if TYPE_CHECKING:
-    from deepthrift._messages import Message
+    from deepthrift import Message
 
 EPILOG = """\b
 Examples:
