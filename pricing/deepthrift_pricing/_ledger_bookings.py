@@ -44,6 +44,9 @@ Refit: TypeAlias = Callable[[AttemptRequest, Money, Policy], AttemptRequest | No
 
 It is called inside the ledger's transaction, so it has to be quick and must not use the ledger."""
 
+Observer: TypeAlias = Callable[[Attempt], None]
+"""Called with an attempt that has ended."""
+
 _LOG: Final = logging.getLogger("deepthrift.budget")
 _AT_HAND: Final = 10_000
 """Reservations of this process that are kept in memory beside the store."""
@@ -79,6 +82,7 @@ class LedgerBookings(LedgerReads):
         self._lease = timedelta(seconds=lease) // timedelta(microseconds=1)
         self._queue = Queue()
         self._under_way: dict[str, Attempt] = {}
+        self._observers: tuple[Observer, ...] = ()
         with store.write() as db:
             self._counters.register(db, self._now())
         self.sweep()
@@ -244,6 +248,21 @@ class LedgerBookings(LedgerReads):
             self._queue.rouse()
         return swept
 
+    def subscribe(self, observer: Observer) -> Callable[[], None]:
+        """Calls `observer` with each attempt that ends in this process, once it is booked: for metrics and the like.
+
+        It runs in the caller's thread, so it has to be quick; what it raises is logged and goes no further.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        self._observers = (*self._observers, observer)
+
+        def end() -> None:
+            self._observers = tuple(each for each in self._observers if each is not observer)
+
+        return end
+
     def _fit(
         self, db: Transaction, request: AttemptRequest, refit: Refit | None, now: int
     ) -> tuple[AttemptRequest, list[tuple[Counter, str]], list[Refusal], list[BudgetStatus]]:
@@ -276,8 +295,14 @@ class LedgerBookings(LedgerReads):
             self._pending.setdefault(attempt_id, decide)
             error.message += "; what the attempt cost is kept in memory and booked as soon as the ledger can be written"
             raise
-        self._under_way.pop(attempt_id, None)
+        known = self._under_way.pop(attempt_id, None)
         self._queue.rouse()
+        if known is not None:  # a second end of the same attempt is not told again
+            for observer in self._observers:
+                try:
+                    observer(attempt)
+                except Exception:
+                    _LOG.exception("an observer of the ledger failed")
         return attempt
 
     def _book(self, db: Transaction, attempt_id: str, decide: Decide) -> Attempt:
