@@ -144,10 +144,8 @@ async def test_a_timeout_is_kept_and_told(url: str, opened: ExitStack) -> None:
     ledger = opened.enter_context(Ledger.open(url, budgets=[Budget("0.003", per="total")]))
     ledger.try_reserve(wanted())
     began = time.monotonic()
-    results = await asyncio.gather(
-        *(ledger.reserve(wanted(), timeout=0.2) for _ in range(5)), return_exceptions=True
-    )
-    assert 0.2 <= time.monotonic() - began
+    results = await asyncio.gather(*(ledger.reserve(wanted(), timeout=0.2) for _ in range(5)), return_exceptions=True)
+    assert time.monotonic() - began >= 0.2
     for error in results:
         assert isinstance(error, BudgetExceeded)
         assert "Waited 0.2 s for room" in str(error)
@@ -177,9 +175,7 @@ async def test_cancelled_waiters_leave_nothing_and_pass_their_turn_on(url: str, 
         await ledger.reserve(wanted())
 
 
-async def test_a_storm_of_cancellations_books_what_was_reserved_and_nothing_else(
-    url: str, opened: ExitStack
-) -> None:
+async def test_a_storm_of_cancellations_books_what_was_reserved_and_nothing_else(url: str, opened: ExitStack) -> None:
     ledger = opened.enter_context(Ledger.open(url, budgets=[Budget("0.01", per="total")]))
 
     async def flighty(number: int) -> None:
