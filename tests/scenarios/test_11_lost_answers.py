@@ -32,7 +32,7 @@ async def test_a_lost_answer_is_booked_at_its_worst_case(door: Door, how: str, t
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'spend.db'}")
     async with BillServer(LOST[how]) as server:
         with pytest.raises(DeepthriftError) as lost:
-            await ask(door, server, mode="thinking", max_tokens=500, client={"ledger": ledger})
+            await ask(door, server, mode="thinking", max_tokens=500, client={"ledger": ledger, "max_retries": 1})
         await server.wait_quiet()
     attempts = ledger.attempts()
     assert len(attempts) == len(server.requests) >= 1
