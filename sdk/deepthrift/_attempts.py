@@ -90,6 +90,7 @@ class _Attempt:
         )
         if incoming.status >= 300:
             data = await incoming.read_all(_ERROR_BODY)
+            await incoming.close()
             error = status_error(
                 incoming.status, data, incoming.headers, host=self._core.profile.name, secrets=(self._core.key,)
             )
