@@ -24,7 +24,7 @@ from tests.support.bill_server import BillServer
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("deepthrift", "deepthrift_pricing", "deepthrift_router")
 TITLED = re.compile(r'^```\w+ title="(?P<name>[\w.-]+)"\n(?P<text>.*?)^```$', re.M | re.S)
-PRINTED = re.compile(r"^\s*#> ?(.*)$", re.M)
+PRINTED = re.compile(r"^\s*# ?> ?(.*)$", re.M)
 
 
 def run(code: str, path: str, line: int) -> str | None:
