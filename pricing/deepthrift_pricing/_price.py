@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -18,6 +18,8 @@ from deepthrift_pricing._zone import zone_of
 DecidedBy: TypeAlias = Literal["start", "end", "unknown"]
 """Which moment of a request decides its price. `unknown`: nobody published it, so the dearer of the two is taken."""
 
+STALE_AFTER: Final = timedelta(days=180)
+"""A price that still holds should be compared with its source at least this often."""
 _HIGHEST = Decimal(1000)
 _LOWEST = Decimal("0.0001")
 
@@ -174,6 +176,13 @@ class Price(BaseModel):
                 for at in times
             ]
         return [edge for edge in found if edge > moment]
+
+    def stale_at(self, today: date) -> bool:
+        """Whether it is claimed to hold still, and was compared with its source too long ago.
+
+        A price for any host is a yardstick, which does not age.
+        """
+        return self.host != "*" and self.valid_to is None and today - self.checked > STALE_AFTER
 
     @property
     def narrowness(self) -> tuple[bool, bool, bool, bool, datetime]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -17,62 +18,18 @@ from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._price import Price
 from deepthrift_pricing._price_data import packaged_names, packaged_prices, read_prices
 from deepthrift_pricing._price_explain import PriceExplanation, explain_price
+from deepthrift_pricing._price_track import PriceTrack
 from deepthrift_pricing._usage import Mode, Usage, least_certain
 from deepthrift_pricing.errors import ConfigurationError, PriceDataError, PriceNotFound
 
 Amount: TypeAlias = Decimal | str | int
 
+_LOG: Final = logging.getLogger("deepthrift.prices")
 _Key: TypeAlias = tuple[str, str, Mode, Currency, str]
 _HORIZON: Final = timedelta(hours=1)
-_FAR: Final = timedelta(days=1)
-_NEAR: Final = timedelta(minutes=1)
 _CACHED_KEYS: Final = 4096
-
-
-class _Track:
-    """The rows that can hold for one host, model, mode, currency and tier, the first that holds now, and until when."""
-
-    __slots__ = ("asked", "rows", "segment")
-
-    def __init__(self, rows: tuple[Price, ...]) -> None:
-        self.rows = rows
-        """In order of precedence."""
-        self.segment: tuple[datetime, datetime, Price | None] | None = None
-        self.asked: datetime | None = None
-        """The last moment outside the segment; a second one close to it is worth a new segment."""
-
-    def price_at(self, moment: datetime) -> Price | None:
-        """The row in force at `moment`."""
-        segment = self.segment
-        if segment is not None and segment[0] <= moment < segment[1]:
-            return segment[2]
-        asked, self.asked = self.asked, moment
-        if asked is not None and asked <= moment < asked + _NEAR:
-            return self.at(moment)[0]
-        return next((row for row in self.rows if row.holds_at(moment)), None)
-
-    def at(self, moment: datetime) -> tuple[Price | None, datetime]:
-        """The row in force at `moment`, and a moment up to which it surely stays so."""
-        segment = self.segment
-        if segment is not None and segment[0] <= moment < segment[1]:
-            return segment[2], segment[1]
-        until = moment + _FAR
-        for row in self.rows:
-            for edge in row.edges(moment):
-                until = min(until, edge)
-        price = next((row for row in self.rows if row.holds_at(moment)), None)
-        self.segment = (moment, until, price)
-        return price, until
-
-    def between(self, start: datetime, end: datetime) -> list[Price]:
-        """Every row in force at some moment from `start` up to and including `end`."""
-        found: list[Price] = []
-        moment = start
-        while moment <= end:
-            price, moment = self.at(moment)
-            if price is not None and price not in found:
-                found.append(price)
-        return found
+_NO_LIMIT: Final = 2**31 - 1
+"""What can be afforded of something that costs nothing."""
 
 
 class PriceBook:
@@ -89,7 +46,8 @@ class PriceBook:
     def __init__(self, rows: Iterable[Price] = ()) -> None:
         first = tuple(rows)
         self._layers: tuple[tuple[Price, ...], ...] = (first,) if first else ()
-        self._tracks: dict[_Key, _Track] = {}
+        self._tracks: dict[_Key, PriceTrack] = {}
+        self._looked_at: set[str] = set()
 
     @staticmethod
     def builtin() -> PriceBook:
@@ -160,6 +118,11 @@ class PriceBook:
     def rows(self) -> tuple[Price, ...]:
         """Every row, the first layer first."""
         return tuple(row for layer in self._layers for row in layer)
+
+    def stale(self, today: date | None = None) -> tuple[Price, ...]:
+        """The rows that are claimed to hold still and were last compared with their source over 180 days ago."""
+        day = utc_now().date() if today is None else today
+        return tuple(row for row in self.rows if row.stale_at(day))
 
     def __add__(self, other: PriceBook) -> PriceBook:
         book = PriceBook()
@@ -244,16 +207,38 @@ class PriceBook:
             PriceNotFound: No row fits.
         """
         at = utc_now() if at is None else at
-        track = self._track(host, model, mode, currency, tier)
-        price, until = track.at(at)
-        if price is None:
-            raise self._missing(host, model, mode, at, currency, tier)
-        worst = price.worst(prompt_tokens, max_tokens)
-        if at + within >= until:
-            for other in track.between(at, at + within):
-                if not price.decided_by == other.decided_by == "start":
-                    worst = max(worst, other.worst(prompt_tokens, max_tokens))
-        return worst
+        reachable = self._reachable(host, model, mode, at, within, currency, tier)
+        if len(reachable) == 1:
+            return reachable[0].worst(prompt_tokens, max_tokens)
+        return max((price.worst(prompt_tokens, max_tokens) for price in reachable), key=lambda worst: worst.pico)
+
+    def affordable(
+        self,
+        room: Money,
+        *,
+        host: str,
+        model: str,
+        mode: Mode,
+        prompt_tokens: int,
+        at: datetime | None = None,
+        within: timedelta = _HORIZON,
+        tier: str = "standard",
+    ) -> int | None:
+        """The most `max_tokens` whose worst case fits `room`; `None` when the prompt alone does not.
+
+        Raises:
+            PriceNotFound: No row fits, in the currency of `room`.
+        """
+        at = utc_now() if at is None else at
+        fewest: int | None = None
+        for price in self._reachable(host, model, mode, at, within, room.currency, tier):
+            _, miss, completion = price.pico
+            left = room.pico - miss * prompt_tokens
+            if left < 0:
+                return None
+            if completion:
+                fewest = left // completion if fewest is None else min(fewest, left // completion)
+        return _NO_LIMIT if fewest is None else fewest
 
     def explain(
         self,
@@ -287,6 +272,19 @@ class PriceBook:
         candidates = self._track(host, model, mode, currency, tier).rows
         return explain_price(usage, cost, price, found, candidates, started_at, ended_at)
 
+    def _reachable(
+        self, host: str, model: str, mode: Mode, at: datetime, within: timedelta, currency: Currency, tier: str
+    ) -> list[Price]:
+        """Every row that may decide the price of a request that starts at `at` and takes at most `within`."""
+        track = self._track(host, model, mode, currency, tier)
+        price, until = track.at(at)
+        if price is None:
+            raise self._missing(host, model, mode, at, currency, tier)
+        if at + within < until:
+            return [price]
+        others = track.between(at, at + within)
+        return [each for each in others if each is price or not price.decided_by == each.decided_by == "start"]
+
     def _found(
         self,
         host: str,
@@ -301,6 +299,8 @@ class PriceBook:
         track = self._track(host, model, mode, currency, tier)
         first = track.price_at(at)
         last = first if ended is None else track.price_at(ended)
+        if last is not None and last.id not in self._looked_at:
+            self._warn_if_stale(last)
         if first is None or last is None:
             only = first or last
             if only is None:
@@ -312,7 +312,17 @@ class PriceBook:
             return (last,)
         return tuple(sorted((first, last), key=lambda row: (row.completion, row.cache_miss), reverse=True))
 
-    def _track(self, host: str, model: str, mode: Mode, currency: Currency, tier: str) -> _Track:
+    def _warn_if_stale(self, price: Price) -> None:
+        self._looked_at.add(price.id)
+        if price.stale_at(utc_now().date()):
+            _LOG.warning(
+                "the price %s was last compared with its source on %s; look at %s and give your own if it has changed",
+                price.id,
+                price.checked,
+                price.source,
+            )
+
+    def _track(self, host: str, model: str, mode: Mode, currency: Currency, tier: str) -> PriceTrack:
         key: _Key = (host, model, mode, currency, tier)
         track = self._tracks.get(key)
         if track is None:
@@ -331,7 +341,7 @@ class PriceBook:
                 rows += sorted(fitting, key=lambda row: row.narrowness, reverse=True)
             if len(self._tracks) >= _CACHED_KEYS:
                 self._tracks.clear()
-            track = self._tracks[key] = _Track(tuple(rows))
+            track = self._tracks[key] = PriceTrack(tuple(rows))
         return track
 
     def _missing(self, host: str, model: str, mode: Mode, at: datetime, currency: Currency, tier: str) -> PriceNotFound:

@@ -338,3 +338,88 @@ def test_an_explanation_shows_row_window_and_arithmetic() -> None:
     ):
         assert part in text
     assert told.cost.amount == Decimal("0.00120736")
+
+
+@given(
+    st.integers(0, 200_000),
+    st.integers(0, 10**12),
+    st.datetimes(datetime(2026, 9, 20), datetime(2026, 11, 20)),  # noqa: DTZ001
+)
+def test_what_can_be_afforded_is_exactly_what_fits(prompt: int, room: int, start: datetime) -> None:
+    book, at = PriceBook.builtin(), start.replace(tzinfo=UTC)
+    most = book.affordable(
+        Money(room), host="deepseek", model="deepseek-flash", mode="standard", prompt_tokens=prompt, at=at
+    )
+
+    def worst(max_tokens: int) -> int:
+        return book.worst(
+            host="deepseek",
+            model="deepseek-flash",
+            mode="standard",
+            prompt_tokens=prompt,
+            max_tokens=max_tokens,
+            at=at,
+        ).pico
+
+    if most is None:
+        assert worst(0) > room
+    else:
+        assert worst(most) <= room < worst(most + 1)
+
+
+def test_what_costs_nothing_can_always_be_afforded() -> None:
+    book = PriceBook.flat(cache_miss="0", completion="0")
+    most = book.affordable(Money(0), host="x", model="y", mode="standard", prompt_tokens=9, at=utc("2026-01-01T00:00"))
+    assert most is not None
+    assert most > 10**6
+
+
+def test_a_price_that_was_not_checked_for_long_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    day = datetime.now(UTC).date() - timedelta(days=200)
+    base = {"host": "h", "cache_miss": 1, "completion": 1, "checked": day, "source": "their page"}
+    old = Price.model_validate({**base, "id": "old", "models": ["old"]})
+    ended = Price.model_validate({**base, "id": "ended", "models": ["ended"], "valid_to": utc("2036-01-01T00:00:00")})
+    yardstick = Price.model_validate({**base, "id": "yardstick", "host": "*", "models": ["any"]})
+    book = PriceBook([old, ended, yardstick])
+    assert book.stale() == (old,)
+    assert book.stale(day + timedelta(days=180)) == ()
+    for model in ("old", "old", "ended", "any"):
+        book.find(host="h", model=model, mode="standard", at=utc("2026-01-01T00:00:00"))
+    [record] = caplog.records
+    assert "the price old was last compared" in record.getMessage()
+    assert "their page" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("host", "model", "tier", "cost"),
+    [
+        ("openrouter", "deepseek/deepseek-chat-v3.1", "standard", "0.00069212"),
+        ("fireworks", "accounts/fireworks/models/deepseek-v3p1", "standard", "0.00196"),
+        ("bedrock", "deepseek.v3-v1:0", "standard", "0.002"),
+        ("bedrock", "deepseek.v3-v1:0", "flex", "0.001"),
+        ("bedrock", "deepseek.v3-v1:0", "priority", "0.0035"),
+        ("together", "deepseek-ai/DeepSeek-V3.1", "batch", "0.001025"),
+        ("novita", "deepseek/deepseek-v3.1-terminus", "standard", "0.00083264"),
+    ],
+)
+def test_the_reference_call_elsewhere(host: str, model: str, tier: str, cost: str) -> None:
+    priced = PriceBook.builtin().cost(
+        REFERENCE, host=host, model=model, mode="thinking", started_at=utc("2026-05-01T00:00:00"), tier=tier
+    )
+    assert priced.amount == Decimal(cost)
+
+
+def test_a_tier_that_a_host_does_not_have_has_no_price() -> None:
+    with pytest.raises(PriceNotFound, match="There is one for the tier 'standard'"):
+        PriceBook.builtin().find(
+            host="wandb", model="deepseek-ai/DeepSeek-V3.1", mode="standard", at=utc("2026-05-01T00:00"), tier="flex"
+        )
+
+
+def test_the_comparison_models_are_apart_from_the_official_prices() -> None:
+    book = PriceBook.named("comparison")
+    for model, cost in (("gpt-5.2", "0.0105"), ("claude-opus-4.5", "0.0225"), ("gemini-2.0-flash", "0.00031")):
+        priced = book.cost(REFERENCE, host="any", model=model, mode="standard", started_at=utc("2026-05-01T00:00"))
+        assert priced.amount == Decimal(cost)
+        with pytest.raises(PriceNotFound):
+            PriceBook.builtin().find(host="openai", model=model, mode="standard", at=utc("2026-05-01T00:00"))
