@@ -4,8 +4,10 @@ from deepthrift_pricing._attempt import Attempt, AttemptRequest, Purpose, Status
 from deepthrift_pricing._budget import Budget, BudgetStatus, Per, Policy
 from deepthrift_pricing._cost import Cost
 from deepthrift_pricing._estimate import Estimate, estimate_cost
+from deepthrift_pricing._hardware import Machine, Weights, known_machines, known_weights
 from deepthrift_pricing._ledger import Ledger
 from deepthrift_pricing._money import Currency, Money
+from deepthrift_pricing._plan import HostedOption, Load, MachineOption, Plan, make_plan
 from deepthrift_pricing._price import DecidedBy, Price
 from deepthrift_pricing._price_book import PriceBook
 from deepthrift_pricing._price_explain import PriceExplanation
@@ -23,10 +25,15 @@ __all__ = [
     "Currency",
     "DecidedBy",
     "Estimate",
+    "HostedOption",
     "Ledger",
+    "Load",
+    "Machine",
+    "MachineOption",
     "Mode",
     "Money",
     "Per",
+    "Plan",
     "Policy",
     "Price",
     "PriceBook",
@@ -35,8 +42,12 @@ __all__ = [
     "SpendRow",
     "Status",
     "Usage",
+    "Weights",
     "estimate_cost",
+    "known_machines",
+    "known_weights",
     "least_certain",
+    "make_plan",
     "new_id",
     "parse_usage",
     "utc_now",

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "doctor": "Say what is missing, and the command that mends it.",
     "engine": "Serve a local model on this machine.",
     "models": "List, pull and remove local models.",
+    "plan": "Compare hosted prices with machines of your own.",
     "price": "Show the prices in force and explain a cost.",
     "route": "Ask through the router: standard, verify, escalate if it pays.",
     "spend": "Read the ledger back.",
