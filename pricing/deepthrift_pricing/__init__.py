@@ -6,6 +6,7 @@ from deepthrift_pricing._cost import Cost
 from deepthrift_pricing._estimate import Estimate, estimate_cost
 from deepthrift_pricing._hardware import Machine, Weights, known_machines, known_weights
 from deepthrift_pricing._ledger import Ledger
+from deepthrift_pricing._ledger_bookings import Refit
 from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._plan import HostedOption, Load, MachineOption, Plan, make_plan
 from deepthrift_pricing._price import DecidedBy, Price
@@ -39,6 +40,7 @@ __all__ = [
     "PriceBook",
     "PriceExplanation",
     "Purpose",
+    "Refit",
     "SpendRow",
     "Status",
     "Usage",

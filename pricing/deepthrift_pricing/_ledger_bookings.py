@@ -40,9 +40,11 @@ from deepthrift_pricing.errors import (
 )
 
 Refit: TypeAlias = Callable[[AttemptRequest, Money, Policy], AttemptRequest | None]
-"""Makes a request fit the room that is left, as a policy of `clamp` or `downgrade` asks; `None` when it cannot.
+"""Makes a request smaller, as a policy of `clamp` or `downgrade` asks, given the room left; `None` when it cannot.
 
-It is called inside the ledger's transaction, so it has to be quick and must not use the ledger."""
+What it returns is checked against the budgets that it then falls under, and it is asked again while it does not fit: so
+`downgrade` may change the mode first, and shorten only when that was not enough. It is called inside the ledger's
+transaction, so it has to be quick and must not use the ledger."""
 
 Observer: TypeAlias = Callable[[Attempt], None]
 """Called with an attempt that has ended."""
