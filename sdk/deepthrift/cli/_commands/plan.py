@@ -31,38 +31,33 @@ here. State your own with --gpus, --memory-gb and --tokens-per-second.
 Named = TypeVar("Named", "Machine", "Weights")
 
 
-class _Amount(click.ParamType):
-    name = "number"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        try:
-            number = Decimal(str(value))
-        except InvalidOperation:
-            self.fail(f"{value!r} is not a number", param, ctx)
-        if not number.is_finite() or number < 0:
-            self.fail(f"{value!r} is not a number from 0", param, ctx)
-        return number
-
-
-AMOUNT = _Amount()
+def amount(text: str) -> Decimal:
+    """A number from 0."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise click.BadParameter(f"{text!r} is not a number") from None
+    if not number.is_finite() or number < 0:
+        raise click.BadParameter(f"{text!r} is not a number from 0")
+    return number
 
 
 @click.command("plan", epilog=EPILOG)
 @click.option("--requests", type=click.IntRange(min=1), help="Requests a month.")
 @click.option("--prompt", type=click.IntRange(min=0), help="Prompt tokens of a request.")
 @click.option("--completion", type=click.IntRange(min=1), help="Generated tokens of a request, reasoning included.")
-@click.option("--cache-hit-share", type=AMOUNT, default="0", help="Share of prompt tokens from a cache, 0 to 1.")
-@click.option("--peak", type=AMOUNT, default="1", help="The busiest hour against the average one.")
-@click.option("--gpu-hour", type=AMOUNT, help="What one GPU costs for an hour.")
+@click.option("--cache-hit-share", type=amount, default="0", help="Share of prompt tokens from a cache, 0 to 1.")
+@click.option("--peak", type=amount, default="1", help="The busiest hour against the average one.")
+@click.option("--gpu-hour", type=amount, help="What one GPU costs for an hour.")
 @click.option("--prices", metavar="NAME|FILE", multiple=True, help="Hosted prices to compare with; may be repeated.")
 @click.option("--machine", "machine_ids", metavar="ID", multiple=True, help="Only this machine; may be repeated.")
 @click.option("--weights", "weight_ids", metavar="ID", multiple=True, help="Only these weights; may be repeated.")
 @click.option("--gpus", type=click.IntRange(min=1), help="Your machine: its GPUs.")
 @click.option("--memory-gb", type=click.IntRange(min=1), help="Your machine: GB of GPU memory in all.")
 @click.option(
-    "--tokens-per-second", type=AMOUNT, help="Your machine: generated tokens a second, all requests together."
+    "--tokens-per-second", type=amount, help="Your machine: generated tokens a second, all requests together."
 )
-@click.option("--prompt-tokens-per-second", type=AMOUNT, help="Your machine: prompt tokens a second.")
+@click.option("--prompt-tokens-per-second", type=amount, help="Your machine: prompt tokens a second.")
 @click.option("--currency", type=click.Choice(["USD", "CNY"]), default="USD", show_default=True, help="The currency.")
 @click.option("--list", "listing", is_flag=True, help="List the machines and weights known here, with their sources.")
 @json_option
@@ -175,8 +170,8 @@ def _list(output: Output, machines: Sequence[Machine], weights: Sequence[Weights
         forms.add_row(form.id, f"{form.memory_gb:,} GB", form.name)
     output.print(forms)
     output.print()
-    for each in (*machines, *weights):
-        output.print(f"{each.id}: {each.source}", style="dim", whole=True)
+    for name, source in [(each.id, each.source) for each in machines] + [(each.id, each.source) for each in weights]:
+        output.print(f"{name}: {source}", style="dim", whole=True)
 
 
 def _show(output: Output, plans: Sequence[Plan], hosted: Sequence[Price]) -> None:
@@ -191,8 +186,8 @@ def _show(output: Output, plans: Sequence[Plan], hosted: Sequence[Price]) -> Non
     output.print()
     if plans[0].hosted:
         rows = table("hosted at", "a request", "a month", right=("a request", "a month"))
-        for option in plans[0].hosted:
-            rows.add_row(option.price_id, money(option.per_request), money(option.per_month, 2))
+        for host in plans[0].hosted:
+            rows.add_row(host.price_id, money(host.per_request), money(host.per_month, 2))
         output.print(rows)
     else:
         output.print("no hosted price in this currency; name one with --prices")
