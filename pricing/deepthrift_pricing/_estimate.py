@@ -29,13 +29,15 @@ class Estimate(BaseModel):
     least: Money
     """The whole prompt cached, a single token generated."""
     likely: Money | None
-    """As long as earlier answers in this mode were in the median, nothing cached; `None` without enough of them."""
+    """As long as earlier answers in this mode were in the median; `None` without enough of them."""
     worst: Money
     """Nothing cached, `max_tokens` generated, at the dearest price in reach: what a budget reserves."""
     mode: Mode
     price_id: str
     likely_completion_tokens: int | None = None
     """The median length of earlier answers, `max_tokens` at most."""
+    likely_cache_hit_tokens: int = 0
+    """The prompt tokens that the likely cost takes for cached."""
 
 
 def estimate_cost(
@@ -48,12 +50,14 @@ def estimate_cost(
     max_tokens: int,
     prompt_certainty: Certainty = "exact",
     history: Sequence[Usage] = (),
+    likely_hits: int = 0,
     at: datetime | None = None,
     currency: Currency = "USD",
 ) -> Estimate:
     """The least, likely and worst cost of a call that starts at `at`, or now.
 
-    `history` are earlier usages in this mode, such as `Ledger.completion_history` returns.
+    `history` are earlier usages in this mode, such as `Ledger.completion_history` returns; `likely_hits` the prompt
+    tokens that are probably cached, such as `PrefixTracker.predict` tells.
 
     Raises:
         PriceNotFound: No price fits.
@@ -74,14 +78,16 @@ def estimate_cost(
     if len(history) >= _ENOUGH:
         lengths = sorted(usage.completion_tokens for usage in history)
         length = max(min(1, max_tokens), min(max_tokens, lengths[len(lengths) // 2]))
+    hits = max(0, min(likely_hits, prompt_tokens))
     return Estimate(
         prompt_tokens=prompt_tokens,
         prompt_certainty=prompt_certainty,
         max_tokens=max_tokens,
         least=least,
-        likely=None if length is None else price.worst(prompt_tokens, length),
+        likely=None if length is None else price.cost(Usage.of(prompt_tokens, length, cache_hit=hits)).total,
         worst=worst,
         mode=mode,
         price_id=price.id,
         likely_completion_tokens=length,
+        likely_cache_hit_tokens=hits,
     )

@@ -18,9 +18,10 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
     st.integers(0, 128_000),
     st.integers(1, 64_000),
     st.lists(st.integers(0, 64_000), max_size=20),
+    st.integers(0, 130_000),
     st.sampled_from([PriceBook.builtin(), PriceBook.named("brief"), PriceBook.flat(cache_miss="1", completion="0")]),
 )
-def test_the_bounds_hold(prompt: int, most: int, lengths: list[int], book: PriceBook) -> None:
+def test_the_bounds_hold(prompt: int, most: int, lengths: list[int], hits: int, book: PriceBook) -> None:
     history = [Usage.of(10, length) for length in lengths]
     told = estimate_cost(
         book,
@@ -30,6 +31,7 @@ def test_the_bounds_hold(prompt: int, most: int, lengths: list[int], book: Price
         prompt_tokens=prompt,
         max_tokens=most,
         history=history,
+        likely_hits=hits,
         at=NOON,
     )
     assert told.least <= told.worst
@@ -54,6 +56,16 @@ def test_the_figures_of_one_estimate() -> None:
     assert told.least == Money.of("0.00014168")
     assert told.likely == Money.of("0.001288")
     assert (told.likely_completion_tokens, told.price_id) == (100, "official-2025-09-05")
+
+
+def test_predicted_hits_make_the_likely_cost_smaller_and_the_worst_no_smaller() -> None:
+    settings = {"host": "x", "model": "y", "mode": "standard", "prompt_tokens": 2000, "max_tokens": 500}
+    book, history = PriceBook.named("official-2025-09-05"), [Usage.of(1, 500)] * 5
+    told = estimate_cost(book, **settings, history=history, likely_hits=1536)
+    assert told.likely == Money.of("0.00120736")
+    assert told.worst == Money.of("0.00196")
+    assert told.likely_cache_hit_tokens == 1536
+    assert estimate_cost(book, **settings, likely_hits=9999).likely_cache_hit_tokens == 2000
 
 
 def test_without_a_price_there_is_no_estimate() -> None:

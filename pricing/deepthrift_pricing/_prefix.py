@@ -1,0 +1,236 @@
+"""Which part of the next prompt a provider's prefix cache will hold, and why not more of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import threading
+from array import array
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from deepthrift_pricing._attempt import utc_now
+from deepthrift_pricing._usage import Usage
+
+UNIT: Final = 64
+"""Tokens that DeepSeek's cache keeps or forgets together; a prompt shorter than this is never cached."""
+
+_AGES: Final = (10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
+"""Seconds: how often a host still holds a prefix is learnt apart for prefixes as old as this."""
+_RECENT: Final = 16
+"""Whole prompts that are kept for each host and model, to tell where a new one departs from them."""
+_BESIDE: Final = 8
+"""Tokens on both sides of a change that are looked at too to say what changed."""
+_LONGEST_CHANGE: Final = 24
+_SAME_AGAIN: Final = 12
+"""Where this many tokens follow that are the same again, only a small piece was changed, `_LONGEST_CHANGE` at most."""
+
+_DATE: Final = r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}(:\d{2})?|\b(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b"
+_CHANGES: Final = (
+    (re.compile(_DATE), "a date or time"),
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-|\b[0-9a-f]{16,}\b", re.IGNORECASE), "an identifier"),
+    (re.compile(r"\d"), "a number"),
+)
+
+
+class PrefixPrediction(BaseModel):
+    """What a prefix cache will make of a prompt. `str()` of it is a sentence for a person."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    prompt_tokens: int
+    known_tokens: int
+    """How many of them, from the first on and in whole units, were sent before."""
+    likely_hits: int
+    """How many of those the host will still hold, as it has done so far."""
+    held: float
+    """The share of known tokens that this host held for prefixes of this age, from 0 to 1."""
+    changed_at: int | None
+    """The first token that differs from the closest earlier prompt; `None` when there is none, or nothing changed."""
+    change: str
+    """What seems to have changed there, such as `a date or time`; empty when it is not known."""
+
+    def __str__(self) -> str:
+        said = f"{self.likely_hits:,} of {self.prompt_tokens:,} prompt tokens are likely to be cached"
+        if self.changed_at is not None:
+            what = f": {self.change}" if self.change else ""
+            said += f"; the prefix changed at token {self.changed_at:,}{what}"
+        elif not self.known_tokens:
+            said += "; nothing like it was sent before"
+        return said
+
+
+@dataclass
+class _Habit:
+    """How much of what it should know a host really held."""
+
+    known: list[float] = field(default_factory=lambda: [UNIT * 2.0] * (len(_AGES) + 1))
+    held: list[float] = field(
+        default_factory=lambda: [UNIT * 2 * share for share in (0.5, 0.9, 0.9, 0.8, 0.5, 0.3, 0.1)]
+    )
+
+    def share(self, age: float) -> float:
+        place = bisect_right(_AGES, age)
+        return min(1.0, self.held[place] / self.known[place])
+
+    def learn(self, age: float, known: int, held: int) -> None:
+        place = bisect_right(_AGES, age)
+        self.known[place] += known
+        self.held[place] += min(held, known)
+
+
+class PrefixTracker:
+    """Remembers what this program sent lately, by host and model, and learns from usage what each host keeps.
+
+    Of the prompts only hashes are kept, salted anew in every process, and only in memory. Thread-safe.
+
+        tracker = PrefixTracker()
+        tracker.predict(tokens, host="deepseek", model="deepseek-chat").likely_hits
+        tracker.observe(tokens, host="deepseek", model="deepseek-chat", usage=reply.usage)
+    """
+
+    def __init__(self, *, unit: int = UNIT, remember: int = 65_536, clock: Callable[[], datetime] = utc_now) -> None:
+        """An empty memory.
+
+        Args:
+            unit: Tokens that a cache keeps or forgets together.
+            remember: Units that are kept over all hosts; the oldest are forgotten.
+            clock: Tells the moment, aware; for tests.
+        """
+        self._unit = unit
+        self._remember = remember
+        self._clock = clock
+        self._salt = secrets.token_bytes(16)
+        self._lock = threading.Lock()
+        self._units: OrderedDict[bytes, datetime] = OrderedDict()
+        self._prompts: dict[tuple[str, str], OrderedDict[bytes, array[int]]] = {}
+        self._habits: dict[str, _Habit] = {}
+
+    def predict(
+        self,
+        tokens: Sequence[int],
+        *,
+        host: str,
+        model: str,
+        decode: Callable[[Sequence[int]], str] | None = None,
+    ) -> PrefixPrediction:
+        """What the cache will hold of a prompt of these tokens, the template's own included.
+
+        Args:
+            tokens: The prompt as the model sees it.
+            host: The host profile.
+            model: The model.
+            decode: Turns tokens into text, to say what changed; without it only the place is told.
+        """
+        chain = self._chain(tokens, host, model)
+        now = self._clock()
+        with self._lock:
+            known, seen = self._known(chain)
+            share = self._habits.setdefault(host, _Habit()).share((now - seen).total_seconds()) if seen else 0.0
+            changed_at, resumes = self._changed_at(tokens, host, model)
+        change = ""
+        if changed_at is not None and resumes is not None and decode is not None:
+            # A number's last digits, a date's day: what changed is longer than the tokens that differ.
+            change = describe_change(decode(tokens[max(0, changed_at - _BESIDE) : resumes + _BESIDE]))
+        return PrefixPrediction(
+            prompt_tokens=len(tokens),
+            known_tokens=known * self._unit,
+            likely_hits=int(known * share) * self._unit,
+            held=share,
+            changed_at=changed_at,
+            change=change,
+        )
+
+    def observe(self, tokens: Sequence[int], *, host: str, model: str, usage: Usage | None) -> None:
+        """Notes that a prompt was sent, and what the host said it held of it; `None` if it did not say."""
+        chain = self._chain(tokens, host, model)
+        now = self._clock()
+        with self._lock:
+            known, seen = self._known(chain)
+            if known and seen is not None and usage is not None and usage.certainty == "exact":
+                age = (now - seen).total_seconds()
+                self._habits.setdefault(host, _Habit()).learn(age, known * self._unit, usage.cache_hit_tokens)
+            for unit in reversed(chain):  # so that the end of a prompt is forgotten before its beginning
+                self._units[unit] = now
+                self._units.move_to_end(unit)
+            while len(self._units) > self._remember:
+                self._units.popitem(last=False)
+            prompts = self._prompts.setdefault((host, model), OrderedDict())
+            name = chain[-1] if chain else b""
+            prompts[name] = array("I", tokens)
+            prompts.move_to_end(name)
+            while len(prompts) > _RECENT:
+                prompts.popitem(last=False)
+
+    def forget(self) -> None:
+        """Forgets every prompt, and keeps what was learnt of the hosts."""
+        with self._lock:
+            self._units.clear()
+            self._prompts.clear()
+
+    def _chain(self, tokens: Sequence[int], host: str, model: str) -> list[bytes]:
+        """A hash for each whole unit of the prompt, of everything up to its end."""
+        state = hashlib.blake2b(f"{host}\0{model}".encode(), digest_size=12, key=self._salt)
+        chain: list[bytes] = []
+        numbers = array("I", tokens)
+        for end in range(self._unit, len(numbers) + 1, self._unit):
+            state.update(numbers[end - self._unit : end].tobytes())
+            chain.append(state.digest())
+        return chain
+
+    def _known(self, chain: Sequence[bytes]) -> tuple[int, datetime | None]:
+        """How many units from the first on were sent before, and when the last of them was sent last."""
+        low, high = 0, len(chain)
+        while low < high:  # a prefix that was sent was sent from its beginning on
+            middle = (low + high + 1) // 2
+            if chain[middle - 1] in self._units:
+                low = middle
+            else:
+                high = middle - 1
+        return low, self._units[chain[low - 1]] if low else None
+
+    def _changed_at(self, tokens: Sequence[int], host: str, model: str) -> tuple[int | None, int | None]:
+        """The first token that differs from the likest recent prompt, and where the two are the same again, if ever."""
+        longest = -1
+        closest: Sequence[int] = ()
+        prompts = self._prompts.get((host, model), OrderedDict[bytes, "array[int]"]())
+        for earlier in prompts.values():
+            common = common_prefix(earlier, tokens)
+            if common == len(earlier) or common == len(tokens):
+                return None, None  # an earlier prompt was continued or repeated: nothing changed
+            if common > longest:
+                longest, closest = common, earlier
+        if longest < 0:
+            return None, None
+        resumes = same_again(closest, tokens, longest)
+        return (longest, resumes) if resumes is not None or longest >= self._unit else (None, None)
+
+
+def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two prompts have in common, from the first on."""
+    shorter = min(len(one), len(other))
+    return next((place for place in range(shorter) if one[place] != other[place]), shorter)
+
+
+def same_again(one: Sequence[int], other: Sequence[int], changed_at: int) -> int | None:
+    """Where in `other` the two go on alike after a small change at `changed_at`; `None` if they do not."""
+    ahead = {
+        tuple(one[place : place + _SAME_AGAIN])
+        for place in range(changed_at, min(changed_at + _LONGEST_CHANGE, len(one) - _SAME_AGAIN + 1))
+    }
+    for place in range(changed_at, min(changed_at + _LONGEST_CHANGE, len(other) - _SAME_AGAIN + 1)):
+        if tuple(other[place : place + _SAME_AGAIN]) in ahead:
+            return place
+    return None
+
+
+def describe_change(text: str) -> str:
+    """What a piece of a prompt that changes from call to call seems to be; empty when it is ordinary text."""
+    return next((what for pattern, what in _CHANGES if pattern.search(text)), "")
