@@ -160,3 +160,26 @@ def test_budgets_survive_writing_and_reading() -> None:
         for entry in budgets_file().parent.iterdir()
         if stat.S_ISREG(entry.stat().st_mode) and entry.suffix == ".new"
     ]
+
+
+def test_the_report_compares_with_other_ways(run: Run, spent: Path) -> None:
+    ran = run("spend", "--report")
+    assert ran.code == 0
+    text = " ".join(ran.out.split())
+    assert "hits 600 tokens" in text
+    assert "0 of 3 answers (0.0 %)" in text
+    assert "no cache $" in text
+    assert "comparison/gpt-5.2" in text
+    assert "always thinking unknown" in text
+    report = run("spend", "--report", "--json").json["report"]
+    found = {other["name"]: other for other in report["counterfactuals"]}
+    assert found["no cache"]["saved"] == {"amount": "0.0001512", "currency": "USD"}
+
+
+def test_attempts_are_exported(run: Run, spent: Path, tmp_path: Path) -> None:
+    file = tmp_path / "attempts.csv"
+    ran = run("spend", "--export", str(file))
+    assert ran.code == 0
+    assert "3 attempts written" in ran.out
+    assert len(file.read_text("utf-8").splitlines()) == 4
+    assert run("spend", "--export", str(tmp_path / "attempts.xml")).code == 2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from deepthrift.cli._connect import Place, connect, fetch
 from deepthrift.cli._demo_page import Page
-from deepthrift.cli._demo_questions import QUESTIONS, Question
+from deepthrift.cli._demo_questions import QUESTIONS, TEMPERATURE, Question
 from deepthrift.cli._demo_totals import Totals, audited_savings
 from deepthrift.cli._endpoint import Endpoint
 from deepthrift.cli._routing import progress
@@ -38,6 +38,7 @@ class Demo:
         budget: str,
         audits: int,
         max_tokens: int,
+        seed: int,
         model: str | None,
         ledger: Path | None,
     ) -> None:
@@ -47,6 +48,7 @@ class Demo:
         self._policy: Literal["cascade", "auto"] = policy
         self._audits = audits
         self._max_tokens = max_tokens
+        self._seed = seed
         self._model = model
         self._tags = {TAG: run_id}
         self._budget = Budget(budget, per="total", tags=self._tags, policy="refuse", name="this demo")
@@ -88,7 +90,9 @@ class Demo:
             self._page.question(number, question)
             try:
                 async with progress(client.ledger, self._output, f"{number} of {len(self._questions)}"):
-                    reply = await router.chat(question.text, max_tokens=self._max_tokens, temperature=0)
+                    reply = await router.chat(
+                        question.text, max_tokens=self._max_tokens, temperature=TEMPERATURE, seed=self._seed
+                    )
                 self._replies.append(reply)
                 self._page.answer(number, question, reply)
                 self._savings.append(await self._saving(client, question, reply))
@@ -105,7 +109,12 @@ class Demo:
         self._audits -= 1
         async with progress(client.ledger, self._output, "audit"):
             audit = await client.chat(
-                question.text, mode="thinking", max_tokens=self._max_tokens, temperature=0, purpose="audit"
+                question.text,
+                mode="thinking",
+                max_tokens=self._max_tokens,
+                temperature=TEMPERATURE,
+                seed=self._seed,
+                purpose="audit",
             )
         self._page.audited(question, audit)
         return audited_savings(reply, audit)

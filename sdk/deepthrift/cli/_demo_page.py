@@ -10,7 +10,7 @@ from deepthrift.cli._demo_totals import usage_of
 from deepthrift.cli._format import money, seconds
 from deepthrift.cli._output import table
 from deepthrift.cli._prices import PROFILES
-from deepthrift.cli._routing import checks, savings_line
+from deepthrift.cli._routing import checks, savings_line, sentence
 from deepthrift.cli._spending import show_budgets
 from deepthrift.cli._text import clean
 from deepthrift_pricing import Cost
@@ -93,7 +93,7 @@ class Page:
             self._text(f"thinking: {_short(reply.reasoning)}", INDENT, style="dim italic")
         self._text(_short(reply.text) or "(no answer)", INDENT)
         self._text(f"path: {' > '.join(reply.path)}; checked: {checks(reply)}", INDENT)
-        self._text(f"why: {reply.decision.reason}", INDENT, style="dim")
+        self._text(f"why: {_why(reply)}", INDENT, style="dim")
         for mode in MODES:
             self._mode(mode, [each for each in reply.attempts if each.mode == mode])
 
@@ -150,7 +150,7 @@ class Page:
         self._output.print("\nRead it back: deepthrift spend --by mode --by purpose --since today", whole=True)
 
     def _totals_table(self, totals: Totals) -> None:
-        numbers = ("calls", "cache hit", "cache miss", "output", "reasoning", "cost (brief)")
+        numbers = ("requests", "cache hit", "cache miss", "output", "reasoning", "cost (brief)")
         found = table("", *numbers, right=numbers)
         for name, attempts in totals.parts():
             usage = usage_of(attempts)
@@ -182,7 +182,7 @@ class Page:
             reason = "no question was answered" if savings is None else savings.reason
             self._text(f"Not known: {reason}.", "")
             return
-        self._text(f"{savings_line(savings)[:1].upper()}{savings_line(savings)[1:]}.", "", style="bold")
+        self._text(f"{sentence(savings_line(savings))}.", "", style="bold")
         self._text(
             f"{totals.escalated} of {totals.answers} answers went to thinking; {savings.reason}. All that routing "
             f"itself cost is counted, {money(totals.samples)} for second samples among it.",
@@ -212,6 +212,12 @@ def dump(reply: RoutedReply) -> dict[str, object]:
         for mode in MODES
     }
     return fields
+
+
+def _why(reply: RoutedReply) -> str:
+    """The reason, without the sentence on the policy, which is the same for every answer."""
+    reason = reply.decision.reason
+    return reason if reply.decision.policy == "auto" else reason.partition(". ")[2] or reason
 
 
 def _short(text: str, limit: int = 300) -> str:

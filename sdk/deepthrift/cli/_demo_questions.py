@@ -14,15 +14,17 @@ class Question(NamedTuple):
 
 QUESTIONS: Final = (
     Question("fact", "What is the capital of France?"),
-    Question("arithmetic", "What is 17 + 25?"),
-    Question("translation", "How do you say 'good morning' in Spanish?"),
-    Question("fact", "Who wrote Romeo and Juliet?"),
+    Question("arithmetic", "What is 17 + 25? Answer with the number only."),
+    Question("translation", "Translate 'good morning' into Spanish."),
     Question("yes or no", "Is 9 greater than 12? Answer yes or no."),
     Question("trick", "A farmer has 17 sheep. All but 9 run away. How many sheep are left?"),
-    Question("format", "List the three primary colours on one line, separated by commas."),
     Question("code", "Write a Python function that returns the square of a number."),
     Question("science", "What is the chemical formula of water?"),
-    Question("word problem", "A pen costs 3 dollars and a book costs 8 dollars. What do 2 pens and 1 book cost?"),
-    Question("logic", "All cats are animals. Tom is a cat. Is Tom an animal?"),
-    Question("counting", "How many prime numbers are there below 30?"),
+    Question("fact", "How many days are in a week?"),
+    Question("logic", "All cats are animals. Tom is a cat. Is Tom an animal? Answer yes or no."),
+    Question("one word", "What is the opposite of hot? Answer with one word."),
+    Question("literature", "Who wrote Romeo and Juliet? Answer with the name only."),
+    Question("counting", "How many prime numbers are there below 10?"),
 )
+TEMPERATURE: Final = 0.2
+"""High enough for a second sample to be free to differ, low enough for sure answers to be given twice."""

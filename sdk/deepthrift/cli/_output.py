@@ -50,13 +50,14 @@ class Output:
         self.err.print(text, style="dim", markup=False, soft_wrap=not self.err.is_terminal)
 
     @contextmanager
-    def working(self, text: str) -> Generator[None]:
-        """Show that something longer is under way: a spinner on a terminal, one line elsewhere."""
+    def working(self, text: str, *, elsewhere: bool = True) -> Generator[None]:
+        """Show that something longer is under way: a spinner on a terminal, one line `elsewhere`."""
         if self.err.is_terminal:
             with self.err.status(text, spinner="dots"):
                 yield
         else:
-            self.note(f"{text}…")
+            if elsewhere:
+                self.note(f"{text}…")
             yield
 
 
@@ -85,5 +86,6 @@ def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) 
     """A plain table that stays readable without colour and at 80 columns."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        number = column in right
+        made.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
     return made

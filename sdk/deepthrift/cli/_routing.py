@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from deepthrift.cli._connect import Place, connect
 from deepthrift.cli._format import money, percent
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from deepthrift_pricing import Attempt, Ledger
     from deepthrift_router import ModeRouter, RoutedReply, Savings
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS: Final = 0.2
+_SAID: Final = {
+    ("finish", "complete"): "complete",
+    ("finish", "truncated"): "cut off",
+    ("finish", "empty"): "empty",
+    ("hedging", "plain"): "plainly worded",
+    ("hedging", "hedged"): "hedged",
+    ("agreement", "agree"): "second sample agrees",
+    ("agreement", "disagree"): "second sample differs",
+    ("agreement", "no_answer"): "second sample has no answer",
+}
+"""Evidence in words, by signal and outcome; any other is shown by its own names."""
 
 
 def doing(attempt: Attempt) -> str:
@@ -78,8 +89,8 @@ async def routed(
     output.print(clean(reply.text.strip()) if output.out.is_terminal else reply.text)
     if explain:
         output.note(path_line(reply))
-        output.note(f"checked: {checks(reply)}")
-        output.note(reply.decision.reason)
+        output.note(f"Checked: {checks(reply)}.")
+        output.note(sentence(reply.decision.reason))
     return reply
 
 
@@ -89,9 +100,17 @@ def path_line(reply: RoutedReply) -> str:
 
 
 def checks(reply: RoutedReply) -> str:
-    """What was looked at, and what it said: `finish ok, shape ok, agreement differ`."""
-    looked = [f"{item.signal} {item.outcome}" for item in reply.decision.evidence]
+    """What was looked at, and what it said: `complete, plainly worded, second sample agrees`."""
+    looked = [
+        _SAID.get((item.signal, item.outcome), f"{item.signal} {item.outcome.replace('_', ' ')}")
+        for item in reply.decision.evidence
+    ]
     return ", ".join(looked) or "nothing"
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital at its start."""
+    return text[:1].upper() + text[1:]
 
 
 def savings_line(savings: Savings) -> str:

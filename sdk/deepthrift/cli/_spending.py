@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from deepthrift.cli._format import money
 from deepthrift.cli._output import table
@@ -14,24 +14,32 @@ if TYPE_CHECKING:
     from deepthrift.cli._output import Output
     from deepthrift_pricing import BudgetStatus, SpendRow
 
-_BAR = 20
+_BAR: Final = 20
+_NUMBERS: Final = (("attempts", 9), ("prompt", 9), ("cached", 2), ("output", 9), ("reasoning", 1), ("cost", 9))
+"""The numbers of a row, each with the most groups beside which it still fits at 80 columns."""
 
 
 def spend_table(rows: Sequence[SpendRow], by: Sequence[str], totals: Sequence[SpendRow]) -> Table:
-    """One line a group, and the totals."""
-    numbers = ("attempts", "prompt", "cached", "output", "reasoning", "cost")
-    names = [name.removeprefix("tag:") for name in by]
-    found = table(*names, *numbers, right=numbers)
+    """One line a group, and the totals; the more groups, the fewer numbers fit on a line."""
+    numbers = [name for name, most in _NUMBERS if len(by) <= most]
+    found = table(*(name.removeprefix("tag:") for name in by), *numbers, right=tuple(numbers))
     for row in rows:
-        found.add_row(*(row.key[name] or "-" for name in by), *_numbers(row))
+        found.add_row(*(row.key[name] or "-" for name in by), *_numbers(row, numbers))
     for row in totals if len(rows) > 1 or not by else ():
-        found.add_row(*(["total", *[""] * (len(by) - 1)] if by else []), *_numbers(row), style="bold")
+        found.add_row(*(["total", *[""] * (len(by) - 1)] if by else []), *_numbers(row, numbers), style="bold")
     return found
 
 
-def _numbers(row: SpendRow) -> tuple[str, ...]:
-    counts = (row.attempts, row.prompt_tokens, row.cache_hit_tokens, row.completion_tokens, row.reasoning_tokens)
-    return (*(f"{count:,}" for count in counts), money(row.total))
+def _numbers(row: SpendRow, wanted: Sequence[str]) -> list[str]:
+    known = {
+        "attempts": f"{row.attempts:,}",
+        "prompt": f"{row.prompt_tokens:,}",
+        "cached": f"{row.cache_hit_tokens:,}",
+        "output": f"{row.completion_tokens:,}",
+        "reasoning": f"{row.reasoning_tokens:,}",
+        "cost": money(row.total),
+    }
+    return [known[name] for name in wanted]
 
 
 def remarks(totals: Sequence[SpendRow]) -> list[str]:

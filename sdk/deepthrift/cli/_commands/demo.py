@@ -38,7 +38,8 @@ every answer is one line, and the totals are the last.
     show_default=True,
     help="Questions to think through as well while too few thinking calls are on record to tell the saving.",
 )
-@click.option("--max-tokens", type=click.IntRange(8), default=128, show_default=True, help="The most of one call.")
+@click.option("--max-tokens", type=click.IntRange(8), default=160, show_default=True, help="The most of one call.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Fixed, so that a run can be repeated.")
 @click.option("--model", metavar="NAME|FILE", help="A local model or a GGUF file.  [default: the bundled small one]")
 @ledger_option
 @json_option
@@ -48,6 +49,7 @@ def command(
     budget: str,
     audits: int,
     max_tokens: int,
+    seed: int,
     model: str | None,
     ledger: Path | None,
     as_json: bool,
@@ -68,6 +70,7 @@ def command(
         budget=budget,
         audits=audits,
         max_tokens=max_tokens,
+        seed=seed,
         model=model,
         ledger=ledger,
     )

@@ -33,7 +33,7 @@ def command(offline: bool, as_json: bool) -> None:
     output = Output(as_json=as_json)
     found: list[Result] = []
     for check in checks(offline=offline):
-        with output.working(f"checking {check.name}"):
+        with output.working(f"checking {check.name}", elsewhere=False):
             result = check.run()
         found.append(result)
         if not as_json:

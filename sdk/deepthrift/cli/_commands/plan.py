@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  deepthrift plan --requests 1000000 --prompt 2000 --completion 500 --gpu-hour 2.50
-  deepthrift plan --requests 1000000 --prompt 2000 --completion 500 --gpu-hour 2.50 \\
-      --cache-hit-share 0.75 --weights published-fp8 --gpus 8 --memory-gb 1128 \\
-      --tokens-per-second 2500 --prompt-tokens-per-second 20000
+  deepthrift plan --requests 1000000 --prompt 2000 --completion 500 \\
+      --gpu-hour 2.50
+  deepthrift plan --requests 1000000 --prompt 2000 --completion 500 \\
+      --gpu-hour 2.50 --cache-hit-share 0.75 --weights published-fp8 \\
+      --gpus 8 --memory-gb 1128 --tokens-per-second 2500 \\
+      --prompt-tokens-per-second 20000
   deepthrift plan --list
 
 The machines and weights known here are the project brief's and published ones, kept apart and named; none was measured

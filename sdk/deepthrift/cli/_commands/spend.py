@@ -15,6 +15,8 @@ Examples:
   deepthrift spend --since today --by model --by mode
   deepthrift spend --by day --since 7d
   deepthrift spend --by tag:team --json
+  deepthrift spend --report
+  deepthrift spend --since 30d --export month.csv
 
 \b
 Groups: mode, model, host, purpose, status, certainty, finish_reason, error,
@@ -26,10 +28,25 @@ Groups: mode, model, host, purpose, status, certainty, finish_reason, error,
 @click.option("--by", multiple=True, metavar="GROUP", help="Group by this; may be repeated.  [default: mode]")
 @click.option("--since", metavar="MOMENT", type=moment, help="From then on: 2025-09-05, today, 24h, 7d.")
 @click.option("--until", metavar="MOMENT", type=moment, help="Up to then.")
+@click.option("--report", "reporting", is_flag=True, help="Cache, escalations, and what other ways would have cost.")
+@click.option("--prices", metavar="NAME|FILE", help="With --report: the prices that the calls were booked at.")
+@click.option(
+    "--export",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write every attempt to a .csv, .jsonl or .parquet file.",
+)
 @ledger_option
 @json_option
 def command(
-    by: tuple[str, ...], since: datetime | None, until: datetime | None, ledger: Path | None, as_json: bool
+    by: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    reporting: bool,
+    prices: str | None,
+    file: Path | None,
+    ledger: Path | None,
+    as_json: bool,
 ) -> None:
     """Read the ledger back: what was spent on what, and what is left of the budgets.
 
@@ -37,7 +54,9 @@ def command(
     """
     from deepthrift.cli._ledger import ledger_path, open_ledger
     from deepthrift.cli._output import Output
+    from deepthrift.cli._reporting import make_report, show_report
     from deepthrift.cli._spending import remarks, show_budgets, spend_table
+    from deepthrift_pricing.reports import export
 
     output = Output(as_json=as_json)
     path = ledger_path(ledger)
@@ -46,6 +65,8 @@ def command(
         rows = opened.spend(since=since, until=until, by=by)
         totals = opened.spend(since=since, until=until, by=())
         budgets = opened.budget_status()
+        report = make_report(opened, since, until, prices) if reporting else None
+        written = None if file is None else export(opened, file, since=since, until=until)
     if as_json:
         output.document(
             {
@@ -56,6 +77,8 @@ def command(
                 "rows": rows,
                 "totals": totals,
                 "budgets": budgets,
+                **({"report": report} if report else {}),
+                **({"exported": {"file": file, "attempts": written}} if file else {}),
             }
         )
         return
@@ -70,8 +93,12 @@ def command(
         output.print(spend_table(rows, by, totals))
         for remark in remarks(totals):
             output.print(remark, style="yellow")
+    if report is not None:
+        show_report(report, output)
     if budgets:
         output.print("\nBudgets", style="bold")
         show_budgets(budgets, output)
     elif rows:
         output.print("\nNo budget is in force; set one: deepthrift budget set 0.50 --per day", style="dim")
+    if file is not None:
+        output.print(f"\n{written:,} attempts written to {file}", whole=True)
