@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import pytest
 
@@ -57,12 +58,13 @@ def test_special_tokens_have_the_ids_of_the_model_card() -> None:
 
 
 def test_merges_make_the_tokens_in_order() -> None:
+    """The first ones; all of them are compared with the reference in `test_reference.py`."""
     words = vocabulary()
-    merges = list(words.merges())
-    assert [left + right for left, right in merges] == list(words.tokens[256:])
-    assert merges[:2] == [(b" ", b"t"), (b" ", b"a")]
     ranks = words.ranks()
-    assert all(ranks[left] < ranks[left + right] and ranks[right] < ranks[left + right] for left, right in merges)
+    merges = list(islice(words.merges(), 3_000))
+    assert merges[:2] == [(b" ", b"t"), (b" ", b"a")]
+    assert [left + right for left, right in merges] == list(words.tokens[256:3_256])
+    assert all(max(ranks[left], ranks[right]) < ranks[left + right] for left, right in merges)
 
 
 def test_a_damaged_file_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +97,7 @@ def test_importing_reads_nothing() -> None:
 def test_threads_may_count_first_at_the_same_time() -> None:
     code = """
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from deepthrift_pricing.tokens import count_text
 with ThreadPoolExecutor(8) as pool:
     print(*set(pool.map(count_text, ["Hello, world!"] * 32)))
