@@ -19,6 +19,7 @@ from deepthrift_pricing._budget import Budget
 from deepthrift_pricing._ledger_bookings import LedgerBookings, NoRoom, Refit
 from deepthrift_pricing._records import reserved_attempt
 from deepthrift_pricing._store import Store
+from deepthrift_pricing._store_postgres import PostgresStore, safe_url
 from deepthrift_pricing._store_sqlite import SqliteStore
 from deepthrift_pricing._waiters import Waiter
 from deepthrift_pricing.errors import ConfigurationError
@@ -59,7 +60,8 @@ class Ledger(LedgerBookings):
         """Opens a ledger, and creates it where there is none.
 
         Args:
-            url: `memory:`, `sqlite:///spend.db` (four slashes for an absolute path), or a `Path` to such a file.
+            url: `memory:`, `sqlite:///spend.db` (four slashes for an absolute path), or a `Path` to such a file; for
+                a fleet `postgresql://user@host/database`, in whose schema `deepthrift` (or `?schema=…`) it lives.
             budgets: The limits that this process holds its attempts to. What the ledger holds already counts.
             lease: Seconds after which an attempt whose owner fell silent is held as unknown. Make it longer than the
                 longest request.
@@ -73,7 +75,7 @@ class Ledger(LedgerBookings):
         budgets = tuple(budgets)
         store = open_store(url)
         try:
-            return cls(store, budgets=budgets, lease=lease, clock=clock, url=str(url))
+            return cls(store, budgets=budgets, lease=lease, clock=clock, url=safe_url(str(url)))
         except BaseException:
             store.close()
             raise
@@ -226,6 +228,9 @@ def open_store(url: str | Path) -> Store:
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         return SqliteStore(Path(unquote(rest[1:])).expanduser())
+    if scheme in ("postgresql", "postgres"):
+        return PostgresStore(url)
     raise ConfigurationError(
-        f"{url!r} names no ledger; use 'memory:', 'sqlite:///spend.db', 'sqlite:////an/absolute/path.db', or a Path"
+        f"{safe_url(url)!r} names no ledger; use 'memory:', 'sqlite:///spend.db', 'sqlite:////an/absolute/path.db', "
+        "'postgresql://user@host/database', or a Path"
     )

@@ -33,7 +33,7 @@ class LedgerReads:
 
     @property
     def url(self) -> str:
-        """What it was opened with."""
+        """What it was opened with, without a password."""
         return self._url
 
     @property

@@ -21,15 +21,16 @@ from deepthrift_pricing.errors import (
     UnknownReservation,
 )
 from tests.pricing.ledgers import BILL, NOON, REFERENCE, WORST, Clock, cost, settle, spent, wanted
+from tests.support.databases import STORES, store_url
 
 Open = Callable[..., Ledger]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=STORES)
 def open_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens ledgers on one store; all of them are closed in the end."""
-    url = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'spend.db'}"
     with ExitStack() as stack:
+        url = stack.enter_context(store_url(request.param, tmp_path))
         yield lambda *budgets, **settings: stack.enter_context(Ledger.open(url, budgets=budgets, **settings))
 
 

@@ -17,11 +17,13 @@ import pytest
 from deepthrift_pricing import Attempt, Budget, Ledger, Money
 from deepthrift_pricing.errors import BudgetExceeded
 from tests.pricing.ledgers import BILL, NOON, WORST, Clock, settle, spent, wanted
+from tests.support.databases import STORES, store_url
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'spend.db'}"
+@pytest.fixture(params=STORES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with store_url(request.param, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
