@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -115,7 +114,7 @@ class AsyncClient:
         self._engine: Engine | None = None
         self._core: Core | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sources: weakref.WeakSet[Source] = weakref.WeakSet()
+        self._sources: set[Source] = set()
         self._closed = False
         self._wanted_model = model
 
@@ -300,7 +299,7 @@ class AsyncClient:
     ) -> AsyncStream:
         """One answer as it arrives; see `chat` for the arguments and errors, and `AsyncStream` for its use."""
         call = self._call(options_of(messages, mode, max_tokens, options), stream=True)
-        source = Source(call, asyncio.get_running_loop(), self._blame_engine)
+        source = Source(call, asyncio.get_running_loop(), self._blame_engine, self._sources.discard)
         self._sources.add(source)
         return AsyncStream(source)
 

@@ -25,10 +25,12 @@ class Source:
         call: Call,
         loop: asyncio.AbstractEventLoop,
         blame: Callable[[DeepthriftError], Awaitable[None]],
+        on_end: Callable[[Source], None],
     ) -> None:
         self.call = call
         self.loop = loop
         self._blame = blame
+        self._on_end = on_end
         self.buffer: deque[StreamEvent] = deque()
         self._reader: asyncio.Task[object] | None = None
         self._stopped: asyncio.Event | None = None
@@ -52,6 +54,8 @@ class Source:
             self._reader = None
             if self._stopped is not None:
                 self._stopped.set()
+            if self.call.ended:
+                self._on_end(self)
         return bool(self.buffer)
 
     async def aclose(self) -> None:
@@ -61,7 +65,12 @@ class Source:
             self._stopped = asyncio.Event()
             self._reader.cancel()
             await self._stopped.wait()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Stop the upstream and book what arrived, from the loop's own thread."""
         self.call.abandon()
+        self._on_end(self)
 
 
 class AsyncStream(AsyncIterator[StreamEvent]):
@@ -137,4 +146,4 @@ class AsyncStream(AsyncIterator[StreamEvent]):
         warnings.warn(
             "a stream was dropped without being closed; read it inside `async with`", ResourceWarning, 2, source=self
         )
-        loop.call_soon_threadsafe(source.call.abandon)
+        loop.call_soon_threadsafe(source.abandon)
