@@ -94,9 +94,12 @@ def test_sure_answers_are_accepted_and_audits_measure_the_saving() -> None:
 
 def test_unsure_answers_escalate_and_the_page_says_everything_at_80_columns() -> None:
     model = str(tiny_gguf("unsure"))
-    ran = deepthrift("demo", "--questions", "6", "--model", model)
-    assert ran.code == 0, ran.err
-    page = " ".join(ran.out.split())
+    for seed in range(3, 9):  # with some seeds two samples agree by chance
+        ran = deepthrift("demo", "--questions", "6", "--seed", str(seed), "--model", model)
+        assert ran.code == 0, ran.err
+        page = " ".join(ran.out.split())
+        if "second sample differs" in page:
+            break
     for promised in (
         "They never were an official table",
         "thinking does not make it smarter",
@@ -111,7 +114,7 @@ def test_unsure_answers_escalate_and_the_page_says_everything_at_80_columns() ->
         assert promised in page, promised
     assert max(len(line) for line in ran.out.splitlines()) <= 80
     assert "\x1b" not in ran.out + ran.err
-    told = deepthrift("demo", "--json", "--questions", "6", "--model", model)
+    told = deepthrift("demo", "--json", "--questions", "6", "--seed", str(seed), "--model", model)
     totals = check(events(told), 6)
     assert totals["thought"] > 0
     assert amount(totals["second_samples"]) > 0

@@ -80,7 +80,9 @@ class Page:
     def question(self, number: int, question: Question) -> None:
         """A question is about to be asked."""
         if not self._output.as_json:
-            self._output.print(f"\n{number:>2}/{self._total} {question.text}  ({question.kind})", style="bold")
+            self._output.print()
+            start = f"{number:>2}/{self._total} "
+            self._text(f"{question.text} ({question.kind})", INDENT, style="bold", start=start)
 
     def answer(self, number: int, question: Question, reply: RoutedReply) -> None:
         """An answer, how it came about, and what it cost in each mode."""
@@ -196,11 +198,11 @@ class Page:
                 "",
             )
 
-    def _text(self, text: str, indent: str, *, style: str | None = None) -> None:
-        """A paragraph, broken between words at the width of the page, in a pipe too."""
+    def _text(self, text: str, indent: str, *, style: str | None = None, start: str | None = None) -> None:
+        """A paragraph, broken between words at the width of the page, in a pipe too. `start` begins its first line."""
         width = min(self._output.out.width, 100) - 1
         for line in text.split("\n"):
-            broken = textwrap.wrap(line, width, initial_indent=indent, subsequent_indent=indent)
+            broken = textwrap.wrap(line, width, initial_indent=start or indent, subsequent_indent=indent)
             self._output.print("\n".join(broken) or indent.rstrip(), style=style)
 
 
