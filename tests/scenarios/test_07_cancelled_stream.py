@@ -121,3 +121,37 @@ async def test_what_arrived_can_be_seen_after_giving_up() -> None:
     assert partial.text.split() == ["the"] * ARRIVED
     assert partial.cost.certainty == "estimated"
     assert partial.cost.amount == server.bill.total
+
+
+async def test_usage_that_came_with_the_chunks_makes_a_cancelled_stream_exact() -> None:
+    """The last chunk told of the cache hits and of every token so far: nothing has to be guessed."""
+    ledger = Ledger.open("memory:")
+    told = REFERENCE.but(stall_after=ARRIVED, usage="every-chunk")
+    async with BillServer(told) as server, AsyncClient(**settings(server, ledger=ledger)) as client:
+        seen = 0
+        async with client.stream(PROMPT, mode="thinking", max_tokens=500) as stream:
+            async for event in stream:
+                seen += isinstance(event, ReasoningDelta)
+                if seen == ARRIVED:
+                    break
+        await server.wait_quiet()
+    assert booked(ledger) == server.bill.total == Decimal("0.00043456")
+    [attempt] = ledger.attempts()
+    assert attempt.usage is not None
+    assert (attempt.usage.cache_hit_tokens, attempt.usage.completion_tokens) == (1536, ARRIVED)
+    ledger.close()
+
+
+async def test_cache_hits_that_nobody_told_of_are_booked_at_the_miss_price() -> None:
+    ledger = Ledger.open("memory:")
+    silent = REFERENCE.but(stall_after=ARRIVED)
+    async with BillServer(silent) as server, AsyncClient(**settings(server, ledger=ledger)) as client:
+        seen = 0
+        async with client.stream(PROMPT, mode="thinking", max_tokens=500) as stream:
+            async for event in stream:
+                seen += isinstance(event, ReasoningDelta)
+                if seen == ARRIVED:
+                    break
+        await server.wait_quiet()
+    assert booked(ledger) == Decimal("0.0011872") > server.bill.total
+    ledger.close()
