@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
 from deepthrift_pricing._attempt import Attempt
 from deepthrift_pricing._budget import Budget, BudgetStatus, admits
 from deepthrift_pricing._money import Money
 from deepthrift_pricing._records import SELECT, attempt_of, micros
-from deepthrift_pricing._store import Transaction
+from deepthrift_pricing._store import Transaction, Value
 from deepthrift_pricing._window import Span, moment
 from deepthrift_pricing.errors import CurrencyMismatch
 
+_COLUMNS: Final = "(budget, part, start, spent_pico, reserved_pico, unknown_pico)"
 _ADD: Final = (
-    "INSERT INTO budget_windows (budget, part, start, spent_pico, reserved_pico, unknown_pico) "
-    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (budget, part, start) DO UPDATE SET "
+    "ON CONFLICT (budget, part, start) DO UPDATE SET "
     "spent_pico = budget_windows.spent_pico + excluded.spent_pico, "
     "reserved_pico = budget_windows.reserved_pico + excluded.reserved_pico, "
     "unknown_pico = budget_windows.unknown_pico + excluded.unknown_pico"
 )
-_ONE: Final = (
-    "SELECT spent_pico, reserved_pico, unknown_pico FROM budget_windows WHERE budget = ? AND part = ? AND start = ?"
-)
+_ONE: Final = "spent_pico, reserved_pico, unknown_pico FROM budget_windows WHERE budget = ? AND part = ? AND start = ?"
 _SINCE: Final = (
-    "SELECT COALESCE(SUM(spent_pico), 0), COALESCE(SUM(reserved_pico), 0), COALESCE(SUM(unknown_pico), 0) "
+    "COALESCE(SUM(spent_pico), 0), COALESCE(SUM(reserved_pico), 0), COALESCE(SUM(unknown_pico), 0) "
     "FROM budget_windows WHERE budget = ? AND part = ? AND start >= ?"
 )
 
 
+_AT_ONCE: Final = 50
+"""Counts that one statement reads or changes at most."""
 _NO_SPAN: Final = Span(0, 0)
 
 
@@ -65,18 +66,6 @@ class Counter:
         if not (span.start <= at and (span.end is None or at < span.end)):
             span = self.span = self.scope.span(at)
         return span
-
-    def counts(self, db: Transaction, part: str, at: int) -> Counts:
-        """What counts at the moment `at`."""
-        if self.scope.rolls:
-            row = db.one(_SINCE, (self.id, part, self.scope.counted_from(at)))
-        else:
-            row = db.one(_ONE, (self.id, part, self.span_at(at).start))
-        return Counts() if row is None else Counts(*(int(cast("int", value)) for value in row))
-
-    def add(self, db: Transaction, part: str, at: int, change: Counts) -> None:
-        """Books a change in the window around `at`."""
-        db.run(_ADD, (self.id, part, self.span_at(at).start, *change))
 
     def status(self, budget: Budget, part: str, counts: Counts, at: int) -> BudgetStatus:
         """The state of `budget` as a user sees it."""
@@ -186,10 +175,8 @@ class Counters:
         """The limits that `worst` does not fit: those that refuse it, and those that only warn."""
         refused: list[Refusal] = []
         warned: list[BudgetStatus] = []
-        for counter, part in covering:
-            if not counter.limits:
-                continue
-            counts = counter.counts(db, part, at)
+        limited = [(counter, part) for counter, part in covering if counter.limits]
+        for (counter, part), counts in zip(limited, read_counts(db, limited, at), strict=True):
             for budget in counter.limits:
                 if admits(budget.limit.pico, counts.spent, counts.reserved, worst):
                     continue
@@ -207,9 +194,7 @@ class Counters:
         """Replaces what an attempt counted for, in the windows that it was reserved in."""
         change = Counts(*(new - old for old, new in zip(before, after, strict=True)))
         if any(change):
-            at = micros(attempt.started_at)
-            for counter, part in self.covering(attempt):
-                counter.add(db, part, at, change)
+            add_counts(db, self.covering(attempt), micros(attempt.started_at), change)
 
     def statuses(self, db: Transaction, at: int) -> list[BudgetStatus]:
         """Every limit in its window of the moment `at`."""
@@ -224,7 +209,9 @@ class Counters:
                     query = "SELECT DISTINCT part FROM budget_windows WHERE budget = ? AND start >= ? ORDER BY part"
                     since = counter.scope.counted_from(at)
                     parts = [cast("str", row[0]) for row in db.all(query, (counter.id, since))]
-                found += [counter.status(budget, part, counter.counts(db, part, at), at) for part in parts or [""]]
+                apart = [(counter, part) for part in parts or [""]]
+                for (_, part), counts in zip(apart, read_counts(db, apart, at), strict=True):
+                    found.append(counter.status(budget, part, counts, at))
         return found
 
     @staticmethod
@@ -244,4 +231,39 @@ class Counters:
             sums = zip(totals.get(key, Counts()), counts_of(attempt), strict=True)
             totals[key] = Counts(*(one + other for one, other in sums))
         for (part, start), counts in totals.items():
-            db.run(_ADD, (id_, part, start, *counts))
+            db.run(_add_sql(1), (id_, part, start, *counts))
+
+
+def read_counts(db: Transaction, counters: Sequence[tuple[Counter, str]], at: int) -> list[Counts]:
+    """What each of these counts at the moment `at`."""
+    found = [Counts()] * len(counters)
+    for first in range(0, len(counters), _AT_ONCE):
+        some = counters[first : first + _AT_ONCE]
+        values: list[Value] = []
+        for counter, part in some:
+            start = counter.scope.counted_from(at) if counter.scope.rolls else counter.span_at(at).start
+            values += (counter.id, part, start)
+        for place, *amounts in db.all(_read_sql(tuple(counter.scope.rolls for counter, _ in some)), values):
+            found[first + int(cast("int", place))] = Counts(*(int(cast("int", amount)) for amount in amounts))
+    return found
+
+
+def add_counts(db: Transaction, counters: Sequence[tuple[Counter, str]], at: int, change: Counts) -> None:
+    """Books a change in the window around `at` of each of these."""
+    for first in range(0, len(counters), _AT_ONCE):
+        some = counters[first : first + _AT_ONCE]
+        values: list[Value] = []
+        for counter, part in some:
+            values += (counter.id, part, counter.span_at(at).start, *change)
+        db.run(_add_sql(len(some)), values)
+
+
+@lru_cache(maxsize=256)
+def _read_sql(rolls: tuple[bool, ...]) -> str:
+    """One statement for several counts, so that many budgets cost one journey to a database far away."""
+    return " UNION ALL ".join(f"SELECT {place}, {_SINCE if each else _ONE}" for place, each in enumerate(rolls))
+
+
+@lru_cache(maxsize=256)
+def _add_sql(rows: int) -> str:
+    return f"INSERT INTO budget_windows {_COLUMNS} VALUES {', '.join(['(?, ?, ?, ?, ?, ?)'] * rows)} {_ADD}"  # noqa: S608  # constant text

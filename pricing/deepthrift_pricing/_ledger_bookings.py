@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, cast
 from deepthrift_pricing._attempt import Attempt, AttemptRequest
 from deepthrift_pricing._budget import MOST_PICO, Budget, BudgetStatus, Policy
 from deepthrift_pricing._cost import Cost
-from deepthrift_pricing._counters import Counter, Counts, Refusal, counts_of
+from deepthrift_pricing._counters import Counter, Counts, Refusal, add_counts, counts_of
 from deepthrift_pricing._ledger_reads import Decide, LedgerReads
 from deepthrift_pricing._money import Money
 from deepthrift_pricing._records import (
@@ -118,8 +118,7 @@ class LedgerBookings(LedgerReads):
                 if self._expire(db, now):
                     refused, _ = self._counters.refusals(db, covering, fitting.worst.pico, now)
             elif db.run(INSERT, reservation(fitting, now, now + self._lease)):
-                for counter, part in covering:
-                    counter.add(db, part, now, Counts(reserved=fitting.worst.pico))
+                add_counts(db, covering, now, Counts(reserved=fitting.worst.pico))
             else:
                 return self._reserved_before(db, request) or attempt
         if refused:

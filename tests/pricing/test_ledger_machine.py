@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from deepthrift_pricing import Budget, Ledger, Mode, Money
 from deepthrift_pricing.errors import BudgetExceeded
 from tests.pricing.ledgers import Clock, cost, wanted
+from tests.support.databases import server_is_up, store_url
 
 LEASE = 3600.0
 START = datetime(2026, 3, 27, 21, 30, tzinfo=UTC)
@@ -65,25 +67,26 @@ def day_of(at: datetime) -> datetime:
 class LedgerMachine(RuleBasedStateMachine):
     """Two ledgers on one store, so that whatever one process does, the other sees."""
 
-    url = "memory:"
+    kind = "memory"
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock(START)
         self.model: list[Booked] = []
-        self.folder = tempfile.TemporaryDirectory()
+        self.stack = ExitStack()
         self.doors: list[Ledger] = []
 
     @initialize()
     def open(self) -> None:
-        url: str | Path = "memory:" if self.url == "memory:" else Path(self.folder.name) / "spend.db"
-        count = 1 if self.url == "memory:" else 2
-        self.doors = [Ledger.open(url, budgets=BUDGETS, lease=LEASE, clock=self.clock) for _ in range(count)]
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory())
+        self.url = self.stack.enter_context(store_url(self.kind, Path(folder)))
+        count = 1 if self.kind == "memory" else 2
+        self.doors = [Ledger.open(self.url, budgets=BUDGETS, lease=LEASE, clock=self.clock) for _ in range(count)]
 
     def teardown(self) -> None:
         for door in self.doors:
             door.close()
-        self.folder.cleanup()
+        self.stack.close()
 
     # -- the plain model ---------------------------------------------------------------------------------------------
 
@@ -234,10 +237,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def crash_and_return(self) -> None:
         """One door is left without a goodbye, and a new one opened; in memory there is nobody to return."""
-        if self.url == "memory:":
+        if self.kind == "memory":
             return
         self.doors[0]._store.close()
-        self.doors[0] = Ledger.open(Path(self.folder.name) / "spend.db", budgets=BUDGETS, lease=LEASE, clock=self.clock)
+        self.doors[0] = Ledger.open(self.url, budgets=BUDGETS, lease=LEASE, clock=self.clock)
         self.sweep_model()  # opening sweeps
 
     # -- the comparison ----------------------------------------------------------------------------------------------
@@ -272,12 +275,23 @@ class LedgerMachine(RuleBasedStateMachine):
 class FileMachine(LedgerMachine):
     """The same on a file, through two doors, with crashes."""
 
-    url = "sqlite:"
+    kind = "sqlite"
 
 
-steps = settings(max_examples=50, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+class ServerMachine(LedgerMachine):
+    """The same in PostgreSQL."""
+
+    kind = "postgres"
+
+
+steps = settings(max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
 TestInMemory = LedgerMachine.TestCase
 TestInMemory.settings = steps
 TestInAFile = FileMachine.TestCase
 TestInAFile.settings = settings(steps, max_examples=25)
 TestInAFile = pytest.mark.slow(TestInAFile)
+TestOnAServer = ServerMachine.TestCase
+TestOnAServer.settings = settings(steps, max_examples=10)
+TestOnAServer = pytest.mark.slow(
+    pytest.mark.skipif(not server_is_up(), reason="no PostgreSQL server for tests at hand")(TestOnAServer)
+)

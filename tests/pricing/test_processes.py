@@ -16,20 +16,20 @@ import pytest
 
 from deepthrift_pricing import Budget, Ledger, Money
 from tests.pricing.ledgers import BILL, WORST, spent
+from tests.support.databases import store_url
 
 ROOT = Path(__file__).parents[2]
 
 CROWD = """
 import asyncio, json, sys
-from pathlib import Path
 from deepthrift_pricing import Budget, Ledger
 from deepthrift_pricing.errors import BudgetExceeded
 from tests.pricing.ledgers import settle, wanted
 
-path, name, calls, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+url, name, calls, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 
 async def main():
-    with Ledger.open(path, budgets=[Budget(limit, per="total")]) as ledger:
+    with Ledger.open(url, budgets=[Budget(limit, per="total")]) as ledger:
         async def call(number):
             id_ = f"{name}-{number}"
             try:
@@ -59,26 +59,31 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize(
-    ("calls", "limit"),
-    [(16, "0.01"), pytest.param(64, "0.1", marks=pytest.mark.slow), pytest.param(250, "0.2", marks=pytest.mark.slow)],
+    ("kind", "calls", "limit"),
+    [
+        ("sqlite", 16, "0.01"),
+        pytest.param("sqlite", 64, "0.1", marks=pytest.mark.slow),
+        pytest.param("sqlite", 250, "0.2", marks=pytest.mark.slow),
+        pytest.param("postgres", 64, "0.1", marks=pytest.mark.slow),
+        pytest.param("postgres", 250, "0.2", marks=pytest.mark.slow),
+    ],
 )
-def test_four_processes_share_one_budget(tmp_path: Path, calls: int, limit: str) -> None:
-    path = tmp_path / "spend.db"
-    Ledger.open(path).close()
+def test_four_processes_share_one_budget(tmp_path: Path, kind: str, calls: int, limit: str) -> None:
     with contextlib.ExitStack() as stack:
-        crowd = [stack.enter_context(running(CROWD, str(path), f"p{number}", str(calls), limit)) for number in range(4)]
+        url = stack.enter_context(store_url(kind, tmp_path))
+        Ledger.open(url).close()
+        crowd = [stack.enter_context(running(CROWD, url, f"p{number}", str(calls), limit)) for number in range(4)]
         results: list[str] = []
         for process in crowd:
             out, err = process.communicate(timeout=100)
             assert process.returncode == 0, err
             results += json.loads(out)
-    answered = results.count("answered")
-    fit = 1 + int((Decimal(limit) - Decimal(WORST)) / Decimal(BILL))
-    assert answered == fit
-    with Ledger.open(path, budgets=[Budget(limit, per="total")]) as ledger:
-        assert spent(ledger) == Money.of(BILL) * answered <= Money.of(limit)
-        [status] = ledger.budget_status()
-        assert (status.spent, status.reserved) == (Money.of(BILL) * answered, Money(0))
+        answered = results.count("answered")
+        assert answered == 1 + int((Decimal(limit) - Decimal(WORST)) / Decimal(BILL))
+        with Ledger.open(url, budgets=[Budget(limit, per="total")]) as ledger:
+            assert spent(ledger) == Money.of(BILL) * answered <= Money.of(limit)
+            [status] = ledger.budget_status()
+            assert (status.spent, status.reserved) == (Money.of(BILL) * answered, Money(0))
 
 
 KILLER = """

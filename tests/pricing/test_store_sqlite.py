@@ -214,13 +214,13 @@ def test_a_booking_from_inside_a_booking_is_refused_instead_of_breaking_it() -> 
 
 def test_an_interrupt_between_two_statements_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
     with Ledger.open("memory:", budgets=[Budget("1", per="day")]) as ledger:
-        from deepthrift_pricing._counters import Counter
+        from deepthrift_pricing import _ledger_bookings
 
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(Counter, "add", interrupted)
+            patched.setattr(_ledger_bookings, "add_counts", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 ledger.try_reserve(wanted())
         assert ledger.attempts() == []

@@ -42,7 +42,7 @@ async def call(ledger: Ledger, **settings: Any) -> str:
     return "answered"
 
 
-@pytest.mark.parametrize("calls", [64, 1000])
+@pytest.mark.parametrize("calls", [64, pytest.param(1000, marks=pytest.mark.slow)])
 async def test_concurrent_calls_overspend_nothing_and_use_all_that_fits(
     url: str, opened: ExitStack, calls: int
 ) -> None:
