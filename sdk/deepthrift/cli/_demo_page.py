@@ -57,6 +57,7 @@ class Page:
         self._output.print("Deepthrift demo", style="bold")
         for paragraph in INTRODUCTION.split("\n\n"):
             self._text(f"\n{paragraph}", "")
+        self._output.print()
 
     def start(self, client: AsyncClient, elapsed: float) -> None:
         """The engine runs."""
@@ -73,9 +74,8 @@ class Page:
                 }
             )
             return
-        self._output.print(
-            f"\n{client.model} is ready after {seconds(elapsed)}. Budget of this run: {money(self._budget.limit, 4)}."
-        )
+        ready = f"{client.model} is ready after {seconds(elapsed)}."
+        self._text(f"{ready} Budget of this run: {money(self._budget.limit, 4)}.", "")
 
     def question(self, number: int, question: Question) -> None:
         """A question is about to be asked."""
@@ -187,7 +187,8 @@ class Page:
         self._text(f"{sentence(savings_line(savings))}.", "", style="bold")
         self._text(
             f"{totals.escalated} of {totals.answers} answers went to thinking; {savings.reason}. All that routing "
-            f"itself cost is counted, {money(totals.samples)} for second samples among it.",
+            f"itself cost is counted, {money(totals.samples)} for second samples among it. It is the saving of these "
+            "questions on this model, and says nothing of yours.",
             "",
         )
         if totals.audits:
