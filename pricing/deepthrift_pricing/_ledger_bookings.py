@@ -110,8 +110,7 @@ class LedgerBookings(LedgerReads):
         now = self._now()
         with self._store.write() as db:
             self._refresh(db)
-            fitting, covering, refused, warned = self._fit(db, request, refit, now)
-            attempt = reserved_attempt(fitting, now)
+            fitting, attempt, covering, refused, warned = self._fit(db, request, refit, now)
             if refused:
                 if earlier := self._reserved_before(db, request):
                     return earlier
@@ -266,8 +265,8 @@ class LedgerBookings(LedgerReads):
 
     def _fit(
         self, db: Transaction, request: AttemptRequest, refit: Refit | None, now: int
-    ) -> tuple[AttemptRequest, list[tuple[Counter, str]], list[Refusal], list[BudgetStatus]]:
-        """The request, refitted where a policy says so; what it counts in; and who refuses or warns."""
+    ) -> tuple[AttemptRequest, Attempt, list[tuple[Counter, str]], list[Refusal], list[BudgetStatus]]:
+        """The request, refitted where a policy says so, as an attempt; what it counts in; and who refuses or warns."""
         refits = 0
         while True:
             attempt = reserved_attempt(request, now)
@@ -276,11 +275,11 @@ class LedgerBookings(LedgerReads):
             refused, warned = self._counters.refusals(db, covering, request.worst.pico, now)
             tight = [refusal.status for refusal in refused if refusal.status.budget.policy in ("clamp", "downgrade")]
             if refit is None or not tight or len(tight) < len(refused) or refits == _REFITS:
-                return request, covering, refused, warned
+                return request, attempt, covering, refused, warned
             least = min(tight, key=lambda status: status.left)
             smaller = refit(request, least.left, least.budget.policy)
             if smaller is None:
-                return request, covering, refused, warned
+                return request, attempt, covering, refused, warned
             if smaller.attempt_id != request.attempt_id or not 0 <= smaller.worst.pico < MOST_PICO:
                 raise ConfigurationError("refit must return the same attempt with a smaller worst case")
             request = smaller

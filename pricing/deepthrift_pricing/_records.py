@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
 from deepthrift_pricing._attempt import Attempt, AttemptRequest, Purpose, Status
@@ -59,6 +60,8 @@ def held(worst: Money, price_ids: tuple[str, ...]) -> Cost:
 
 dump: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """Compact JSON."""
+_dump_ids: Final = lru_cache(maxsize=256)(dump)
+"""The same few price rows come again and again."""
 
 
 def reservation(request: AttemptRequest, now: int, lease_until: int) -> tuple[Value, ...]:
@@ -92,7 +95,7 @@ def reservation(request: AttemptRequest, now: int, lease_until: int) -> tuple[Va
         None,
         None,
         None,
-        dump(request.price_ids),
+        _dump_ids(request.price_ids),
         dump(dict(request.tags)),
         None,
         None,
@@ -123,7 +126,7 @@ def ending(before: Attempt, outcome: Outcome) -> tuple[Value, ...]:
         cost.reasoning.pico,
         cost.certainty,
         *counts,
-        dump(cost.price_ids),
+        _dump_ids(cost.price_ids),
         outcome.finish_reason,
         outcome.http_status,
         outcome.error,
