@@ -11,13 +11,13 @@ import httpx
 from deepthrift._books import Books
 from deepthrift._clock import Clock
 from deepthrift._core import Core
-from deepthrift._counting import PromptCount, estimated_usage, received_tokens, with_reasoning_tokens
+from deepthrift._counting import estimated_usage, received_tokens, with_reasoning_tokens
 from deepthrift._endpoint import Incoming, RequestBody
 from deepthrift._events import StreamEvent, TextDelta, ToolCallDelta
+from deepthrift._passes import Passes, Step
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import Chunk, parse_chunk
 from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error
-from deepthrift._wire.request import WireRequest
 from deepthrift._wire.sse import EventDecoder
 from deepthrift.errors import (
     AttemptTimeout,
@@ -30,7 +30,7 @@ from deepthrift.errors import (
     StatusError,
     StreamInterrupted,
 )
-from deepthrift_pricing import Attempt, Mode, Usage
+from deepthrift_pricing import Attempt, Usage
 
 _PATH: Final = "/chat/completions"
 _ERROR_BODY: Final = 65_536
@@ -39,25 +39,15 @@ _ERROR_BODY: Final = 65_536
 class _Attempt:
     """What plain and streamed attempts have in common."""
 
-    def __init__(
-        self,
-        core: Core,
-        books: Books,
-        clock: Clock,
-        request: WireRequest,
-        prompt: PromptCount,
-        mode: Mode,
-        *,
-        notes: bool = False,
-    ) -> None:
+    def __init__(self, core: Core, books: Books, clock: Clock, passes: Passes, step: Step) -> None:
         self._core = core
         self._books = books
         self._clock = clock
-        self._request = request
-        self._prompt = prompt
-        self._accumulator = Accumulator(core.profile, mode)
-        self._notes = notes
-        self._body = RequestBody(request.body)
+        self._passes = passes
+        self.step = step
+        """What is sent; less than was asked for, where a budget's policy says so."""
+        self._accumulator = Accumulator(core.profile, step.expects)
+        self._body = RequestBody(step.request.body)
         self._incoming: Incoming | None = None
         self._end = 0.0
         self._attempt: Attempt | None = None
@@ -79,14 +69,18 @@ class _Attempt:
         wait = self._core.settings.budget_wait
         left = self._clock.left
         limit = min(left, float("inf") if wait is None else wait)
-        self._attempt = await self._books.reserve(
-            self._request, self._prompt.tokens, None if limit == float("inf") else max(0.0, limit)
+        self._attempt, step = await self._books.reserve(
+            self._passes, self.step, None if limit == float("inf") else max(0.0, limit)
         )
+        if step is not self.step:
+            self.step = step
+            self._accumulator = Accumulator(self._core.profile, step.expects)
+            self._body = RequestBody(step.request.body)
 
     async def _send(self) -> Incoming:
         """Send, and return the response when its head is there and is a success."""
         self._incoming = incoming = await self._core.endpoint.send(
-            _PATH, self._body, len(self._request.body), self._request.headers
+            _PATH, self._body, len(self.step.request.body), self.step.request.headers
         )
         if incoming.status >= 300:
             data = await incoming.read_all(_ERROR_BODY)
@@ -131,14 +125,14 @@ class _Attempt:
             self._books.hold(self._attempt, http_status=status, error=error)
 
     def _usage(self, answer: Answer) -> Usage:
-        profile, model = self._core.profile, self._request.model
+        profile, model = self._core.profile, self.step.request.model
         if answer.usage is None:
             usage = estimated_usage(
-                profile, model, self._prompt, answer, self._accumulator.pieces, "the host reported no usage"
+                profile, model, self.step.prompt, answer, self._accumulator.pieces, "the host reported no usage"
             )
         else:
             usage = with_reasoning_tokens(profile, model, answer, answer.usage)
-        if self._notes:  # the first of two passes: all of it is reasoning
+        if self.step.notes:  # the first of two passes: all of it is reasoning
             usage = usage.model_copy(update={"reasoning_tokens": usage.completion_tokens})
         return usage
 
@@ -147,7 +141,7 @@ class _Attempt:
         if self._booked:
             return
         self._booked = True
-        mode = self._request.mode if self._core.profile.two_pass is not None else answer.mode
+        mode = self.step.request.mode if self._core.profile.two_pass is not None else answer.mode
         self._books.settle(
             self._held,
             self._usage(answer),
@@ -222,18 +216,8 @@ class PlainAttempt(_Attempt):
 class StreamAttempt(_Attempt):
     """An attempt whose answer comes in pieces."""
 
-    def __init__(
-        self,
-        core: Core,
-        books: Books,
-        clock: Clock,
-        request: WireRequest,
-        prompt: PromptCount,
-        mode: Mode,
-        *,
-        notes: bool = False,
-    ) -> None:
-        super().__init__(core, books, clock, request, prompt, mode, notes=notes)
+    def __init__(self, core: Core, books: Books, clock: Clock, passes: Passes, step: Step) -> None:
+        super().__init__(core, books, clock, passes, step)
         self._events = EventDecoder()
         self._whole: list[bytes] | None = None
         self._noise = False
@@ -369,7 +353,7 @@ class StreamAttempt(_Attempt):
         self._books.settle(
             self._attempt,
             self.partial_usage(answer),
-            mode=self._request.mode,
+            mode=self.step.request.mode,
             finish_reason=answer.finish_reason if answer.complete else "incomplete",
             http_status=self._status(),
             error=error,
@@ -379,10 +363,10 @@ class StreamAttempt(_Attempt):
         """The usage of what has arrived so far, estimated unless the host has reported the end of it."""
         if answer.complete and answer.usage is not None:
             return self._usage(answer)
-        profile, model = self._core.profile, self._request.model
+        profile, model = self._core.profile, self.step.request.model
         why = "the stream did not come to its end; prompt and received tokens were counted here"
         if answer.usage is None:
-            usage = estimated_usage(profile, model, self._prompt, answer, self._accumulator.pieces, why)
+            usage = estimated_usage(profile, model, self.step.prompt, answer, self._accumulator.pieces, why)
         else:
             counted, reasoning = received_tokens(profile, model, answer, self._accumulator.pieces)
             completion = max(counted, answer.usage.completion_tokens)
@@ -394,7 +378,7 @@ class StreamAttempt(_Attempt):
                 certainty="estimated",
                 notes=(why,),
             )
-        if self._notes:
+        if self.step.notes:
             usage = usage.model_copy(update={"reasoning_tokens": usage.completion_tokens})
         return usage
 

@@ -6,18 +6,17 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from deepthrift._wire.request import WireRequest
+from deepthrift._core import Core
+from deepthrift._fit import Fit
+from deepthrift._passes import Passes, Step
 from deepthrift.errors import DeepthriftError, LedgerError, PriceNotFound, RequestInfo
 from deepthrift_pricing import (
     Attempt,
     AttemptRequest,
     Certainty,
     Cost,
-    Currency,
-    Ledger,
     Mode,
     Money,
-    PriceBook,
     Purpose,
     Usage,
     new_id,
@@ -32,19 +31,13 @@ class Books:
 
     def __init__(
         self,
-        ledger: Ledger,
-        prices: PriceBook,
+        core: Core,
         *,
-        host: str,
-        currency: Currency,
         purpose: Purpose,
         group_id: str | None,
         tags: Mapping[str, str],
     ) -> None:
-        self._ledger = ledger
-        self._prices = prices
-        self._host = host
-        self._currency: Currency = currency
+        self._core = core
         self._purpose: Purpose = purpose
         self._tags = tags
         self.call_id = new_id("call")
@@ -62,59 +55,61 @@ class Books:
         """What the attempts cost, or `None` when there were none."""
         if not self.attempts:
             return None
-        return Money.sum((attempt.cost.total for attempt in self.attempts), self._currency)
+        return Money.sum((attempt.cost.total for attempt in self.attempts), self._core.currency)
 
-    async def reserve(self, request: WireRequest, prompt_tokens: int, wait: float | None) -> Attempt:
-        """Reserve the worst case of `request`, waiting up to `wait` seconds for room.
+    async def reserve(self, passes: Passes, step: Step, wait: float | None) -> tuple[Attempt, Step]:
+        """Reserve the worst case of `step`, waiting up to `wait` seconds for room.
+
+        Returns:
+            The attempt, and what to send for it: `step`, or less of it where a budget's policy says so.
 
         Raises:
             PriceNotFound: There is no price for it.
             BudgetExceeded: It does not fit a budget.
             LedgerUnavailable: The ledger cannot be written.
         """
+        request, core = step.request, self._core
         started_at = utc_now()
-        worst = self._prices.worst(
-            host=self._host,
+        asked = AttemptRequest(
+            attempt_id=new_id("att"),
+            call_id=self.call_id,
+            group_id=self.group_id,
+            purpose=self._purpose,
+            host=core.profile.name,
             model=request.model,
             mode=request.mode,
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=step.prompt.tokens,
             max_tokens=request.max_tokens,
-            at=started_at,
-            currency=self._currency,
-        )
-        attempt = await self._ledger.reserve(
-            AttemptRequest(
-                attempt_id=new_id("att"),
-                call_id=self.call_id,
-                group_id=self.group_id,
-                purpose=self._purpose,
-                host=self._host,
+            worst=core.prices.worst(
+                host=core.profile.name,
                 model=request.model,
                 mode=request.mode,
-                prompt_tokens=prompt_tokens,
+                prompt_tokens=step.prompt.tokens,
                 max_tokens=request.max_tokens,
-                worst=worst,
-                tags=self._tags,
-                started_at=started_at,
+                at=started_at,
+                currency=core.currency,
             ),
-            timeout=wait,
+            tags=self._tags,
+            started_at=started_at,
         )
+        fit = Fit(passes, step, core.profile, core.model, core.prices)
+        attempt = await core.ledger.reserve(asked, timeout=wait, refit=fit)
         self.attempts.append(attempt)
-        return attempt
+        return attempt, fit.step_for(attempt, asked)
 
     def cost_of(self, attempt: Attempt, usage: Usage, mode: Mode | None = None) -> Cost:
         """The cost of `usage` at the prices of `attempt`'s time, in the mode that ran."""
         ended_at = utc_now()
         for each in (mode or attempt.mode, attempt.mode):
             try:
-                return self._prices.cost(
+                return self._core.prices.cost(
                     usage,
-                    host=self._host,
+                    host=self._core.profile.name,
                     model=attempt.model,
                     mode=each,
                     started_at=attempt.started_at,
                     ended_at=ended_at,
-                    currency=self._currency,
+                    currency=self._core.currency,
                 )
             except PriceNotFound:
                 continue
@@ -140,7 +135,7 @@ class Books:
             )
         ended_at = utc_now()
         try:
-            booked = self._ledger.settle(
+            booked = self._core.ledger.settle(
                 attempt.id,
                 usage=usage,
                 cost=cost,
@@ -167,10 +162,12 @@ class Books:
     def release(self, attempt: Attempt, *, http_status: int | None = None, error: BaseException | None = None) -> None:
         """Book that `attempt` is known not to be billed."""
         try:
-            booked = self._ledger.release(attempt.id, ended_at=utc_now(), http_status=http_status, error=_name(error))
+            booked = self._core.ledger.release(
+                attempt.id, ended_at=utc_now(), http_status=http_status, error=_name(error)
+            )
         except LedgerError as failure:
             booked = attempt.model_copy(
-                update={"status": "released", "cost": Cost.zero(self._currency), "http_status": http_status}
+                update={"status": "released", "cost": Cost.zero(self._core.currency), "http_status": http_status}
             )
             self._not_written(attempt, failure)
         self._replace(booked)
@@ -178,7 +175,7 @@ class Books:
     def hold(self, attempt: Attempt, *, http_status: int | None = None, error: BaseException | None = None) -> None:
         """Book that nobody knows whether `attempt` is billed: it stays at its worst case."""
         try:
-            booked = self._ledger.hold_unknown(
+            booked = self._core.ledger.hold_unknown(
                 attempt.id, ended_at=utc_now(), http_status=http_status, error=_name(error)
             )
         except LedgerError as failure:

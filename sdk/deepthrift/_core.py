@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from deepthrift._books import Books
 from deepthrift._clock import Clock
 from deepthrift._endpoint import Endpoint
 from deepthrift._options import Options
-from deepthrift.errors import InsufficientBalance, InvalidRequestError
+from deepthrift.errors import InsufficientBalance
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Ledger, PriceBook
 
@@ -57,21 +56,6 @@ class Core:
         self.settings = settings
         self.key = key
         self._broke: tuple[float, InsufficientBalance] | None = None
-
-    def books(self, options: Options) -> Books:
-        """The books of a new call."""
-        tags = {**self.settings.tags, **(options.tags or {})}
-        if not all(isinstance(text, str) for pair in tags.items() for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidRequestError("tags are pairs of strings")
-        return Books(
-            self.ledger,
-            self.prices,
-            host=self.profile.name,
-            currency=self.currency,
-            purpose=options.purpose,
-            group_id=options.group_id,
-            tags=tags,
-        )
 
     def clock(self, options: Options) -> Clock:
         """The clock of a call that begins now."""
