@@ -390,4 +390,4 @@ def _is_noise(data: bytes | None, blocks: list[bytes]) -> bool:
 
 
 def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return str(error).rstrip(".") or type(error).__name__

@@ -66,6 +66,7 @@ async def test_a_server_that_speaks_another_protocol(door: Door) -> None:
     with _babbling(b"220 mail.example.com ESMTP ready\r\n\r\n") as url, pytest.raises(DeepthriftError) as failed:
         await ask(door, url, max_tokens=50, client={"ledger": ledger, "max_retries": 0})
     assert isinstance(failed.value, APIError)
+    assert ".." not in str(failed.value)
     [attempt] = ledger.attempts()
     assert attempt.status in {"released", "unknown"}
     assert attempt.error == type(failed.value).__name__
