@@ -196,6 +196,26 @@ class Counters:
         if any(change):
             add_counts(db, self.covering(attempt), micros(attempt.started_at), change)
 
+    def forget(self, db: Transaction, before: int, now: int) -> None:
+        """Deletes counts that no limit can look at again: of windows that are over, and of calls that are gone."""
+        for counter in self._all:
+            per = counter.scope.per
+            if per == "total":
+                continue
+            if per in ("call", "answer"):
+                column = "call_id" if per == "call" else "group_id"
+                db.run(
+                    "DELETE FROM budget_windows WHERE budget = ? AND reserved_pico = 0 AND NOT EXISTS "  # noqa: S608
+                    f"(SELECT 1 FROM attempts WHERE attempts.{column} = budget_windows.part)",
+                    (counter.id,),
+                )
+            else:
+                oldest = min(before, counter.scope.counted_from(now))
+                db.run(
+                    "DELETE FROM budget_windows WHERE budget = ? AND start < ? AND reserved_pico = 0",
+                    (counter.id, oldest),
+                )
+
     def statuses(self, db: Transaction, at: int) -> list[BudgetStatus]:
         """Every limit in its window of the moment `at`."""
         found: list[BudgetStatus] = []

@@ -22,6 +22,7 @@ from deepthrift_pricing._store import Store
 from deepthrift_pricing._store_postgres import PostgresStore, safe_url
 from deepthrift_pricing._store_sqlite import SqliteStore
 from deepthrift_pricing._waiters import Waiter
+from deepthrift_pricing._window import micros
 from deepthrift_pricing.errors import ConfigurationError
 
 _POLL_SHARED: Final = (0.004, 0.128)
@@ -202,6 +203,32 @@ class Ledger(LedgerBookings):
         self._flush()
         with self._store.write() as db:
             db.run("UPDATE alerts SET delivered_at = ? WHERE key = ? AND sink = ?", (at, key, sink))
+
+    def prune(self, before: datetime, *, compact: bool = True) -> int:
+        """Deletes attempts that started before a moment, but for those under way, and what only they needed.
+
+        Budgets keep what they have counted. A budget that is new to the ledger afterwards cannot know of what was
+        deleted, and reports lack it: export first.
+
+        Args:
+            before: The first moment to keep.
+            compact: Whether to give the space back to the disk; a large SQLite file is rewritten, and writers wait.
+
+        Returns:
+            How many attempts were deleted.
+
+        Raises:
+            LedgerUnavailable: The store cannot be written; nothing is deleted.
+        """
+        self._flush()
+        with self._store.write() as db:
+            self._counters.refresh(db)
+            deleted = db.run("DELETE FROM attempts WHERE started_at < ? AND status <> 'reserved'", (micros(before),))
+            db.run("DELETE FROM alerts WHERE claimed_at < ?", (micros(before),))
+            self._counters.forget(db, micros(before), self._now())
+        if compact:
+            self._store.compact()
+        return deleted
 
     def close(self) -> None:
         """Books what is still pending and closes the store. A second call does nothing."""

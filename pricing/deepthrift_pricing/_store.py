@@ -47,6 +47,10 @@ class Store(Protocol):
         """A consistent view."""
         ...
 
+    def compact(self) -> None:
+        """Gives space that deleted rows took back to the disk, where the database does not do so by itself."""
+        ...
+
     def close(self) -> None:
         """Gives the database back. A second call does nothing."""
         ...

@@ -73,6 +73,9 @@ class PostgresStore:
         """A consistent view."""
         return self._read
 
+    def compact(self) -> None:
+        """Nothing to do: PostgreSQL's autovacuum sees to it."""
+
     def close(self) -> None:
         """Closes the connection."""
         self.acquire()

@@ -68,6 +68,18 @@ class SqliteStore:
         """A consistent view."""
         return self._read
 
+    def compact(self) -> None:
+        """Rewrites the file without the space that deleted rows took; other writers wait meanwhile."""
+        self.acquire()
+        try:
+            connection = self.connection()
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self.failed(error) from error
+        finally:
+            self.give_back()
+
     def close(self) -> None:
         """Closes the file."""
         self.acquire()

@@ -183,3 +183,12 @@ def test_attempts_are_exported(run: Run, spent: Path, tmp_path: Path) -> None:
     assert "3 attempts written" in ran.out
     assert len(file.read_text("utf-8").splitlines()) == 4
     assert run("spend", "--export", str(tmp_path / "attempts.xml")).code == 2
+
+
+def test_old_attempts_are_deleted_when_asked_for(run: Run, spent: Path) -> None:
+    assert run("spend", "--prune", "now").code == 130  # nobody is there to say yes
+    assert run("spend", "--json").json["totals"][0]["attempts"] == 3
+    ran = run("spend", "--prune", "now", "--yes")
+    assert ran.code == 0
+    assert "3 attempts deleted" in ran.out
+    assert run("spend", "--json").json["totals"] == []

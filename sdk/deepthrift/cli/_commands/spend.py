@@ -17,6 +17,7 @@ Examples:
   deepthrift spend --by tag:team --json
   deepthrift spend --report
   deepthrift spend --since 30d --export month.csv
+  deepthrift spend --prune 90d
 
 \b
 Groups: mode, model, host, purpose, status, certainty, finish_reason, error,
@@ -36,6 +37,8 @@ Groups: mode, model, host, purpose, status, certainty, finish_reason, error,
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write every attempt to a .csv, .jsonl or .parquet file.",
 )
+@click.option("--prune", "before", metavar="MOMENT", type=moment, help="Delete attempts from before then, at the end.")
+@click.option("--yes", is_flag=True, help="With --prune: do not ask.")
 @ledger_option
 @json_option
 def command(
@@ -45,6 +48,8 @@ def command(
     reporting: bool,
     prices: str | None,
     file: Path | None,
+    before: datetime | None,
+    yes: bool,
     ledger: Path | None,
     as_json: bool,
 ) -> None:
@@ -67,6 +72,9 @@ def command(
         budgets = opened.budget_status()
         report = make_report(opened, since, until, prices) if reporting else None
         written = None if file is None else export(opened, file, since=since, until=until)
+        if before is not None and not yes:
+            click.confirm(f"Delete every attempt from before {before:%Y-%m-%d %H:%M %Z}?", abort=True, err=True)
+        pruned = None if before is None else opened.prune(before)
     if as_json:
         output.document(
             {
@@ -79,6 +87,7 @@ def command(
                 "budgets": budgets,
                 **({"report": report} if report else {}),
                 **({"exported": {"file": file, "attempts": written}} if file else {}),
+                **({"pruned": pruned} if before else {}),
             }
         )
         return
@@ -102,3 +111,5 @@ def command(
         output.print("\nNo budget is in force; set one: deepthrift budget set 0.50 --per day", style="dim")
     if file is not None:
         output.print(f"\n{written:,} attempts written to {file}", whole=True)
+    if before is not None:
+        output.print(f"\n{pruned:,} attempts deleted; budgets keep what they have counted")
