@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -86,6 +87,23 @@ def test_a_missing_extra_is_one_line_with_the_command_that_mends_it(missing: str
     assert len(done.stderr.splitlines()) == 1
     assert missing in done.stderr
     assert "pip install 'deepthrift[cli]'" in done.stderr
+
+
+def test_commands_and_options_are_completed() -> None:
+    for words, expected in (("deepthrift sp", "plain,spend"), ("deepthrift spend --si", "plain,--since")):
+        environment = {
+            "_DEEPTHRIFT_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", "from deepthrift.cli import main; main()"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **environment},
+        )
+        assert expected in done.stdout.splitlines(), done.stderr
 
 
 def test_version(run: Run) -> None:

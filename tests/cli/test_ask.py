@@ -116,6 +116,7 @@ def test_a_model_without_a_price_is_refused(run: Run, server: BillServer, env: d
     ran = run("ask", "--model", "unheard-of", "Hi", env={**env, "DEEPTHRIFT_HOST": "openai"})
     assert ran.code == 1
     assert "unheard-of" in ran.err
+    assert "--prices brief" in ran.err
     assert server.requests == []
 
 
@@ -150,7 +151,7 @@ def test_a_failing_server_is_retried_and_told(run: Run, env: dict[str, str]) -> 
         ran = run("ask", *SERVER_RATES, "Hi", env={**env, "DEEPTHRIFT_URL": server.url})
         assert ran.code == 0, ran.err
         assert ran.out == "At last.\n"
-        assert "2 attempts" in ran.err
+        assert "2 requests" in ran.err
 
 
 def test_a_closed_pipe_is_no_error(env: dict[str, str]) -> None:

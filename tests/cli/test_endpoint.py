@@ -65,3 +65,4 @@ def test_a_key_is_never_shown() -> None:
     endpoint = Endpoint(url="http://x/v1", key="sk-secret", origin="--url")
     assert "sk-secret" not in repr(endpoint)
     assert "sk-secret" not in str(endpoint)
+    assert str(Endpoint(url="http://me:pass@box:8000/v1", origin="--url")) == "http://box:8000/v1 (--url)"

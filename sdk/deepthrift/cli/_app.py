@@ -43,6 +43,10 @@ Environment:
   DEEPTHRIFT_HOME  where the ledger and the budgets are kept
   NO_COLOR         no colour
 
+\b
+Completion of commands and options (bash; zsh and fish alike):
+  eval "$(_DEEPTHRIFT_COMPLETE=bash_source deepthrift)"
+
 Without an endpoint, the embedded engine answers. Keys come from the environment or a prompt, never from arguments.
 """
 

@@ -35,7 +35,13 @@ class Endpoint:
     def __str__(self) -> str:
         if self.local:
             return "the embedded engine"
-        return f"{self.url or self.host} ({self.origin})"
+        return f"{_without_credentials(self.url) if self.url else self.host} ({self.origin})"
+
+
+def _without_credentials(url: str) -> str:
+    """`url` without a user name and password in it."""
+    scheme, mark, rest = url.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else url
 
 
 def resolve(options: EndpointOptions, environment: Mapping[str, str] = os.environ) -> Endpoint:

@@ -69,8 +69,10 @@ def message(error: BaseException) -> str:
     """What to tell a person about `error`."""
     if isinstance(error, click.ClickException):
         return error.format_message()
-    from deepthrift_pricing.errors import DeepthriftError
+    from deepthrift_pricing.errors import DeepthriftError, PriceNotFound
 
+    if isinstance(error, PriceNotFound):
+        return f"{error.message} On the command line: --prices brief, or --prices FILE."
     if isinstance(error, DeepthriftError):
         return error.message
     if isinstance(error, OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from deepthrift.cli._format import money, seconds, tokens
@@ -18,7 +19,7 @@ def cost_line(reply: Reply) -> str:
     paid = money(reply.cost.total) + ("" if reply.cost.certainty == "exact" else f" {reply.cost.certainty}")
     parts = [paid, tokens(reply.usage), mode, reply.finish_reason, seconds(reply.seconds)]
     if len({attempt.call_id for attempt in reply.attempts}) == 1 and len(reply.attempts) > 1:
-        parts.append(f"{len(reply.attempts)} attempts")
+        parts.append(f"{len(reply.attempts)} requests")
     return " · ".join(parts)
 
 
@@ -59,23 +60,24 @@ class Transcript:
 
 
 async def show_stream(stream: AsyncStream, output: Output) -> Reply:
-    """Show an answer while it comes, and return it. With `--json` nothing is shown."""
+    """Show an answer while it comes, and return it. With `--json` nothing is shown but that it is under way."""
     from deepthrift import ReasoningDelta, TextDelta
 
     shown = Transcript(output)
-    async with stream:
-        try:
-            async for event in stream:
-                if output.as_json:
-                    continue
-                match event:
-                    case ReasoningDelta(text=text):
-                        shown.reasoning(text)
-                    case TextDelta(text=text):
-                        shown.answer(text)
-                    case _:
-                        pass
-        finally:
-            if not output.as_json:
-                shown.finish()
+    with contextlib.ExitStack() as waiting:
+        waiting.enter_context(output.working("waiting for the answer", elsewhere=False))
+        async with stream:
+            try:
+                async for event in stream:
+                    if output.as_json or not isinstance(event, ReasoningDelta | TextDelta):
+                        continue
+                    waiting.close()
+                    if isinstance(event, ReasoningDelta):
+                        shown.reasoning(event.text)
+                    else:
+                        shown.answer(event.text)
+            finally:
+                waiting.close()
+                if not output.as_json:
+                    shown.finish()
     return stream.reply
