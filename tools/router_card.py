@@ -65,15 +65,18 @@ def write_card(path: Path, rows: list[Row], card: dict, signals: dict) -> None:
         "## The signals",
         "",
         "Likelihoods in the four cases, by outcome, over all kinds of answer. A signal that is not listed has no data and",
-        "no weight: token log-probabilities, candidate margins, self-checks, and your own validators when they pass.",
+        "no weight: token log-probabilities, candidate margins, self-checks, and your own validators when they pass. The",
+        "temper says for how much of what it seems a signal is taken on unfamiliar and on familiar questions; it was chosen",
+        "on rows that were not counted, and 0 means that the signal was found not to help.",
         "",
-        "| Signal | Outcome | both right | only standard | only thinking | neither | observations |",
-        "|---|---|---|---|---|---|---|",
+        "| Signal | Outcome | both right | only standard | only thinking | neither | observations | temper |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, signal in signals["signals"].items():
+        temper = " / ".join(f"{x:.2f}" for x in signal["temper"])
         for outcome, chances in signal["tables"]["any"].items():
             numbers = " | ".join(f"{x:.3f}" for x in chances)
-            lines.append(f"| {name} | {outcome} | {numbers} | {signal['rows']:,} |")
+            lines.append(f"| {name} | {outcome} | {numbers} | {signal['rows']:,} | {temper} |")
     lines += [
         "",
         "## Known failures",

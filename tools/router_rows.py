@@ -68,8 +68,8 @@ def read_rows(files: Iterable[Path] | None = None) -> list[Row]:
     rows = []
     for path in sorted(folder().glob("*.jsonl.gz")) if files is None else files:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                rows.append(_row(json.loads(line), path.name.removesuffix(".jsonl.gz"), features))
+            name = path.name.removesuffix(".jsonl.gz")
+            rows += [_row(json.loads(line), name, features) for line in lines]
     return rows
 
 

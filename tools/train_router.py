@@ -37,7 +37,7 @@ LEAST_USES = 5
 LEAST_SHARE = 0.02
 COMMON = 1.0
 PENALTY = 0.02
-WORD_SCALE = 0.3
+WORD_SCALE = 1.0
 CLIP = 3.0
 
 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -174,8 +174,8 @@ def fit_shrink(
 ) -> list[tuple[float, float]]:
     """For each coverage, the share of the score that predicts best, seen and unseen families counted alike.
 
-    What the score is mixed with are the rates of the row's own pair, so that the share is earned by reading the question
-    and not by knowing the models.
+    What the score is mixed with are the rates of the row's own pair, so that the share is earned by reading the
+    question and not by knowing the models.
     """
     coverage = np.concatenate([part[1] for part in parts])
     logits = np.concatenate([part[0] for part in parts])
@@ -276,11 +276,16 @@ def main() -> None:
     print(json.dumps(card, indent=1))
     final = fit(rows, weights)
     _write_prior(rows, final, base_rates(rows), points, card)
-    signals = fit_signals(rows, weights, never_seen, VERSION)
-    (OUT / "signals.json").write_text(json.dumps(signals, indent=1) + "\n", encoding="utf-8")
+    weighed_seen = mix(origin, seen[0], shares["in_family"][:, None])
+    signals, losses = fit_signals(
+        rows, (never_seen, shares["never_seen"]), (weighed_seen, shares["in_family"]), VERSION
+    )
+    print(json.dumps(losses, indent=1))
+    (OUT / "signals.json").write_text(json.dumps(signals.model_dump(), indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({name: data.temper for name, data in signals.signals.items()}))
     from router_card import write_card
 
-    write_card(OUT / "MODEL_CARD.md", rows, card, signals)
+    write_card(OUT / "MODEL_CARD.md", rows, card, signals.model_dump())
 
 
 def _write_prior(

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from fractions import Fraction
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias, cast
 
 from deepthrift_router._code import code_form
@@ -22,6 +22,8 @@ AnswerKind: TypeAlias = Literal["number", "choice", "boolean", "date", "data", "
 _OPEN_ENDED: Final = 60
 """Words from which a reply without a marked answer counts as open text, which has no normal form."""
 _LONGEST: Final = 40_000
+_READ: Final = 4_000
+"""Of a longer question, so many of its first and last characters are read."""
 
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _MARKED = re.compile(
@@ -35,6 +37,7 @@ _OPTION = re.compile(r"^\s*[(\[]?([A-Ja-j])[)\].:]\s+(\S.*)$", re.MULTILINE)
 _CHOICE = re.compile(r"(?:option|choice|answer)?\s*[(\[]?([A-Ja-j])[)\].:]?(?:\s+(?P<body>\S.*))?", re.DOTALL)
 _BOXED = "\\boxed{"
 _TOKEN = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|\.\d+|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\s\w]|_")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _QUIET: Final = frozenset(".,;:!?\"'`()[]{}“”‘’|$\\*_#")
 _FILLERS: Final = words(
     """a an the is are was were be been it its this that there here so thus therefore hence of to in on at and answer
@@ -109,7 +112,7 @@ def normal_form(answer: str, question: str = "") -> Answer | None:
     tokens = _tokens(plain)
     if not tokens:
         return Answer("text", plain)
-    asked = frozenset(_tokens(_plain(question))) if question else frozenset[str]()
+    asked = _asked(question).words
     wordy = all(token[0].isalnum() for token in tokens)
     telling = [token for token in tokens if token not in _FILLERS and token not in _NEGATIONS]
     core = tuple(token for token in telling if token not in asked) if wordy else ()
@@ -136,6 +139,23 @@ def normal_form(answer: str, question: str = "") -> Answer | None:
     numbers = sum(token[0].isdigit() for token in tokens)
     kind: AnswerKind = "sequence" if numbers > 1 and numbers == sum(token.isalnum() for token in tokens) else "text"
     return Answer(kind, " ".join(tokens), core, echo, sentence, negations)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What comparing answers needs of their question."""
+
+    words: frozenset[str]
+    options: Mapping[str, Sequence[str]]
+    """The words of each lettered option."""
+
+
+@lru_cache(maxsize=64)
+def _asked(question: str) -> _Question:
+    if len(question) > 2 * _READ:
+        question = f"{question[:_READ]}\n{question[-_READ:]}"
+    options = {str(letter).upper(): _tokens(_plain(str(body))) for letter, body in _OPTION.findall(question)}
+    return _Question(frozenset(_tokens(_plain(question))), options)
 
 
 def _final_part(text: str) -> str | None:
@@ -225,16 +245,18 @@ def _tokens(plain: str) -> list[str]:
 
 
 def _token(token: str) -> str:
-    if token[0].isdigit() or (token[0] == "." and len(token) > 1):
+    if not token[0].isdigit() and (token[0] != "." or len(token) == 1):
+        return token.replace("’", "'")
+    if "," in token:
         token = token.rstrip(",")
-        bare = token.replace(",", "") if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", token) else token
-        if "," in bare:
-            return " ".join(_token(part) for part in bare.split(",") if part)
-        if len(bare) <= 40 and "e" not in bare:
-            value = Fraction(bare)
-            return str(value) if value.denominator == 1 else bare.rstrip("0")
-        return bare
-    return token.replace("’", "'")
+        if not _THOUSANDS.fullmatch(token):
+            return " ".join(_token(part) for part in token.split(",") if part)
+        token = token.replace(",", "")
+    if "e" in token:
+        return token
+    whole, _, decimals = token.partition(".")
+    whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
+    return f"{whole}.{decimals}" if decimals else whole
 
 
 def _data_form(text: str) -> str | None:
@@ -268,7 +290,7 @@ def _canonical(value: object) -> str:
 
 
 def _choice(plain: str, question: str) -> str | None:
-    options = {letter.upper(): body for letter, body in _OPTION.findall(question)}
+    options = _asked(question).options
     found = _CHOICE.fullmatch(plain)
     if len(options) < 2:
         # Without options to choose from, only a bare capital letter can be a choice.
@@ -276,10 +298,7 @@ def _choice(plain: str, question: str) -> str | None:
     if found is not None and found[1].upper() in options and (found["body"] is None or plain[found.end(1)] in ")].:"):
         return found[1].upper()
     wanted = _tokens(_plain(plain))
-    for letter, body in options.items():
-        if _tokens(_plain(body)) == wanted:
-            return str(letter)
-    return None
+    return next((letter for letter, body in options.items() if body == wanted), None)
 
 
 def _day(low: str) -> date | None:

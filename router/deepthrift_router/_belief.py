@@ -57,13 +57,23 @@ class Belief:
         """`p_thinking - p_standard`: what thinking adds."""
         return self.cells[2] - self.cells[1]
 
-    def given(self, likelihood: Sequence[float]) -> Belief:
-        """The belief after an observation with these four likelihoods, by Bayes' rule."""
-        return Belief.of([cell * chance for cell, chance in zip(self.cells, likelihood, strict=True)])
+    def given(self, likelihood: Sequence[float], temper: float = 1.0) -> Belief:
+        """The belief after an observation with these four likelihoods, by Bayes' rule.
+
+        `temper` below 1 takes the observation for so much less than it seems, where it tells again what is known.
+        """
+        return Belief.of([cell * chance**temper for cell, chance in zip(self.cells, likelihood, strict=True)])
 
     def chance(self, likelihood: Sequence[float]) -> float:
         """The probability of an observation with these four likelihoods."""
         return sum(cell * chance for cell, chance in zip(self.cells, likelihood, strict=True))
+
+    def moved(self, shares: Sequence[Cells]) -> Belief:
+        """The belief about another answer: from each case, the shares that go to the four cases of the other one."""
+        cells = [
+            sum(cell * share[target] for cell, share in zip(self.cells, shares, strict=True)) for target in range(4)
+        ]
+        return Belief.of(cells)
 
     def without_standard(self) -> Belief:
         """The belief once the standard answer is known to be of no use: only thinking can still be right."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -9,7 +10,9 @@ from deepthrift_pricing import Currency, Money
 from deepthrift_router._belief import Belief
 from deepthrift_router._decision import PlanCost, PlanName
 from deepthrift_router._economy import Costs, Spread
-from deepthrift_router._likelihoods import Likelihoods, Table
+from deepthrift_router._likelihoods import Likelihoods
+from deepthrift_router._prior import Score
+from deepthrift_router._verification import Prospect, second_prospects
 
 Action: TypeAlias = Literal["accept", "escalate", "sample"]
 
@@ -30,16 +33,19 @@ class Stakes:
     can_think: bool
 
 
-def next_action(belief: Belief, stakes: Stakes, agreement: Table | None) -> tuple[Action, dict[Action, float]]:
+def next_action(
+    belief: Belief, stakes: Stakes, prospects: Sequence[Prospect] = ()
+) -> tuple[Action, dict[Action, float]]:
     """The action of the highest expected utility, with the utility of each that is possible.
 
-    A further sample is only worth its price as far as it can change what is done next.
+    A further sample is only worth its price as far as it can change what is done next; what a third one could change is
+    part of the value of the second.
     """
     utilities: dict[Action, float] = {"accept": _accept(belief, stakes)}
     if stakes.can_think:
         utilities["escalate"] = _escalate(belief, stakes)
-        if stakes.can_sample and agreement is not None:
-            utilities["sample"] = _sample(belief, stakes, agreement)
+        if stakes.can_sample and prospects:
+            utilities["sample"] = _sample(stakes, prospects)
     best = max(utilities, key=lambda action: utilities[action])
     return best, utilities
 
@@ -52,23 +58,21 @@ def _escalate(belief: Belief, stakes: Stakes) -> float:
     return stakes.value * belief.p_thinking - stakes.escalation
 
 
-def _sample(belief: Belief, stakes: Stakes, agreement: Table) -> float:
-    utility = -stakes.sample
-    for chances in agreement.values():
-        probability = belief.chance(chances)
-        after = belief.given(chances)
-        utility += probability * max(_accept(after, stakes), _escalate(after, stakes))
-    return utility
+def _sample(stakes: Stakes, prospects: Sequence[Prospect]) -> float:
+    return -stakes.sample + sum(
+        each.chance * max(next_action(each.after, stakes, each.further)[1].values()) for each in prospects
+    )
 
 
 def plan_costs(
-    belief: Belief, costs: Costs, value: float, likelihoods: Likelihoods, *, always_sample: bool
+    score: Score, costs: Costs, value: float, likelihoods: Likelihoods, *, always_sample: bool
 ) -> dict[PlanName, PlanCost]:
     """What each plan is expected to cost and to be worth, as if nothing stood in its way."""
     currency = costs.worst_standard.currency
-    agreement = likelihoods.table("agreement")
+    belief = score.belief
+    ahead = second_prospects(belief, "any", likelihoods, score.weight, 2)
     stakes = Stakes(value, costs.sample.expected, costs.escalation.expected, True, True)
-    sampled, escalated, right = _cascade(belief, stakes, agreement, always_sample)
+    sampled, escalated, right = _cascade(belief, stakes, ahead, always_sample)
     cascade = costs.standard + costs.sample.times(sampled) + costs.escalation.times(escalated)
     worst = costs.worst_standard * (2 if sampled else 1) + costs.worst_thinking
 
@@ -91,23 +95,26 @@ def plan_costs(
 
 
 def _cascade(
-    belief: Belief, stakes: Stakes, agreement: Table | None, always_sample: bool
+    belief: Belief, stakes: Stakes, ahead: Sequence[Prospect], always_sample: bool
 ) -> tuple[float, float, float]:
     """Of a cascade: the chances of a second sample, of an escalation, and of a right answer."""
-    action, _ = next_action(belief, stakes, agreement)
-    if always_sample and agreement is not None:
+    action, _ = next_action(belief, stakes, ahead)
+    if always_sample and ahead:
         action = "sample"
-    if action == "accept" or agreement is None:
+    if action == "accept" or not ahead:
         return 0.0, 0.0, belief.p_standard
     if action == "escalate":
         return 0.0, 1.0, belief.p_thinking
     escalated = right = 0.0
-    for outcome, chances in agreement.items():
-        probability = belief.chance(chances)
-        after = belief.given(chances)
-        think = outcome != "agree" if always_sample else _escalate(after, stakes) > _accept(after, stakes)
-        escalated += probability * think
-        right += probability * (after.p_thinking if think else after.p_standard)
+    for each in ahead:
+        after = each.after
+        # The fixed rule escalates whenever the samples do not agree: whenever the answer looks worse than before.
+        if always_sample:
+            think = after.p_standard < belief.p_standard
+        else:
+            think = _escalate(after, stakes) > _accept(after, stakes)
+        escalated += each.chance * think
+        right += each.chance * (after.p_thinking if think else after.p_standard)
     return 1.0, escalated, right
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from deepthrift_router._belief import Cells
 
-Table = Mapping[str, Cells]
+Table: TypeAlias = Mapping[str, Cells]
 """For each outcome of a signal, its probability in each of the four cases."""
 
 
@@ -22,8 +23,11 @@ class SignalData(BaseModel):
     source: str
     """Which recorded outcomes they come from."""
     rows: int
+    temper: tuple[float, float]
+    """For how much of what it seems the signal is taken: on unfamiliar questions, and on familiar ones, whose prior
+    knows part of it already. Chosen on task families that were not used to count."""
     tables: Mapping[str, Table]
-    """By condition, such as the kind of answer; `any` is used where there is no table of its own."""
+    """By condition, such as the length of the answer; `any` is used where there is no table of its own."""
 
 
 class Likelihoods(BaseModel):
@@ -33,6 +37,8 @@ class Likelihoods(BaseModel):
 
     version: str
     signals: Mapping[str, SignalData]
+    switch: tuple[Cells, Cells, Cells, Cells]
+    """When a third sample sides with the second: from each case of the first answer, the shares of the second's."""
 
     @classmethod
     def builtin(cls) -> Likelihoods:
@@ -45,6 +51,14 @@ class Likelihoods(BaseModel):
         if data is None:
             return None
         return data.tables.get(condition) or data.tables.get("any")
+
+    def temper(self, signal: str, familiarity: float) -> float:
+        """For how much of what it seems `signal` is taken on a question of this familiarity, 0 to 1."""
+        data = self.signals.get(signal)
+        if data is None:
+            return 0.0
+        unfamiliar, familiar = data.temper
+        return unfamiliar + (familiar - unfamiliar) * familiarity
 
 
 @lru_cache(maxsize=1)

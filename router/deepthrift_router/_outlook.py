@@ -29,6 +29,7 @@ class Preference:
     policy: RoutePolicy
     value: Money | None
     max_cost: Money | None
+    max_samples: int
 
 
 @dataclass(slots=True)
@@ -50,14 +51,14 @@ class Outlook:
     recorded: list[Usage]
     """Recorded thinking calls."""
 
-    def stakes(self, *, spent: Money, sampled: bool, room: Room | None, draft_tokens: int) -> tuple[Stakes, str | None]:
+    def stakes(self, *, spent: Money, samples: int, room: Room | None, draft_tokens: int) -> tuple[Stakes, str | None]:
         """What is at stake after `spent`, and why thinking is out of reach if it is.
 
         A second sample is expected to be as long as the first was: `draft_tokens`.
         """
         short = self.no_thinking or self.short_of(self.costs.worst_thinking, spent, room)
         both = self.costs.worst_standard + self.costs.worst_thinking
-        can_sample = not sampled and self.short_of(both, spent, room) is None
+        can_sample = samples < self.preference.max_samples and self.short_of(both, spent, room) is None
         value, costs = float(self.value.pico), self.costs
         return (
             Stakes(value, costs.sample_like(draft_tokens), costs.escalation.expected, can_sample, short is None),
@@ -87,9 +88,7 @@ def look_out(
     value = preference.value
     if value is None:
         value = Money(max(1, round(VALUE_IN_THINKING_CALLS * costs.thinking.expected)), costs.worst_standard.currency)
-    plans = plan_costs(
-        score.belief, costs, float(value.pico), likelihoods, always_sample=preference.policy == "cascade"
-    )
+    plans = plan_costs(score, costs, float(value.pico), likelihoods, always_sample=preference.policy == "cascade")
     outlook = Outlook(
         request=request,
         preference=preference,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from deepthrift import ChatOptions, HostProfile, Messages
 
 SAMPLE_TEMPERATURE: Final = 0.7
-"""Temperature of a second sample when the first was asked for without any: the same answer twice would say nothing."""
+"""Temperature of a further sample when the first was asked for without any: the same answer twice would say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +34,17 @@ class Request:
         """Tags of this call; the client adds its own."""
         return self.options.get("tags") or {}
 
-    def sample_options(self) -> ChatOptions:
-        """Options of a second sample: those of the first, but free to come out differently.
+    def sample_options(self, number: int) -> ChatOptions:
+        """Options of the second or third sample: those of the first, but free to come out differently.
 
-        A temperature above 0, or the host's own, stays; 0 becomes 0.7. A given seed is moved on by one.
+        A temperature above 0, or the host's own, stays; 0 becomes 0.7. A given seed is moved on by one for each.
         """
         options = self.options.copy()
         if options.get("temperature") == 0:
             options["temperature"] = SAMPLE_TEMPERATURE
         seed = options.get("seed")
         if seed is not None:
-            options["seed"] = seed + 1
+            options["seed"] = seed + number - 1
         return options
 
     def thinking_options(self, host: HostProfile) -> ChatOptions:

@@ -9,19 +9,20 @@ from deepthrift import Reply
 from deepthrift.errors import BudgetExceeded, DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Attempt, Cost, Money, Usage
 from deepthrift_router._belief import Belief
-from deepthrift_router._decide import next_action
+from deepthrift_router._decide import Action, Stakes, next_action
 from deepthrift_router._decision import Decision, Evidence
 from deepthrift_router._economy import LEAST_RECORDED
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._outlook import Outlook, room_now
 from deepthrift_router._reply import RoutedReply, Step
 from deepthrift_router._savings import Savings, estimated_savings, measured_savings
-from deepthrift_router._signals import AgreementSignal, Draft, Signal, Validator, free_signals, unusable, weigh
+from deepthrift_router._signals import Draft, FinishSignal, Validator, free_signals, unusable
+from deepthrift_router._verification import AGREEMENT, THIRD, Verification
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
 
-_STEPS: Final = {"answer": "the first call", "sample": "the second sample", "escalate": "thinking"}
+_STEPS: Final = {"answer": "the first call", "sample": "a further sample", "escalate": "thinking"}
 
 
 class Route:
@@ -33,11 +34,10 @@ class Route:
         self._client = client
         self._outlook = outlook
         self._request = outlook.request
-        self._likelihoods = likelihoods
         self._validators = validators
-        self._belief: Belief = outlook.score.belief
-        self._evidence: list[Evidence] = []
-        self._missing: list[str] = []
+        self._seen = Verification(outlook.score.belief, outlook.score.weight, likelihoods)
+        self._free = Money.zero(outlook.value.currency)
+        self._drafts: list[Draft] = []
         self._degraded: list[str] = list(outlook.degraded)
         self._path: list[Step] = []
         self._replies: list[Reply] = []
@@ -75,96 +75,101 @@ class Route:
             return await self._standard_first()
         problem = self._refused(reply)
         if problem is None or fixed:
-            return self._finish(reply, self._confidence_in_thinking(problem), thinking=reply)
+            return self._finish(reply, 0.0 if problem is not None else self._seen.belief.p_thinking, thinking=reply)
         self._degraded.append(f"thinking: {problem}")
         standard = await self._call_or_none("standard", "answer")
         if standard is None or unusable(standard) is not None:
             return self._finish(reply, 0.0, thinking=reply)
         self._path.append("standard")
-        self._read_free(Draft.of(standard, self._request.question))
+        self._start(standard)
         self._why = "thinking gave no usable answer, so a standard one was asked for"
-        return self._finish(standard, self._belief.p_standard, thinking=reply)
+        return self._finish(standard, self._seen.belief.p_standard, thinking=reply)
 
     async def _standard_first(self) -> RoutedReply:
         self._path.append("standard")
         reply = await self._call("standard")
-        draft = Draft.of(reply, self._request.question)
-        self._read_free(draft)
+        self._start(reply)
         if reply.tool_calls:
-            self._missing.append("agreement: tool calls are not verified")
+            self._seen.missing.append("agreement: tool calls are not verified")
             self._why = "the answer is a tool call"
-            return self._finish(reply, self._belief.p_standard)
+            return self._finish(reply, self._seen.belief.p_standard)
         if self._outlook.plan == "standard":
             self._say_unusable(reply)
-            return self._finish(reply, self._belief.p_standard)
-        return await self._verify(draft)
+            return self._finish(reply, self._seen.belief.p_standard)
+        return await self._verify()
 
-    async def _verify(self, draft: Draft) -> RoutedReply:
+    async def _verify(self) -> RoutedReply:
         """Buys evidence while it can change what is done, then accepts or escalates."""
-        sampled = False
+        seen, asked = self._seen, 1
         while True:
-            spent = _total(self._attempts())
-            room = room_now(self._client, self._request, "thinking")
             stakes, short = self._outlook.stakes(
-                spent=spent, sampled=sampled, room=room, draft_tokens=draft.reply.usage.completion_tokens
+                spent=_total(self._attempts()),
+                samples=asked,
+                room=room_now(self._client, self._request, "thinking"),
+                draft_tokens=self._drafts[0].reply.usage.completion_tokens,
             )
-            table = None
-            if draft.answer is not None:
-                table = self._likelihoods.table(AgreementSignal.name, draft.answer.kind)
-            settled = any(item.decisive for item in self._evidence)
-            action, utilities = next_action(self._belief, stakes, None if settled else table)
             if self._outlook.preference.policy == "cascade":
-                if settled:
-                    action = "escalate"
-                elif not sampled:
-                    action = "sample" if stakes.can_sample and table is not None else "accept"
-                else:
-                    action = "accept" if self._agreed() else "escalate"
-                if action == "escalate" and short is not None:
-                    action = "accept"
+                action = self._fixed_rule(stakes, asked)
+            else:
+                action, _ = next_action(seen.belief, stakes, seen.prospects(self._outlook.preference.max_samples))
             if action == "sample":
-                sampled = True
-                await self._sample(draft)
+                asked += 1
+                await self._sample()
                 continue
             if action == "escalate":
                 self._why = self._why_escalate()
-                return await self._escalate(draft)
-            if draft.answer is None and not settled:
-                self._missing.append("agreement: the answer is open text, which cannot be compared")
-            if short is not None and (settled or utilities["accept"] < self._would_be_worth()):
+                return await self._escalate()
+            if self._drafts[0].answer is None and not seen.settled:
+                seen.missing.append("agreement: the answer is open text, which cannot be compared")
+            worth = stakes.value * seen.belief.p_thinking - stakes.escalation
+            if short is not None and (seen.settled or worth > stakes.value * seen.belief.p_standard):
                 self._degraded.append(f"escalation: {short}")
-            self._why = self._why_accept(sampled, short)
-            return self._finish(draft.reply, self._belief.p_standard)
+            self._why = self._why_accept(short)
+            return self._finish(self._chosen.reply, seen.belief.p_standard)
+
+    def _fixed_rule(self, stakes: Stakes, asked: int) -> Action:
+        """The cascade's: one second sample, and thinking unless it agrees."""
+        seen = self._seen
+        if asked == 1 and stakes.can_sample and stakes.can_think and seen.prospects(2):
+            return "sample"
+        if not stakes.can_think or seen.agreed or (not seen.settled and self._drafts[0].answer is None):
+            return "accept"
+        return "escalate"
 
     # -- steps ------------------------------------------------------------------------------------------------------
 
-    async def _sample(self, draft: Draft) -> None:
+    async def _sample(self) -> None:
         reply = await self._call_or_none("standard", "sample")
         if reply is None:
             return
         self._path.append("sample")
-        self._look(AgreementSignal(Draft.of(reply, self._request.question)), draft, reply.cost.total)
+        draft = Draft.of(reply, self._request.question)
+        self._drafts.append(draft)
+        problem = unusable(reply)
+        self._seen.sample(draft.answer, reply.cost.total, problem=None if problem is None else problem[1])
 
-    async def _escalate(self, draft: Draft) -> RoutedReply:
+    async def _escalate(self) -> RoutedReply:
+        draft = self._chosen
+        useless = unusable(draft.reply) is not None
         reply = await self._call_or_none("thinking", "escalate")
         if reply is None:
             self._say_unusable(draft.reply)
-            return self._finish(draft.reply, self._kept(draft))
+            return self._finish(draft.reply, self._seen.belief.p_standard)
         self._path.append("escalate")
         problem = self._refused(reply)
         if problem is None:
-            return self._finish(reply, self._confidence_in_thinking(None), thinking=reply)
+            return self._finish(reply, self._seen.belief.p_thinking, thinking=reply)
         self._degraded.append(f"thinking: {problem}")
-        useless = unusable(draft.reply) is not None
-        if useless or (self._evidence_refused() and unusable(reply) is None):
+        if useless or (self._seen.settled and unusable(reply) is None):
             return self._finish(reply, 0.0, thinking=reply)
         self._path.append("kept standard")
         self._why = f"thinking was tried, but {problem}; the standard answer stands"
-        return self._finish(draft.reply, self._kept(draft), thinking=reply)
+        return self._finish(draft.reply, self._seen.belief.p_standard, thinking=reply)
 
-    def _kept(self, draft: Draft) -> float:
-        """Confidence in a standard answer that should have been escalated and could not be."""
-        return 0.0 if unusable(draft.reply) is not None else self._belief.p_standard
+    @property
+    def _chosen(self) -> Draft:
+        """The standard answer that is believed in."""
+        return self._drafts[self._seen.chosen]
 
     async def _call(self, mode: str) -> Reply:
         return await self._send(mode, "answer")
@@ -176,7 +181,7 @@ class Route:
         except DeepthriftError as error:
             what = _STEPS[purpose]
             told = f"{what} failed with {type(error).__name__}: {error}"
-            (self._missing if purpose == "sample" else self._degraded).append(told)
+            (self._seen.missing if purpose == "sample" else self._degraded).append(told)
             return None
 
     async def _send(self, mode: str, purpose: str) -> Reply:
@@ -184,7 +189,7 @@ class Route:
         if mode == "thinking":
             options = request.thinking_options(self._client.host)
         else:
-            options = request.sample_options() if purpose == "sample" else request.options.copy()
+            options = request.sample_options(len(self._drafts) + 1) if purpose == "sample" else request.options.copy()
         options["group_id"] = request.group_id
         options["purpose"] = "sample" if purpose == "sample" else "escalate" if purpose == "escalate" else "answer"
         reply = await self._client.chat(
@@ -198,21 +203,26 @@ class Route:
 
     # -- evidence ---------------------------------------------------------------------------------------------------
 
-    def _read_free(self, draft: Draft) -> None:
+    def _start(self, reply: Reply) -> None:
+        """Reads the free signals off the first standard answer."""
+        draft = Draft.of(reply, self._request.question)
+        self._drafts.append(draft)
         for signal in free_signals(self._validators):
-            self._look(signal, draft, Money.zero(self._outlook.value.currency))
-            if self._evidence and self._evidence[-1].decisive:
+            read = signal.read(draft)
+            if isinstance(read, str):
+                self._seen.missing.append(f"{signal.name}: {read}")
+                continue
+            self._seen.observe(
+                signal.name,
+                read.outcome,
+                self._free,
+                detail=read.detail,
+                decisive=read.decisive,
+                matter_of_course=isinstance(signal, FinishSignal),
+            )
+            if read.decisive:
                 return
-
-    def _look(self, signal: Signal, draft: Draft, cost: Money) -> None:
-        read = signal.read(draft)
-        if isinstance(read, str):
-            self._missing.append(f"{signal.name}: {read}")
-            return
-        self._belief, evidence, missing = weigh(signal.name, read, self._belief, self._likelihoods, cost)
-        self._evidence.append(evidence)
-        if missing is not None:
-            self._missing.append(missing)
+        self._seen.start(draft.answer, self._free)
 
     def _refused(self, reply: Reply) -> str | None:
         """Why a thinking answer cannot be accepted, or `None`."""
@@ -223,19 +233,6 @@ class Route:
                 return f"{signal.name}: {read.detail or read.outcome}"
         return None
 
-    def _agreed(self) -> bool:
-        return any(item.signal == AgreementSignal.name and item.outcome == "agree" for item in self._evidence)
-
-    def _evidence_refused(self) -> bool:
-        return any(item.decisive for item in self._evidence)
-
-    def _confidence_in_thinking(self, problem: str | None) -> float:
-        return self._belief.p_thinking if problem is None else 0.0
-
-    def _would_be_worth(self) -> float:
-        """The utility of thinking, were it within reach."""
-        return float(self._outlook.value.pico) * self._belief.p_thinking - self._outlook.costs.escalation.expected
-
     # -- words ------------------------------------------------------------------------------------------------------
 
     def _say_unusable(self, reply: Reply) -> None:
@@ -244,25 +241,28 @@ class Route:
             self._degraded.append(f"answer: {problem[1]}")
 
     def _why_escalate(self) -> str:
-        decisive = next((item for item in self._evidence if item.decisive), None)
+        decisive = next((item for item in self._seen.evidence if item.decisive), None)
         if decisive is not None:
             return f"escalated to thinking, for {decisive.signal} said {decisive.detail or decisive.outcome}"
-        agreement = next((item for item in self._evidence if item.signal == AgreementSignal.name), None)
-        told = "" if agreement is None else f"the second sample said {agreement.outcome.replace('_', ' ')}, so "
         return (
-            f"escalated to thinking: {told}it is expected to add {self._belief.gain:+.2f} to the chance of a right "
-            "answer, which is worth more than it costs"
+            f"escalated to thinking: {self._told()}it is expected to add {self._seen.belief.gain:+.2f} to the chance "
+            "of a right answer, which is worth more than it costs"
         )
 
-    def _why_accept(self, sampled: bool, short: str | None) -> str:
-        right = f"it is right with a probability of {self._belief.p_standard:.2f}"
+    def _why_accept(self, short: str | None) -> str:
+        right = f"it is right with a probability of {self._seen.belief.p_standard:.2f}"
         if short is not None:
             return f"the standard answer was accepted, for thinking is out of reach ({short}); {right}"
-        if self._agreed():
-            return f"the standard answer was accepted: a second sample agrees, and {right}"
-        if sampled:
-            return f"the standard answer was accepted: {right}, and thinking would not add enough"
-        return f"the standard answer was accepted unsampled: {right}, and no further evidence would pay"
+        if len(self._drafts) == 1:
+            return f"the standard answer was accepted without a second sample: {right}, and none would pay"
+        return f"the standard answer was accepted: {self._told()}{right}"
+
+    def _told(self) -> str:
+        bought = [item for item in self._seen.evidence if item.signal in (AGREEMENT, THIRD)]
+        if not bought:
+            return ""
+        nth = "second" if len(bought) == 1 else "third"
+        return f"the {nth} sample said {bought[-1].outcome.replace('_', ' ')}, so "
 
     # -- result -----------------------------------------------------------------------------------------------------
 
@@ -297,10 +297,10 @@ class Route:
         outlook = self._outlook
         return decision_of(
             outlook,
-            belief=self._belief,
+            belief=self._seen.belief,
             reason=f"{outlook.reason}. {self._why}".rstrip(" .") + ".",
-            evidence=self._evidence,
-            missing=self._missing,
+            evidence=self._seen.evidence,
+            missing=self._seen.missing,
             degraded=self._degraded,
         )
 

@@ -38,6 +38,8 @@ class ModeRouter(Generic[C]):
         value_of_right_answer: What a right answer is worth to you, in the prices' currency. Left out, ten times what
             thinking is expected to cost: it then pays from a gain of one in ten.
         max_cost: The most that one answer may cost, all its calls together at their worst case.
+        max_samples: The most standard answers to one question, 1 to 3, the first one included. A further one is bought
+            only if it can change what is done by more than it costs.
         validators: Your own checks of an answer: `True`, or `False` or a reason. A refused answer is escalated.
         scorer: Scores a question before the first call, in place of the shipped prior.
 
@@ -52,6 +54,7 @@ class ModeRouter(Generic[C]):
         policy: RoutePolicy = "auto",
         value_of_right_answer: Amount | None = None,
         max_cost: Amount | None = None,
+        max_samples: int = 3,
         validators: Sequence[Validator] = (),
         scorer: Scorer | None = None,
     ) -> None:
@@ -59,6 +62,9 @@ class ModeRouter(Generic[C]):
         self._policy: RoutePolicy = _checked(policy)
         self._value = value_of_right_answer
         self._max_cost = max_cost
+        if max_samples not in (1, 2, 3):
+            raise ConfigurationError(f"max_samples is 1, 2 or 3, not {max_samples!r}")
+        self._max_samples = max_samples
         self._validators = tuple(validators)
         self._scorer = scorer
         _positive("value_of_right_answer", value_of_right_answer)
@@ -132,9 +138,9 @@ class ModeRouter(Generic[C]):
     ) -> Awaitable[RoutedReply] | RoutedReply:
         """One answer, routed.
 
-        Messages and options reach every call as they are given. Two things differ by call: a second sample asked for at
-        temperature 0 runs at 0.7 (and a given seed moves on by one), for it has to be free to come out differently; and
-        sampling settings that a host's thinking mode does not know are not sent to it.
+        Messages and options reach every call as they are given. Two things differ by call: a further sample asked for
+        at temperature 0 runs at 0.7 (and a given seed moves on by one), for it must be free to come out differently;
+        and sampling settings that a host's thinking mode does not know are not sent to it.
 
         Args:
             messages: A conversation in the OpenAI shape, or a string for one user message. It is not changed.
@@ -192,6 +198,7 @@ class ModeRouter(Generic[C]):
             policy=self._policy if policy is None else _checked(policy),
             value=_money(self._value if value is None else value, currency),
             max_cost=_money(self._max_cost if max_cost is None else max_cost, currency),
+            max_samples=self._max_samples,
         )
         request = Request(messages, max_tokens, given, group_id)
         # Checked before the score, which may read messages of the right shape only.

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import log
 from typing import Final, Protocol, TypeAlias, cast
 
 from deepthrift import Reply
-from deepthrift_pricing import Money
-from deepthrift_router._answers import Answer, parse_answer, same_answer
-from deepthrift_router._belief import Belief
-from deepthrift_router._decision import Evidence
+from deepthrift_router._answers import Answer, parse_answer
 from deepthrift_router._hedging import hedging_of
-from deepthrift_router._likelihoods import Likelihoods
 
 Validator: TypeAlias = Callable[[Reply], bool | str]
 """Your own check of an answer: `True` when it passes, else `False` or the reason as text. One that raises `ValueError`
@@ -43,7 +38,6 @@ class Reading:
     """What a signal saw."""
 
     outcome: str
-    condition: str = "any"
     detail: str = ""
     decisive: bool = False
 
@@ -106,29 +100,6 @@ class ValidatorSignal:
         return f"it returned {verdict!r} instead of a bool or a reason"
 
 
-class AgreementSignal:
-    """Whether a second standard sample gives the same answer. Costs that sample."""
-
-    name = "agreement"
-
-    def __init__(self, second: Draft) -> None:
-        self._second = second
-
-    def read(self, draft: Draft) -> Reading | str:
-        """`agree`, `disagree`, or `no_answer` when the second sample has none."""
-        if draft.answer is None:
-            return "the first answer is open text, which cannot be compared"
-        other = self._second.answer
-        if other is None:
-            problem = unusable(self._second.reply)
-            if problem is None:
-                return "the second sample is open text, which cannot be compared"
-            return Reading("no_answer", draft.answer.kind, detail=f"second sample: {problem[1]}")
-        agree = same_answer(draft.answer, other)
-        detail = f"{_short(draft.answer.form)} {'and' if agree else 'against'} {_short(other.form)}"
-        return Reading("agree" if agree else "disagree", draft.answer.kind, detail=detail)
-
-
 def unusable(reply: Reply) -> tuple[str, str] | None:
     """Why `reply` cannot be accepted as an answer: an outcome and its description, or `None`."""
     if reply.finish_reason == "length":
@@ -140,45 +111,6 @@ def unusable(reply: Reply) -> tuple[str, str] | None:
     return None
 
 
-def weigh(
-    signal: str, read: Reading, belief: Belief, likelihoods: Likelihoods, cost: Money
-) -> tuple[Belief, Evidence, str | None]:
-    """The belief after a reading, its record, and what is missing because there is no data."""
-    missing: str | None = None
-    weight: float | None = None
-    if read.decisive:
-        after = belief.without_standard()
-    else:
-        table = likelihoods.table(signal, read.condition)
-        chances = None if table is None else table.get(read.outcome)
-        if chances is None:
-            after = belief
-            missing = f"{signal}: no recorded outcomes, so it has no weight"
-        else:
-            after = belief.given(chances)
-            weight = _log_odds(after.p_standard) - _log_odds(belief.p_standard)
-    evidence = Evidence(
-        signal=signal,
-        outcome=read.outcome,
-        detail=read.detail,
-        weight=weight,
-        decisive=read.decisive,
-        cost=cost,
-        p_standard=after.p_standard,
-    )
-    # That an answer came to its end is a matter of course: nothing is missing there.
-    return after, evidence, None if signal == FinishSignal.name else missing
-
-
 def free_signals(validators: Sequence[Validator]) -> list[Signal]:
     """The signals that cost nothing, in the order in which they are read."""
     return [FinishSignal(), *(ValidatorSignal(check) for check in validators), HedgingSignal()]
-
-
-def _log_odds(probability: float) -> float:
-    inside = min(max(probability, 1e-6), 1 - 1e-6)
-    return log(inside / (1 - inside))
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "…")

@@ -20,8 +20,9 @@ STORY = Answer("The sea was calm that evening and the boats came home one after 
 
 async def test_agreement_accepts_the_standard_answer() -> None:
     reply, server = await route(Answer("Canberra."))
-    assert (reply.text, reply.mode, reply.path) == ("Canberra.", "standard", ("standard", "sample"))
-    assert [attempt.purpose for attempt in reply.attempts] == ["answer", "sample"]
+    assert (reply.text, reply.mode) == ("Canberra.", "standard")
+    assert reply.path in (("standard", "sample"), ("standard", "sample", "sample"))
+    assert [attempt.purpose for attempt in reply.attempts][:2] == ["answer", "sample"]
     assert reply.confidence == pytest.approx(reply.decision.p_standard)
     assert reply.confidence > reply.decision.score.p_standard
     assert reply.cost.amount == server.bill.total
@@ -45,7 +46,7 @@ async def test_the_decision_explains_itself() -> None:
     assert decision.plan == "cascade"
     assert {plan.plan for plan in decision.plans} == {"standard", "cascade", "thinking"}
     assert all(plan.low <= plan.cost <= plan.high for plan in decision.plans)
-    assert [item.signal for item in decision.evidence] == ["finish", "hedging", "agreement"]
+    assert [item.signal for item in decision.evidence] == ["finish", "hedging", "extent", "agreement"]
     bought = decision.evidence[-1]
     assert bought.outcome == "disagree"
     assert bought.weight is not None
@@ -69,11 +70,11 @@ async def test_every_request_is_the_users_own() -> None:
 
 async def test_a_second_sample_is_free_to_come_out_differently() -> None:
     _, server = await route(Answer("Canberra."), temperature=0, seed=5)
-    first, second = server.requests
-    assert (first.body["temperature"], first.body["seed"]) == (0, 5)
-    assert (second.body["temperature"], second.body["seed"]) == (0.7, 6)
+    sampling = [(request.body["temperature"], request.body["seed"]) for request in server.requests]
+    assert sampling == [(0, 5), (0.7, 6), (0.7, 7)][: len(sampling)]
+    assert len(sampling) >= 2
     _, server = await route(Answer("Canberra."), temperature=0.3)
-    assert [request.body["temperature"] for request in server.requests] == [0.3, 0.3]
+    assert {request.body["temperature"] for request in server.requests} == {0.3}
     _, server = await route(Answer("Canberra."))
     assert all("temperature" not in request.body for request in server.requests)
 
@@ -104,6 +105,24 @@ async def test_open_text_cannot_be_verified_and_says_so() -> None:
     assert reply.path == ("standard",)
     assert len(server.requests) == 1
     assert any("open text" in missing for missing in reply.decision.missing)
+
+
+async def test_a_third_sample_can_side_with_the_second() -> None:
+    """Two of three name Canberra, and thinking is worth too little to ask it as well."""
+    standard = [Answer("Sydney."), Answer("Canberra."), Answer("Canberra.")]
+    reply, server = await route(standard, Answer("Perth.", reasoning="Hm. " * 90), value_of_right_answer="0.002")
+    assert reply.path == ("standard", "sample", "sample")
+    assert reply.text == "Canberra."
+    assert reply.call_id == reply.attempts[1].call_id
+    assert reply.decision.evidence[-1].outcome == "with_second"
+    assert reply.cost.amount == server.bill.total
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+async def test_the_number_of_samples_is_bounded(most: int) -> None:
+    reply, server = await route(Answer("Canberra."), router={"max_samples": most}, value_of_right_answer="0.0005")
+    assert len(server.requests) <= most
+    assert reply.mode == "standard"
 
 
 async def test_what_a_right_answer_is_worth_decides() -> None:
@@ -137,7 +156,7 @@ async def test_thinking_that_fails_leaves_the_standard_answer() -> None:
 
 async def test_a_second_sample_that_fails_is_missing_evidence() -> None:
     reply, _ = await route([Answer("Canberra."), Failure(503, "busy")])
-    assert any("second sample failed" in note for note in reply.decision.missing)
+    assert any("sample failed" in note for note in reply.decision.missing)
     assert len(reply.attempts) >= 2
 
 
