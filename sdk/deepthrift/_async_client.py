@@ -221,9 +221,13 @@ class AsyncClient:
         """
         self._check_loop()
         if self._engine is not None and self._connection is None:
-            await self._engine.__aenter__()
             from deepthrift._connect import Connection
 
+            try:
+                await self._engine.__aenter__()
+            except BaseException:
+                await self.aclose()
+                raise
             profile = self._engine.profile
             url = self._engine.url.rstrip("/")
             self._connection = Connection(

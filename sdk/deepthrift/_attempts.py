@@ -1,4 +1,4 @@
-"""One attempt, plain or streamed: reserved, sent, read, booked. Whatever happens, it is booked exactly once."""
+"""One attempt: reserved, sent, read, booked. Whatever happens, it is booked exactly once."""
 
 from __future__ import annotations
 
@@ -11,24 +11,20 @@ import httpx
 from deepthrift._books import Books
 from deepthrift._clock import Clock
 from deepthrift._core import Core
-from deepthrift._counting import estimated_usage, received_tokens, with_reasoning_tokens
+from deepthrift._counting import estimated_usage, with_reasoning_tokens
 from deepthrift._endpoint import Incoming, RequestBody
-from deepthrift._events import StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._passes import Passes, Step
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import Chunk, parse_chunk
 from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error
 from deepthrift._wire.sse import EventDecoder
 from deepthrift.errors import (
-    AttemptTimeout,
     ConnectionFailed,
-    DeadlineExceeded,
     DeepthriftError,
     EmptyResponse,
     InsufficientBalance,
     MalformedResponse,
     StatusError,
-    StreamInterrupted,
 )
 from deepthrift_pricing import Attempt, Usage
 
@@ -36,7 +32,7 @@ _PATH: Final = "/chat/completions"
 _ERROR_BODY: Final = 65_536
 
 
-class _Attempt:
+class BaseAttempt:
     """What plain and streamed attempts have in common."""
 
     def __init__(self, core: Core, books: Books, clock: Clock, passes: Passes, step: Step) -> None:
@@ -160,7 +156,7 @@ class _Attempt:
         return error, told and status in NOT_BILLED
 
 
-class PlainAttempt(_Attempt):
+class PlainAttempt(BaseAttempt):
     """An attempt whose answer comes in one piece."""
 
     async def run(self) -> Answer:
@@ -211,182 +207,6 @@ class PlainAttempt(_Attempt):
         self._accumulator.flush()
         self._accumulator.done = True
         return self._accumulator.answer()
-
-
-class StreamAttempt(_Attempt):
-    """An attempt whose answer comes in pieces."""
-
-    def __init__(self, core: Core, books: Books, clock: Clock, passes: Passes, step: Step) -> None:
-        super().__init__(core, books, clock, passes, step)
-        self._events = EventDecoder()
-        self._whole: list[bytes] | None = None
-        self._noise = False
-        self._sniffed = False
-        self.ended = False
-
-    @property
-    def answer(self) -> Answer:
-        """What has been said so far, or all of it."""
-        return self._accumulator.answer()
-
-    @property
-    def started(self) -> bool:
-        """Whether any token has arrived."""
-        return self._accumulator.started
-
-    async def open(self) -> None:
-        """Reserve and send; returns when the endpoint has accepted."""
-        await self._reserve()
-        self._end = self._clock.attempt_end()
-        try:
-            async with asyncio.timeout_at(self._end):
-                await self._send()
-        except BaseException as error:
-            self._broke(error)
-
-    async def read(self) -> list[StreamEvent]:
-        """The next events; none only at the end."""
-        events: list[StreamEvent] = []
-        try:
-            while not events and not self.ended:
-                async with asyncio.timeout_at(self._clock.read_end(self._end)):
-                    data = await self._read()
-                self._take(data, events)
-        except BaseException as error:
-            self._broke(error)
-        return events
-
-    async def _read(self) -> bytes | None:
-        if self._incoming is None:
-            raise ConnectionFailed("the stream is closed")
-        return await self._incoming.read()
-
-    def _take(self, data: bytes | None, events: list[StreamEvent]) -> None:
-        if not self._sniffed and data is not None:
-            start = data.lstrip()
-            self._sniffed = bool(start)
-            if start.startswith((b"{", b"[")):
-                self._whole = []  # not a stream after all: one JSON, in most cases an error
-        if self._whole is not None:
-            if data is not None:
-                self._whole.append(data)
-                return
-            blocks = [b"".join(self._whole).strip()]
-        else:
-            blocks = self._events.flush() if data is None else self._events.feed(data)
-            self._noise = self._noise or _is_noise(data, blocks)
-        for block in blocks:
-            if block == b"[DONE]":
-                self._accumulator.done = True
-                break
-            chunk = parse_chunk(block)
-            if chunk.is_error:
-                error, unbilled = self._error_event(chunk)
-                if not self.started:
-                    self._book_unanswered(error, unbilled=unbilled)
-                raise error
-            if chunk.choices is None and chunk.usage is None:
-                raise MalformedResponse("the stream sent JSON that is not a chunk of a chat; is the base URL right?")
-            events += self._accumulator.add(chunk)
-        if self._accumulator.done or data is None:
-            self._finish(events, at_end=data is None)
-
-    def _finish(self, events: list[StreamEvent], *, at_end: bool) -> None:
-        events += self._accumulator.flush()
-        answer = self._accumulator.answer()
-        if not self._accumulator.finished:
-            if self.started:
-                raise ConnectionFailed("the stream ended before the answer did")
-            if self._noise:
-                raise MalformedResponse("the endpoint did not send a stream of events; is the base URL right?")
-        if answer.blank and answer.finish_reason in ("unknown", "incomplete") and answer.usage is None:
-            raise EmptyResponse("the endpoint opened a stream and sent nothing in it; it may be billed, so it is held")
-        if answer.text.strip() and not self._accumulator.has_text:
-            events.append(TextDelta(answer.text))
-        if answer.tool_calls and not self._accumulator.has_tool_calls:
-            events += [
-                ToolCallDelta(index, call.id, call.name, call.arguments) for index, call in enumerate(answer.tool_calls)
-            ]
-        self._book(answer)
-        self.ended = True
-        incoming, self._incoming = self._incoming, None
-        if incoming is not None:
-            if at_end:
-                self._core.endpoint.close_behind(incoming)
-            else:
-                self._core.endpoint.let_go(incoming)
-
-    def _broke(self, error: BaseException) -> None:
-        """Book what arrived, close the connection, and raise what the caller should see."""
-        ours = self._translate(error)
-        if isinstance(ours, DeepthriftError):
-            if self.started:
-                self._book_partial(ours)
-            else:
-                self._book_unanswered(ours)
-        self.abandon(ours)
-        kept = AttemptTimeout | DeadlineExceeded | StreamInterrupted
-        if isinstance(ours, DeepthriftError) and self.started and not isinstance(ours, kept):
-            if ours is not error:
-                ours.__cause__ = error
-            raise StreamInterrupted(f"the stream broke before its end: {ours.message}") from ours
-        if ours is error:
-            raise ours
-        raise ours from error
-
-    def abandon(self, error: BaseException | None = None) -> None:
-        """Nobody wants the rest: book what arrived, and close the connection so that the upstream stops."""
-        self._book_partial(error)
-        self.ended = True
-        incoming, self._incoming = self._incoming, None
-        if incoming is not None:
-            self._core.endpoint.close_behind(incoming)
-
-    def _book_partial(self, error: BaseException | None) -> None:
-        if self._booked or self._attempt is None:
-            return
-        self._booked = True
-        if not self._body.sent:
-            self._books.release(self._attempt, error=error)
-            return
-        answer = self._accumulator.answer()
-        self._books.settle(
-            self._attempt,
-            self.partial_usage(answer),
-            mode=self.step.request.mode,
-            finish_reason=answer.finish_reason if answer.complete else "incomplete",
-            http_status=self._status(),
-            error=error,
-        )
-
-    def partial_usage(self, answer: Answer) -> Usage:
-        """The usage of what has arrived so far, estimated unless the host has reported the end of it."""
-        if answer.complete and answer.usage is not None:
-            return self._usage(answer)
-        profile, model = self._core.profile, self.step.request.model
-        why = "the stream did not come to its end; prompt and received tokens were counted here"
-        if answer.usage is None:
-            usage = estimated_usage(profile, model, self.step.prompt, answer, self._accumulator.pieces, why)
-        else:
-            counted, reasoning = received_tokens(profile, model, answer, self._accumulator.pieces)
-            completion = max(counted, answer.usage.completion_tokens)
-            usage = Usage.of(
-                answer.usage.prompt_tokens,
-                completion,
-                cache_hit=answer.usage.cache_hit_tokens,
-                reasoning=min(completion, max(reasoning, answer.usage.reasoning_tokens)),
-                certainty="estimated",
-                notes=(why,),
-            )
-        if self.step.notes:
-            usage = usage.model_copy(update={"reasoning_tokens": usage.completion_tokens})
-        return usage
-
-
-def _is_noise(data: bytes | None, blocks: list[bytes]) -> bool:
-    """Whether bytes came that are neither events nor comments."""
-    start = b"" if data is None else data.lstrip()[:1]
-    return bool(start) and start != b":" and not blocks
 
 
 def _said(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from deepthrift._attempts import PlainAttempt, StreamAttempt
+from deepthrift._attempts import PlainAttempt
 from deepthrift._books import Books
 from deepthrift._clock import with_retries
 from deepthrift._core import Core
@@ -13,6 +13,7 @@ from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStar
 from deepthrift._options import Options
 from deepthrift._passes import Passes, Step
 from deepthrift._reply import Reply
+from deepthrift._stream_attempt import StreamAttempt
 from deepthrift._wire.answer import Answer
 from deepthrift.errors import (
     APIError,

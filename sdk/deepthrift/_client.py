@@ -269,7 +269,11 @@ class Client:
         Raises:
             EngineError: It could not be started.
         """
-        self._loop.run(self._async.__aenter__())
+        try:
+            self._loop.run(self._async.__aenter__())
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(

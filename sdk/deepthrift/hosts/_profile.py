@@ -26,6 +26,9 @@ Tokenizer: TypeAlias = Literal["auto", "bytes", "engine", "v3.1"]
 """How prompts are counted. `v3.1`: exactly, here. `engine`: by the server's own tokenizer. `bytes`: by an upper bound.
 `auto`: as `v3.1` when the model's name says V3.1, else as `bytes`."""
 
+ReasoningField: TypeAlias = Literal["reasoning", "reasoning_content"]
+"""The field of a message in which a host sends the reasoning back."""
+
 _V31 = re.compile(r"deepseek.*(v3[._p-]?1|chat|reasoner)", re.IGNORECASE)
 
 
@@ -120,7 +123,7 @@ class HostProfile(BaseModel):
     merge_roles: bool = False
     """Whether successive messages of one role are joined, for hosts that refuse them."""
 
-    reasoning_fields: tuple[str, ...] = ("reasoning_content", "reasoning")
+    reasoning_fields: tuple[ReasoningField, ...] = ("reasoning_content", "reasoning")
     """Where reasoning comes back, in order of trust; only the first that is there is read."""
     reasoning_in_text: bool = False
     """Whether reasoning comes back at the head of the text, ended by `</think>`."""

@@ -92,7 +92,7 @@ base_url = "https://llm.example/v1"
 dialect = "thinking_type"
 model = "deepseek-v3.1"
 context = 65536
-reasoning_fields = ["thoughts_are_here", "reasoning"]
+reasoning_fields = ["reasoning"]
 [standard]
 features = ["tools"]
 [thinking]
