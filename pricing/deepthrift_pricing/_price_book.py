@@ -18,6 +18,7 @@ from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._price import Price
 from deepthrift_pricing._price_data import packaged_names, packaged_prices, read_prices
 from deepthrift_pricing._price_explain import PriceExplanation, explain_price
+from deepthrift_pricing._price_genai import genai_layers
 from deepthrift_pricing._price_track import PriceTrack
 from deepthrift_pricing._usage import Mode, Usage, least_certain
 from deepthrift_pricing.errors import ConfigurationError, PriceDataError, PriceNotFound
@@ -113,6 +114,22 @@ class PriceBook:
                 raise PriceDataError(f"thinking: {unknown[0]!r} is none of cache_miss, cache_hit, completion")
             rows.append(_flat_row(f"{name}/thinking", {**amounts, **thinking}, "thinking", currency, host, model))
         return PriceBook(rows)
+
+    @staticmethod
+    def from_genai_prices(provider: str, *, host: str = "*") -> PriceBook:
+        """The prices of a provider as the `genai-prices` library has them, in USD; needs `deepthrift[prices]`.
+
+        They are marked by ids that begin with `genai-prices/`, and were not compared with the provider here. Put such a
+        book before your own and the official ones: `PriceBook.from_genai_prices("openai") + PriceBook.builtin()`.
+
+        Raises:
+            ConfigurationError: The library is not installed.
+            PriceNotFound: It knows no such provider.
+        """
+        book = PriceBook()
+        for layer in genai_layers(provider, host, utc_now().date()):
+            book += PriceBook(layer)
+        return book
 
     @property
     def rows(self) -> tuple[Price, ...]:
