@@ -277,8 +277,8 @@ def _without_schema(url: str) -> tuple[str, str]:
 
 def safe_url(url: str) -> str:
     """`url` without its password, for messages and logs."""
-    if "://" not in url:
-        return url
+    if "@" not in url and "pass" not in url.lower():
+        return url  # as it was written: slashes count in the path of a file
     parts = urlsplit(url)
     user, at, place = parts.netloc.rpartition("@")
     settings = [(name, value) for name, value in parse_qsl(parts.query) if "pass" not in name.lower()]

@@ -55,6 +55,13 @@ def test_amounts_are_integers_of_a_trillionth(path: Path) -> None:
         assert database.execute("SELECT booked_pico FROM attempts").fetchone() == (Money.of(BILL).pico,)
 
 
+def test_a_ledger_tells_what_it_was_opened_with(path: Path) -> None:
+    for url in (path, f"sqlite:///{path}", "memory:"):
+        with Ledger.open(url) as ledger:
+            assert ledger.url == str(url)
+            assert str(url) in repr(ledger)
+
+
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnavailable, match="does not exist; create it"):
         Ledger.open(tmp_path / "nowhere" / "spend.db")
