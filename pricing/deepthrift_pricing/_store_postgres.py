@@ -277,7 +277,7 @@ def _without_schema(url: str) -> tuple[str, str]:
 
 def safe_url(url: str) -> str:
     """`url` without its password, for messages and logs."""
-    if "@" not in url and "pass" not in url.lower():
+    if "://" not in url or url.startswith("sqlite:"):
         return url  # as it was written: slashes count in the path of a file
     parts = urlsplit(url)
     user, at, place = parts.netloc.rpartition("@")
