@@ -38,6 +38,8 @@ official table; what DeepSeek charged for V3.1 is computed beside them at the en
 Every standard answer is checked: how it ended, its shape, and where that can be compared a second sample. What fails \
 is thought through. Each mode shows its requests, prompt tokens (cache hits + misses), output tokens and cost."""
 INDENT: Final = "      "
+_MOST: Final = 300
+"""Characters of an answer that are shown."""
 MODES: tuple[Mode, ...] = ("standard", "thinking")
 
 
@@ -93,7 +95,7 @@ class Page:
             return
         if reply.reasoning:
             self._text(f"thinking: {_short(reply.reasoning)}", INDENT, style="dim italic")
-        self._text(_short(reply.text) or "(no answer)", INDENT)
+        self._text(_cut(reply.text) or "(no answer)", INDENT)
         self._text(f"path: {' > '.join(reply.path)}; checked: {checks(reply)}", INDENT)
         self._text(f"why: {_why(reply)}", INDENT, style="dim")
         for mode in MODES:
@@ -223,7 +225,15 @@ def _why(reply: RoutedReply) -> str:
     return reason if reply.decision.policy == "auto" else reason.partition(". ")[2] or reason
 
 
-def _short(text: str, limit: int = 300) -> str:
+def _short(text: str) -> str:
     """One paragraph of text, cut where it becomes long."""
-    joined = " ".join(clean(text).split())
-    return joined if len(joined) <= limit else f"{joined[:limit]}…"
+    return _limited(" ".join(clean(text).split()))
+
+
+def _cut(text: str) -> str:
+    """Text in its own lines, cut where it becomes long."""
+    return _limited("\n".join(line.rstrip() for line in clean(text).splitlines() if line.strip()))
+
+
+def _limited(text: str) -> str:
+    return text if len(text) <= _MOST else f"{text[:_MOST].rstrip()}…"

@@ -30,6 +30,8 @@ _SAID: Final = {
     ("agreement", "agree"): "second sample agrees",
     ("agreement", "disagree"): "second sample differs",
     ("agreement", "no_answer"): "second sample has no answer",
+    ("third_sample", "with_first"): "third sample sides with the first",
+    ("third_sample", "with_second"): "third sample sides with the second",
 }
 """Evidence in words, by signal and outcome; any other is shown by its own names."""
 
@@ -101,11 +103,13 @@ def path_line(reply: RoutedReply) -> str:
 
 def checks(reply: RoutedReply) -> str:
     """What was looked at, and what it said: `complete, plainly worded, second sample agrees`."""
-    looked = [
-        _SAID.get((item.signal, item.outcome), f"{item.signal} {item.outcome.replace('_', ' ')}")
-        for item in reply.decision.evidence
-    ]
-    return ", ".join(looked) or "nothing"
+    return ", ".join(_said(item.signal, item.outcome) for item in reply.decision.evidence) or "nothing"
+
+
+def _said(signal: str, outcome: str) -> str:
+    if signal == "extent":
+        return "over 120 characters long" if outcome.endswith("-") else f"{outcome} characters long"
+    return _SAID.get((signal, outcome), f"{signal} {outcome}".replace("_", " "))
 
 
 def sentence(text: str) -> str:
