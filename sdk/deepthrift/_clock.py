@@ -6,11 +6,12 @@ import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from deepthrift.errors import APIError, AttemptTimeout, DeadlineExceeded, Overloaded, StatusError
+
+if TYPE_CHECKING:
+    import tenacity
 
 T = TypeVar("T")
 
@@ -77,6 +78,26 @@ async def with_retries(
     A pause is as long as the endpoint asked, else it grows at random from half a second; one that would outlast the
     deadline is not begun.
     """
+    try:
+        return await attempt()
+    except Exception as error:
+        if max_retries == 0 or not may_retry(error):
+            raise
+        failed: Exception | None = error
+
+    async def again() -> T:
+        """The attempt that failed already, as the first one, and then further ones."""
+        nonlocal failed
+        if failed is not None:
+            error, failed = failed, None
+            raise error
+        return await attempt()
+
+    return await _retrying(may_retry, max_retries, clock)(again)
+
+
+def _retrying(may_retry: Callable[[BaseException], bool], max_retries: int, clock: Clock) -> tenacity.AsyncRetrying:
+    import tenacity  # most calls never need it
 
     def pause(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
@@ -94,7 +115,6 @@ async def with_retries(
             or state.upcoming_sleep >= clock.left
         )
 
-    retrying = tenacity.AsyncRetrying(
+    return tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(may_retry), wait=pause, stop=give_up, sleep=asyncio.sleep, reraise=True
     )
-    return await retrying(attempt)

@@ -1,42 +1,13 @@
-"""The JSON of answers, typed as loosely as real endpoints write it."""
+"""The JSON of answers, typed as endpoints document it, and mended where they write it otherwise."""
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+import json
+from typing import cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from deepthrift.errors import MalformedResponse
-
-
-def _text(value: object) -> object:
-    """Text from a list of text parts, which some hosts send where the protocol has a string."""
-    if isinstance(value, list):
-        return "".join(map(_part, cast("list[object]", value)))
-    return value
-
-
-def _part(part: object) -> str:
-    found = cast("dict[str, object]", part).get("text") if isinstance(part, dict) else part
-    return found if isinstance(found, str) else ""
-
-
-def _arguments(value: object) -> object:
-    """Arguments as JSON text, also from hosts that send them parsed."""
-    if isinstance(value, dict | list):
-        import json
-
-        return json.dumps(value, ensure_ascii=False)
-    return value
-
-
-def _label(value: object) -> object:
-    """A name or id as text, also where a host sends a number."""
-    return str(value) if isinstance(value, int | float) else value
-
-
-Text = Annotated[str | None, BeforeValidator(_text)]
-Label = Annotated[str | None, BeforeValidator(_label)]
 
 
 class _Loose(BaseModel):
@@ -45,23 +16,22 @@ class _Loose(BaseModel):
 
 class FunctionPart(_Loose):
     name: str | None = None
-    arguments: Annotated[str | None, BeforeValidator(_arguments)] = None
+    arguments: str | None = None
 
 
 class ToolCallPart(_Loose):
     index: int | None = None
-    id: Label = None
+    id: str | None = None
     function: FunctionPart | None = None
 
 
 class Delta(_Loose):
     """A streamed fragment, or a whole message."""
 
-    content: Text = None
-    reasoning_content: Text = None
-    reasoning: Text = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
     reasoning_details: list[JsonValue] | None = None
-    refusal: str | None = None
     tool_calls: list[ToolCallPart] | None = None
 
 
@@ -84,14 +54,14 @@ class Choice(_Loose):
     index: int = 0
     delta: Delta | None = None
     message: Delta | None = None
-    finish_reason: Label = None
+    finish_reason: str | None = None
     logprobs: Logprobs | None = None
 
 
 class Chunk(_Loose):
     """One event of a stream, or a whole plain answer."""
 
-    id: Label = None
+    id: str | None = None
     object: str | None = None
     model: str | None = None
     choices: list[Choice] | None = None
@@ -99,7 +69,6 @@ class Chunk(_Loose):
     error: JsonValue = None
     code: JsonValue = None
     message: JsonValue = None
-    detail: JsonValue = Field(default=None)
 
     @property
     def is_error(self) -> bool:
@@ -117,10 +86,72 @@ def parse_chunk(data: bytes) -> Chunk:
     """
     try:
         return Chunk.model_validate_json(data)
+    except ValidationError:
+        pass
+    try:  # rare, so it may take its time: what hosts are known to write otherwise is mended first
+        return Chunk.model_validate(_mended(json.loads(data)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise MalformedResponse(
-            f"the endpoint sent {len(data)} bytes that are not a chat answer: {first['msg']}"
-            f"{f' at {where!r}' if where else ''}; does the base URL end where it should, such as in '/v1'?"
-        ) from None
+        told = f"{first['msg']} at {'.'.join(map(str, first['loc'])) or 'the top'!r}"
+    except (ValueError, RecursionError):
+        told = "not JSON"
+    raise MalformedResponse(
+        f"the endpoint sent {len(data)} bytes that are not a chat answer ({told}); does the base URL end where it "
+        "should, such as in '/v1'?"
+    )
+
+
+def _mended(value: object) -> object:
+    """A chunk with its texts, labels and arguments as text, where some hosts have lists, numbers and objects."""
+    if not isinstance(value, dict):
+        return value
+    chunk = cast("dict[str, object]", value)
+    mended = {**chunk, "id": _label(chunk.get("id")), "model": _label(chunk.get("model"))}
+    if isinstance(choices := chunk.get("choices"), list):
+        mended["choices"] = [_choice(choice) for choice in cast("list[object]", choices)]
+    return mended
+
+
+def _choice(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    choice = cast("dict[str, object]", value)
+    mended = {**choice, "finish_reason": _label(choice.get("finish_reason"))}
+    if choice.get("index") is None:
+        mended.pop("index", None)
+    for name in ("delta", "message"):
+        if isinstance(held := choice.get(name), dict):
+            mended[name] = _message(cast("dict[str, object]", held))
+    return mended
+
+
+def _message(message: dict[str, object]) -> object:
+    mended = dict(message)
+    for name in ("content", "reasoning_content", "reasoning"):
+        if isinstance(held := message.get(name), list):
+            mended[name] = "".join(map(_part, cast("list[object]", held)))
+    if isinstance(calls := message.get("tool_calls"), list):
+        mended["tool_calls"] = [_call(call) for call in cast("list[object]", calls)]
+    return mended
+
+
+def _part(part: object) -> str:
+    found = cast("dict[str, object]", part).get("text") if isinstance(part, dict) else part
+    return found if isinstance(found, str) else ""
+
+
+def _call(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    call = cast("dict[str, object]", value)
+    mended = {**call, "id": _label(call.get("id"))}
+    if isinstance(held := call.get("function"), dict):
+        function = cast("dict[str, object]", held)
+        arguments = function.get("arguments")
+        if arguments is not None and not isinstance(arguments, str):
+            mended["function"] = {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    return mended
+
+
+def _label(value: object) -> object:
+    return str(value) if isinstance(value, int | float) else value
