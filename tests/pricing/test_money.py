@@ -64,3 +64,29 @@ def test_json_without_a_known_currency_is_refused(raw: object) -> None:
 
     with pytest.raises(ValueError, match="currency"):
         Bill.model_validate({"total": raw})
+
+
+@given(picos, picos, st.integers(-100, 100))
+def test_arithmetic_and_order_are_those_of_integers(one: int, other: int, times: int) -> None:
+    left, right = Money(one), Money(other)
+    assert (left + right, left - right, -left) == (Money(one + other), Money(one - other), Money(-one))
+    assert left * times == times * left == Money(one * times)
+    assert (left < right, left <= right, left > right, left >= right) == (
+        one < other,
+        one <= other,
+        one > other,
+        one >= other,
+    )
+    assert bool(left) == bool(one)
+    assert Money.zero() + left == left
+
+
+def test_a_sum_of_costs_is_as_sure_as_its_least_sure_part() -> None:
+    exact = Cost.zero()
+    unsure = exact.model_copy(update={"certainty": "estimated", "price_ids": ("a",)})
+    lost = exact.model_copy(update={"certainty": "unknown", "price_ids": ("b", "a")})
+    assert Cost.sum([exact, unsure]).certainty == "estimated"
+    both = Cost.sum([unsure, lost, exact])
+    assert (both.certainty, both.price_ids) == ("unknown", ("a", "b"))
+    assert Cost.sum([], "CNY") == Cost.zero("CNY")
+    assert str(unsure) == "0 USD (estimated)"

@@ -423,3 +423,27 @@ def test_the_comparison_models_are_apart_from_the_official_prices() -> None:
         assert priced.amount == Decimal(cost)
         with pytest.raises(PriceNotFound):
             PriceBook.builtin().find(host="openai", model=model, mode="standard", at=utc("2026-05-01T00:00"))
+
+
+def test_an_explanation_says_so_where_it_is_not_known_what_decides() -> None:
+    book = PriceBook.builtin()
+    where = {"host": "deepseek", "model": "deepseek-flash", "mode": "standard"}
+    split = book.explain(REFERENCE, **where, started_at=utc("2026-11-23T09:59:00"), ended_at=utc("2026-11-23T10:01:00"))
+    assert split.price.id == "deepseek/v4.1-flash-peak/usd/2"
+    assert "it is not published which decides; the dearer is booked" in split.decision
+    for part in ("daily 06:00-10:00 UTC", "on Mon Tue Wed Thu Fri", "not on 2026-09-25 2026-10-01"):
+        assert part in split.window
+    assert str(split).endswith("(estimated)")
+    whole = book.explain(REFERENCE, **where, started_at=utc("2026-11-23T12:00:00"))
+    assert "the start and the end fall under the same price" in whole.decision
+
+
+def test_an_explanation_of_a_flat_price_without_a_price_for_hits() -> None:
+    book = PriceBook.flat(cache_miss="1", completion="2")
+    told = book.explain(
+        Usage.of(1000, 10, cache_hit=500), host="x", model="y", mode="standard", started_at=utc("2026-11-23T12:00:00")
+    )
+    assert told.window == "at all times"
+    assert "500 cache hit (no own price, billed as a miss) × 1 ÷ 1,000,000 = 0.0005" in told.arithmetic
+    assert not any("reasoning" in line for line in told.arithmetic)
+    assert told.decision.endswith("the start decides")
