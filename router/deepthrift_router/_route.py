@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from deepthrift import Reply
-from deepthrift.errors import BudgetExceeded, DeepthriftError, InvalidRequestError
-from deepthrift_pricing import Attempt, Cost, Money, Usage
-from deepthrift_router._belief import Belief
+from deepthrift.errors import AuthenticationFailed, DeepthriftError, InsufficientBalance, PermissionRefused
+from deepthrift_pricing import Attempt, Cost, Mode, Money, Purpose
 from deepthrift_router._decide import Action, Stakes, next_action
-from deepthrift_router._decision import Decision, Evidence
-from deepthrift_router._economy import LEAST_RECORDED
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._outlook import Outlook, room_now
+from deepthrift_router._record import decision_of, savings_of, total_cost, total_usage
 from deepthrift_router._reply import RoutedReply, Step
-from deepthrift_router._savings import Savings, estimated_savings, measured_savings
 from deepthrift_router._signals import Draft, FinishSignal, Validator, free_signals, unusable
 from deepthrift_router._verification import AGREEMENT, THIRD, Verification
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
 
-_STEPS: Final = {"answer": "the first call", "sample": "a further sample", "escalate": "thinking"}
+_ENOUGH: Final = 3
+"""After a sample that failed, no other one is asked for."""
+_STEPS: Final[Mapping[Purpose, str]] = {
+    "answer": "the first call",
+    "sample": "a further sample",
+    "escalate": "thinking",
+}
 
 
 class Route:
@@ -41,6 +45,8 @@ class Route:
         self._degraded: list[str] = list(outlook.degraded)
         self._path: list[Step] = []
         self._replies: list[Reply] = []
+        self._attempts: list[Attempt] = []
+        self._started = time.monotonic()
         self._why = ""
 
     async def run(self) -> RoutedReply:
@@ -54,10 +60,9 @@ class Route:
                 return await self._think_at_once()
             return await self._standard_first()
         except DeepthriftError as error:
-            attempts = self._attempts()
-            if attempts:
-                error.attempt_ids = tuple(attempt.id for attempt in attempts)
-                error.spend = _total(attempts)
+            if self._attempts:
+                error.attempt_ids = tuple(attempt.id for attempt in self._attempts)
+                error.spend = total_cost(self._attempts, self._outlook.value.currency)
             raise
 
     # -- plans ------------------------------------------------------------------------------------------------------
@@ -66,18 +71,21 @@ class Route:
         fixed = self._outlook.preference.policy == "thinking"
         self._path.append("thinking")
         try:
-            reply = await self._call("thinking")
-        except (BudgetExceeded, InvalidRequestError) as error:
+            reply = await self._send("thinking", "answer")
+        except (AuthenticationFailed, InsufficientBalance, PermissionRefused):
+            raise
+        except DeepthriftError as error:
             if fixed:
                 raise
-            self._path.pop()
-            self._degraded.append(f"thinking: {error}")
+            if not error.attempt_ids:
+                self._path.pop()
+            self._degraded.append(f"thinking: {type(error).__name__}: {error}")
             return await self._standard_first()
         problem = self._refused(reply)
         if problem is None or fixed:
-            return self._finish(reply, 0.0 if problem is not None else self._seen.belief.p_thinking, thinking=reply)
+            return self._finish(reply, self._confidence_in(reply, problem), thinking=reply)
         self._degraded.append(f"thinking: {problem}")
-        standard = await self._call_or_none("standard", "answer")
+        standard = await self._send_or_none("standard", "answer")
         if standard is None or unusable(standard) is not None:
             return self._finish(reply, 0.0, thinking=reply)
         self._path.append("standard")
@@ -87,7 +95,7 @@ class Route:
 
     async def _standard_first(self) -> RoutedReply:
         self._path.append("standard")
-        reply = await self._call("standard")
+        reply = await self._send("standard", "answer")
         self._start(reply)
         if reply.tool_calls:
             self._seen.missing.append("agreement: tool calls are not verified")
@@ -103,7 +111,7 @@ class Route:
         seen, asked = self._seen, 1
         while True:
             stakes, short = self._outlook.stakes(
-                spent=_total(self._attempts()),
+                spent=total_cost(self._attempts, self._outlook.value.currency),
                 samples=asked,
                 room=room_now(self._client, self._request, "thinking"),
                 draft_tokens=self._drafts[0].reply.usage.completion_tokens,
@@ -113,8 +121,7 @@ class Route:
             else:
                 action, _ = next_action(seen.belief, stakes, seen.prospects(self._outlook.preference.max_samples))
             if action == "sample":
-                asked += 1
-                await self._sample()
+                asked = asked + 1 if await self._sample() else _ENOUGH
                 continue
             if action == "escalate":
                 self._why = self._why_escalate()
@@ -138,27 +145,29 @@ class Route:
 
     # -- steps ------------------------------------------------------------------------------------------------------
 
-    async def _sample(self) -> None:
-        reply = await self._call_or_none("standard", "sample")
+    async def _sample(self) -> bool:
+        """Buys one more standard answer; whether there is one."""
+        reply = await self._send_or_none("standard", "sample")
         if reply is None:
-            return
+            return False
         self._path.append("sample")
         draft = Draft.of(reply, self._request.question)
         self._drafts.append(draft)
         problem = unusable(reply)
         self._seen.sample(draft.answer, reply.cost.total, problem=None if problem is None else problem[1])
+        return True
 
     async def _escalate(self) -> RoutedReply:
         draft = self._chosen
         useless = unusable(draft.reply) is not None
-        reply = await self._call_or_none("thinking", "escalate")
+        reply = await self._send_or_none("thinking", "escalate")
         if reply is None:
             self._say_unusable(draft.reply)
             return self._finish(draft.reply, self._seen.belief.p_standard)
         self._path.append("escalate")
         problem = self._refused(reply)
         if problem is None:
-            return self._finish(reply, self._seen.belief.p_thinking, thinking=reply)
+            return self._finish(reply, self._confidence_in(reply, None), thinking=reply)
         self._degraded.append(f"thinking: {problem}")
         if useless or (self._seen.settled and unusable(reply) is None):
             return self._finish(reply, 0.0, thinking=reply)
@@ -166,38 +175,46 @@ class Route:
         self._why = f"thinking was tried, but {problem}; the standard answer stands"
         return self._finish(draft.reply, self._seen.belief.p_standard, thinking=reply)
 
+    def _confidence_in(self, reply: Reply, problem: str | None) -> float:
+        """Confidence in the answer of a thinking call."""
+        if problem is not None:
+            return 0.0
+        if reply.mode == "thinking":
+            return self._seen.belief.p_thinking
+        self._degraded.append("thinking: it was asked for, but the endpoint ran standard mode")
+        return min(self._seen.belief.p_standard, self._seen.belief.p_thinking)
+
     @property
     def _chosen(self) -> Draft:
         """The standard answer that is believed in."""
         return self._drafts[self._seen.chosen]
 
-    async def _call(self, mode: str) -> Reply:
-        return await self._send(mode, "answer")
-
-    async def _call_or_none(self, mode: str, purpose: str) -> Reply | None:
+    async def _send_or_none(self, mode: Mode, purpose: Purpose) -> Reply | None:
         """A call whose failure leaves the earlier answer standing; the failure is part of the decision."""
         try:
             return await self._send(mode, purpose)
         except DeepthriftError as error:
-            what = _STEPS[purpose]
-            told = f"{what} failed with {type(error).__name__}: {error}"
+            told = f"{_STEPS[purpose]} failed with {type(error).__name__}: {error}"
             (self._seen.missing if purpose == "sample" else self._degraded).append(told)
             return None
 
-    async def _send(self, mode: str, purpose: str) -> Reply:
+    async def _send(self, mode: Mode, purpose: Purpose) -> Reply:
         request = self._request
         if mode == "thinking":
             options = request.thinking_options(self._client.host)
+        elif purpose == "sample":
+            options = request.sample_options(len(self._drafts) + 1)
         else:
-            options = request.sample_options(len(self._drafts) + 1) if purpose == "sample" else request.options.copy()
+            options = request.options.copy()
         options["group_id"] = request.group_id
-        options["purpose"] = "sample" if purpose == "sample" else "escalate" if purpose == "escalate" else "answer"
-        reply = await self._client.chat(
-            request.messages,
-            mode="thinking" if mode == "thinking" else "standard",
-            max_tokens=request.max_tokens,
-            **options,
-        )
+        options["purpose"] = purpose
+        try:
+            reply = await self._client.chat(request.messages, mode=mode, max_tokens=request.max_tokens, **options)
+        except DeepthriftError as error:
+            booked = (self._client.ledger.attempt(attempt_id) for attempt_id in error.attempt_ids)
+            self._attempts += [attempt for attempt in booked if attempt is not None]
+            raise
+        self._attempts += reply.attempts
         self._replies.append(reply)
         return reply
 
@@ -266,110 +283,30 @@ class Route:
 
     # -- result -----------------------------------------------------------------------------------------------------
 
-    def _attempts(self) -> list[Attempt]:
-        """Every attempt of the group, also of calls that failed."""
-        return self._client.ledger.attempts(group_id=self._request.group_id)
-
     def _finish(self, chosen: Reply, confidence: float, *, thinking: Reply | None = None) -> RoutedReply:
-        attempts = self._attempts()
-        known = {attempt.id for attempt in attempts}
-        attempts += [each for reply in self._replies for each in reply.attempts if each.id not in known]
-        cost = Cost.sum((attempt.cost for attempt in attempts), self._outlook.value.currency)
-        usages = [attempt.usage for attempt in attempts if attempt.usage is not None]
-        usage = usages[0]
-        for further in usages[1:]:
-            usage = usage + further
+        outlook = self._outlook
+        cost = Cost.sum((attempt.cost for attempt in self._attempts), outlook.value.currency)
+        passes = 1 if self._client.host.two_pass is None else 2
         return RoutedReply(
             **{name: getattr(chosen, name) for name in Reply.model_fields if name not in _OWN},
-            attempts=tuple(attempts),
-            usage=usage,
+            attempts=tuple(self._attempts),
+            usage=total_usage(self._attempts),
             cost=cost,
-            seconds=sum(reply.seconds for reply in self._replies),
+            seconds=time.monotonic() - self._started,
             warnings=tuple(dict.fromkeys((*chosen.warnings, *self._degraded))),
             confidence=confidence,
-            decision=self._decision(),
-            savings=self._savings(cost.total, thinking),
+            decision=decision_of(
+                outlook,
+                belief=self._seen.belief,
+                reason=f"{outlook.reason}. {self._why}".rstrip(" .") + ".",
+                evidence=self._seen.evidence,
+                missing=self._seen.missing,
+                degraded=self._degraded,
+            ),
+            savings=savings_of(outlook, cost.total, self._replies[0], thinking, passes=passes),
             path=tuple(self._path),
             group_id=self._request.group_id,
         )
 
-    def _decision(self) -> Decision:
-        outlook = self._outlook
-        return decision_of(
-            outlook,
-            belief=self._seen.belief,
-            reason=f"{outlook.reason}. {self._why}".rstrip(" .") + ".",
-            evidence=self._seen.evidence,
-            missing=self._seen.missing,
-            degraded=self._degraded,
-        )
-
-    def _savings(self, spent: Money, thinking: Reply | None) -> Savings:
-        outlook = self._outlook
-        passes = 1 if self._client.host.two_pass is None else 2
-        first = self._replies[0].usage
-        if outlook.no_thinking is not None:
-            return Savings.unknown(spent, f"there is no thinking to compare with: {outlook.no_thinking}")
-        if thinking is not None:
-            used = _settled_usage(thinking)
-            if used is None:
-                return Savings.unknown(spent, "what thinking used is not exactly known")
-            return measured_savings(spent, used, first, outlook.costs.thinking_price, passes=passes)
-        return estimated_savings(spent, outlook.recorded, first, outlook.costs.thinking_price, passes=passes)
-
 
 _OWN: Final = frozenset({"attempts", "usage", "cost", "seconds", "warnings"})
-
-
-def decision_of(
-    outlook: Outlook,
-    *,
-    belief: Belief,
-    reason: str,
-    evidence: Sequence[Evidence] = (),
-    missing: Sequence[str] = (),
-    degraded: Sequence[str] = (),
-) -> Decision:
-    """The record of a decision."""
-    missing = [*missing]
-    lengths = outlook.costs.lengths
-    if any(length.source == "prior" for length in lengths):
-        missing.append(
-            f"lengths: fewer than {LEAST_RECORDED} calls of a mode are recorded, so the training data's are used"
-        )
-    if outlook.costs.cached_share is None:
-        missing.append("cache: no second call is recorded, so none of its prompt is taken to be cached")
-    return Decision(
-        policy=outlook.preference.policy,
-        plan=outlook.plan,
-        reason=reason,
-        score=outlook.score,
-        p_standard=belief.p_standard,
-        p_thinking=belief.p_thinking,
-        plans=tuple(outlook.plans.values()),
-        evidence=tuple(evidence),
-        missing=tuple(dict.fromkeys(missing)),
-        degraded=tuple(dict.fromkeys(degraded)),
-        value_of_right_answer=outlook.value,
-        value_source="default" if outlook.preference.value is None else "given",
-        max_cost=outlook.preference.max_cost,
-        budget_left=None if outlook.room is None else outlook.room.left,
-        prompt_tokens=outlook.costs.prompt_tokens,
-        lengths=lengths,
-        group_id=outlook.request.group_id,
-    )
-
-
-def _total(attempts: Sequence[Attempt]) -> Money:
-    currency = attempts[0].cost.currency if attempts else "USD"
-    return Money.sum((attempt.cost.total for attempt in attempts), currency)
-
-
-def _settled_usage(reply: Reply) -> Usage | None:
-    usages = [attempt.usage for attempt in reply.attempts if attempt.status == "settled" and attempt.usage is not None]
-    if not usages:
-        return None
-    total = usages[0]
-    for usage in usages[1:]:
-        total = total + usage
-    return total

@@ -13,9 +13,10 @@ from deepthrift_router._decision import Decision, RoutePolicy
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._outlook import Outlook, Preference, look_out
 from deepthrift_router._prior import Prior, Score, Scorer
+from deepthrift_router._record import decision_of
 from deepthrift_router._reply import RoutedReply
 from deepthrift_router._request import Request
-from deepthrift_router._route import Route, decision_of
+from deepthrift_router._route import Route
 from deepthrift_router._signals import Validator
 
 Amount: TypeAlias = Money | Decimal | str | int

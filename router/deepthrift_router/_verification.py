@@ -19,7 +19,7 @@ THIRD: Final = "third_sample"
 EXTENT: Final = "extent"
 HEDGING: Final = "hedging"
 _EXTENTS: Final = ((2, "1-2"), (4, "3-4"), (8, "5-8"), (16, "9-16"), (40, "17-40"), (120, "41-120"))
-_CLOSED: Final = ("boolean", "choice")
+CLOSED: Final = "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Prospect:
 
 def extent_of(answer: Answer) -> str:
     """How long an answer is, in characters of its normal form; `closed` when it was one of a few given ones."""
-    if answer.kind in _CLOSED:
-        return "closed"
+    if answer.kind in ("boolean", "choice"):
+        return CLOSED
     return next((name for most, name in _EXTENTS if len(answer.form) <= most), "121-")
 
 
@@ -54,6 +54,7 @@ class Verification:
         """Which of the samples is the answer, from 0."""
         self._familiarity = familiarity
         self._likelihoods = likelihoods
+        self._incomparable = False
 
     @property
     def settled(self) -> bool:
@@ -100,16 +101,17 @@ class Verification:
         )
 
     def start(self, answer: Answer | None, free: Money) -> None:
-        """The first answer: how long it is says how hard it was."""
+        """The first answer: how long it is says how hard it was, unless it was one of a few given ones."""
         self.answers.append(answer)
-        if answer is not None:
-            self.observe(EXTENT, extent_of(answer), free, detail=f"the answer is {_short(answer.form)}")
+        if answer is not None and (extent := extent_of(answer)) != CLOSED:
+            self.observe(EXTENT, extent, free, detail=f"the answer is {_short(answer.form)}")
 
     def sample(self, answer: Answer | None, cost: Money, *, problem: str | None = None) -> None:
         """A further sample; `problem` says why it has no answer, where it was cut off or is empty."""
         first = self.answers[0]
         self.answers.append(answer)
         if first is None or (answer is None and problem is None):
+            self._incomparable = True
             self.missing.append(f"{AGREEMENT}: a sample is open text, which cannot be compared")
             return
         if len(self.answers) == 2:
@@ -137,7 +139,9 @@ class Verification:
     def prospects(self, samples: int) -> tuple[Prospect, ...]:
         """How further samples may come out, up to `samples` answers in all; empty when nothing is known of that."""
         asked = len(self.answers)
-        if not asked or self.answers[0] is None or self.settled or asked >= min(samples, 3):
+        if not asked or self.answers[0] is None or asked >= min(samples, 3):
+            return ()
+        if self.settled or self._incomparable:
             return ()
         if asked == 2:
             return _third_prospects(self.belief, self._condition(), self._likelihoods, self._familiarity)

@@ -10,7 +10,7 @@ from deepthrift import AsyncClient, Client
 from deepthrift.errors import ConfigurationError, InvalidRequestError, ServerError, UnsupportedFeature
 from deepthrift_pricing import Ledger
 from deepthrift_router import Decision, ModeRouter, RoutedReply
-from tests.router.support import CANBERRA, QUESTION, SYDNEY, route, routing
+from tests.router.support import CANBERRA, QUESTION, SYDNEY, by_mode, route, routing
 from tests.support.bill_server import Answer, BillServer, Failure
 from tests.support.doors import settings
 
@@ -270,6 +270,59 @@ async def test_recorded_lengths_replace_the_prior() -> None:
     standard, thinking = decision.lengths
     assert standard.low <= standard.expected <= standard.high
     assert thinking.expected > standard.expected
+
+
+async def test_a_mode_that_was_not_honoured_is_told() -> None:
+    reply, _ = await route([SYDNEY, Answer("Canberra.")], Answer("Canberra.", ran="standard"))
+    assert reply.mode == "standard"
+    assert any("standard mode" in note for note in reply.decision.degraded)
+    assert not reply.savings.known
+    assert reply.confidence < 0.5
+
+
+async def test_a_sample_that_fails_is_not_asked_for_again() -> None:
+    reply, server = await route([SYDNEY, Failure(503, "busy")], value_of_right_answer="0.002")
+    assert len(server.requests) <= 3
+    assert [attempt.purpose for attempt in reply.attempts].count("sample") == 1
+
+
+async def test_answers_of_one_named_group_do_not_mix() -> None:
+    async with routing(Answer("Canberra.")) as (router, server):
+        first = await router.chat(QUESTION, max_tokens=400, group_id="mine")
+        second = await router.chat(QUESTION, max_tokens=400, group_id="mine")
+    assert first.cost.amount + second.cost.amount == server.bill.total
+    assert not {attempt.id for attempt in first.attempts} & {attempt.id for attempt in second.attempts}
+
+
+async def test_thinking_at_once_when_it_is_known_to_pay() -> None:
+    """A familiar question, both lengths on record, and standard mode the longer of the two."""
+    familiar = (
+        "Find the Greatest Common Divisor (GCD) of these numbers: 428, 500. Give only the GCD as your final answer."
+    )
+    async with routing(Answer("4", text_tokens=390), Answer("4", reasoning="So. " * 20)) as (router, server):
+        client = router._client
+        assert isinstance(client, AsyncClient)
+        for _ in range(6):
+            await client.chat(familiar, mode="thinking", max_tokens=400)
+            await client.chat(familiar, mode="standard", max_tokens=400)
+        server.requests.clear()
+        reply = await router.chat(familiar, max_tokens=400, value_of_right_answer="0.001")
+        assert reply.path == ("thinking",)
+        assert [attempt.purpose for attempt in reply.attempts] == ["answer"]
+        assert reply.savings.net is not None
+        assert reply.savings.net.pico == 0
+
+        server.script = by_mode(Answer("4"), Answer("4", finish_reason="length"))
+        kept = await router.chat(familiar, max_tokens=400, value_of_right_answer="0.001")
+        assert kept.path == ("thinking", "standard")
+        assert (kept.text, kept.finish_reason) == ("4", "stop")
+        assert kept.decision.degraded
+
+        server.script = by_mode(Answer("4"), Failure(500, "no"))
+        fell = await router.chat(familiar, max_tokens=400, value_of_right_answer="0.001")
+        assert fell.path[0] == "thinking"
+        assert fell.path[1] == "standard"
+        assert fell.attempts[0].http_status == 500
 
 
 async def test_a_group_can_be_named() -> None:
