@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-import functools
 import importlib
 import inspect
-import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from tools.reference import public_modules
+from tools.reference import attribute_docstring, public_modules
 
 ROOTS = ("deepthrift", "deepthrift_pricing", "deepthrift_router")
 
@@ -73,34 +69,8 @@ def undocumented_members(owner: type) -> Iterator[str]:
                 yield f"{owner.__name__}.{name}"
 
 
-@functools.cache
-def attribute_docstrings(package: str) -> set[str]:
-    """Names assigned at the top level of any module of `package` with a string right below them."""
-    documented: set[str] = set()
-    folder = Path(importlib.import_module(package).__path__[0])
-    for path in folder.rglob("*.py"):
-        body = ast.parse(path.read_text("utf-8")).body
-        for statement, following in itertools.pairwise(body):
-            target = (
-                statement.target
-                if isinstance(statement, ast.AnnAssign)
-                else statement.targets[0]
-                if isinstance(statement, ast.Assign)
-                else None
-            )
-            is_text = (
-                isinstance(following, ast.Expr)
-                and isinstance(following.value, ast.Constant)
-                and isinstance(following.value.value, str)
-            )
-            if isinstance(target, ast.Name) and is_text:
-                documented.add(target.id)
-    return documented
-
-
 def test_every_public_name_is_documented(module: ModuleType) -> None:
     missing: list[str] = []
-    attributes = set[str]().union(*(attribute_docstrings(root) for root in ROOTS))
     for name in module.__all__:
         value = getattr(module, name)
         if inspect.isclass(value) or inspect.isfunction(value):
@@ -108,7 +78,7 @@ def test_every_public_name_is_documented(module: ModuleType) -> None:
                 missing.append(name)
             if inspect.isclass(value):
                 missing.extend(undocumented_members(value))
-        elif not inspect.ismodule(value) and name not in attributes:
+        elif not inspect.ismodule(value) and not attribute_docstring(module.__name__, name):
             missing.append(name)
     assert not missing
 

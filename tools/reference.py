@@ -6,8 +6,11 @@ python tools/reference.py --check    only says which of them are out of date
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
 import sys
@@ -32,28 +35,52 @@ def public_modules() -> Iterator[str]:
                 yield found.name
 
 
+def first_paragraph(text: str | None) -> str:
+    """The first paragraph of a docstring, on one line, safe inside a table."""
+    return inspect.cleandoc(text or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+
+
 def first_sentence(text: str | None) -> str:
     """The first sentence of a docstring, on one line, safe inside a table."""
-    paragraph = inspect.cleandoc(text or "").partition("\n\n")[0].replace("\n", " ")
-    sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", paragraph)[0]
-    return sentence.replace("|", "\\|")
+    return re.split(r"(?<=[.!?])\s+(?=[A-Z`])", first_paragraph(text))[0]
 
 
-def attribute_docstring(name: str) -> str:
-    """The string right below a top-level assignment to `name` in any of our modules."""
-    pattern = re.compile(rf'^{re.escape(name)}\b[^\n]*=(?:[^\n]|\n(?!"""))*\n"""(?P<text>.*?)"""', re.M | re.S)
-    for package in PACKAGES:
-        for path in sorted(Path(importlib.import_module(package).__path__[0]).rglob("*.py")):
-            if found := pattern.search(path.read_text("utf-8")):
-                return found["text"]
-    return ""
+def assigned_name(statement: ast.stmt) -> str | None:
+    """The name that a plain or annotated assignment gives a value to."""
+    if isinstance(statement, ast.AnnAssign):
+        targets: list[ast.expr] = [statement.target]
+    else:
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else None
+
+
+@functools.cache
+def attribute_docstrings(package: str) -> dict[str, str]:
+    """The strings right below top-level assignments of a package's modules, by the name assigned to."""
+    found: dict[str, str] = {}
+    for path in sorted(Path(importlib.import_module(package).__path__[0]).rglob("*.py")):
+        for statement, following in itertools.pairwise(ast.parse(path.read_text("utf-8")).body):
+            name = assigned_name(statement)
+            match following:
+                case ast.Expr(value=ast.Constant(value=str() as text)) if name is not None:
+                    found.setdefault(name, text)
+                case _:
+                    pass
+    return found
+
+
+def attribute_docstring(module: str, name: str) -> str:
+    """What is written below the assignment of a public name, looked for in its own package first."""
+    own = module.partition(".")[0]
+    packages = sorted(PACKAGES, key=lambda package: package != own)
+    return next((text for package in packages if (text := attribute_docstrings(package).get(name))), "")
 
 
 def describe(module: str, name: str) -> str:
     """One sentence on a public name."""
     value: object = getattr(importlib.import_module(module), name)
     own = inspect.isclass(value) or inspect.isfunction(value) or inspect.ismodule(value)
-    return first_sentence(inspect.getdoc(value) if own else attribute_docstring(name))
+    return first_sentence(inspect.getdoc(value)) if own else first_paragraph(attribute_docstring(module, name))
 
 
 def reference_page() -> str:
@@ -124,8 +151,7 @@ def errors_page() -> str:
     lines += ["```", "", "| Error | Also a | Meaning |", "|---|---|---|"]
     for _, error in tree:
         also = ", ".join(f"`{base.__name__}`" for base in error.__bases__[1:] if base.__module__ == "builtins")
-        meaning = inspect.cleandoc(error.__doc__ or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-        lines.append(f"| `{error.__name__}` | {also} | {meaning} |")
+        lines.append(f"| `{error.__name__}` | {also} | {first_paragraph(error.__doc__)} |")
     return "\n".join(lines) + "\n"
 
 
