@@ -9,7 +9,7 @@ from deepthrift_pricing._ledger import Ledger
 from deepthrift_pricing._ledger_bookings import Refit
 from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._plan import HostedOption, Load, MachineOption, Plan, make_plan
-from deepthrift_pricing._prefix import PrefixPrediction, PrefixTracker
+from deepthrift_pricing._prefix import PrefixPrediction, PrefixTrace, PrefixTracker
 from deepthrift_pricing._price import DecidedBy, Price
 from deepthrift_pricing._price_book import PriceBook
 from deepthrift_pricing._price_explain import PriceExplanation
@@ -38,6 +38,7 @@ __all__ = [
     "Plan",
     "Policy",
     "PrefixPrediction",
+    "PrefixTrace",
     "PrefixTracker",
     "Price",
     "PriceBook",

@@ -3,6 +3,7 @@
 from deepthrift._async_client import AsyncClient
 from deepthrift._client import Client, Stream
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta, ToolCallDelta
+from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import (
     AssistantMessage,
     FunctionCall,
@@ -27,6 +28,7 @@ __all__ = [
     "AsyncStream",
     "ChatOptions",
     "Client",
+    "ExpectedLength",
     "FinishReason",
     "Finished",
     "FunctionCall",

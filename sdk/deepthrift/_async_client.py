@@ -8,13 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack
 
+from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
 from deepthrift._options import ChatOptions, Options, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream, Source
 from deepthrift.errors import APIError, ConfigurationError, ConnectionFailed, DeepthriftError, StreamInterrupted
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PriceBook
+from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
 # The HTTP stack is loaded with the first client: the command line and the tests of types do without it.
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class AsyncClient:
         self._transport = transport
         self._headers = dict(headers or {})
         self._proxy = proxy
+        self._prefixes = PrefixTracker()
         self._engine: Engine | None = None
         self._core: Core | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -201,6 +203,11 @@ class AsyncClient:
     def ledger(self) -> Ledger:
         """Where attempts are booked."""
         return self._ledger
+
+    @property
+    def prefixes(self) -> PrefixTracker:
+        """Hashes of the prompts that were sent lately, in memory: what a prefix cache will know of the next one."""
+        return self._prefixes
 
     @property
     def prices(self) -> PriceBook:
@@ -313,9 +320,18 @@ class AsyncClient:
         *,
         mode: Mode = "standard",
         max_tokens: int | None = None,
+        expected_length: ExpectedLength | None = None,
         **options: Unpack[ChatOptions],
     ) -> Estimate:
         """What a call will cost at least, probably and at most, before it is sent. Sends nothing itself.
+
+        Args:
+            messages: As for `chat`, and so are `mode`, `max_tokens` and `options`.
+            mode: The mode to estimate; the other one is another estimate.
+            max_tokens: The most tokens to generate.
+            expected_length: Tells how many tokens the answer will have, or `None` if it does not know; left out, the
+                ledger's own history of this host, model and mode tells.
+            **options: See `ChatOptions`.
 
         Raises:
             InvalidRequestError: The request is wrong.
@@ -330,7 +346,9 @@ class AsyncClient:
             self._prices,
             self._currency,
             self._ledger,
+            self._prefixes,
             options_of(messages, mode, max_tokens, options),
+            expected_length,
         )
 
     async def count(
@@ -407,6 +425,7 @@ class AsyncClient:
                 self._ledger,
                 self._settings,
                 connection.key,
+                self._prefixes,
             )
         return self._core
 

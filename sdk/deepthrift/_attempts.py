@@ -119,6 +119,7 @@ class BaseAttempt:
             self._books.release(self._attempt, http_status=status, error=error)
         else:
             self._books.hold(self._attempt, http_status=status, error=error)
+            self._note_prefix(None)
 
     def _usage(self, answer: Answer) -> Usage:
         profile, model = self._core.profile, self.step.request.model
@@ -138,13 +139,15 @@ class BaseAttempt:
             return
         self._booked = True
         mode = self.step.request.mode if self._core.profile.two_pass is not None else answer.mode
-        self._books.settle(
-            self._held,
-            self._usage(answer),
-            mode=mode,
-            finish_reason=answer.finish_reason,
-            http_status=self._status(),
-        )
+        usage = self._usage(answer)
+        self._books.settle(self._held, usage, mode=mode, finish_reason=answer.finish_reason, http_status=self._status())
+        self._note_prefix(usage)
+
+    def _note_prefix(self, usage: Usage | None) -> None:
+        """Remember, as hashes, that the prompt was sent, and what the host said it held of it."""
+        trace = self.step.prompt.trace
+        if trace is not None and trace.model == self.step.request.model:
+            self._core.prefixes.note(trace, usage)
 
     def _error_event(self, chunk: Chunk) -> tuple[DeepthriftError, bool]:
         """The error in an answer's place, and whether it is known not to be billed."""

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict, TypeVar, Unpa
 
 from deepthrift._async_client import AsyncClient
 from deepthrift._events import StreamEvent
+from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
 from deepthrift._options import ChatOptions
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream
 from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Estimate, Ledger, Mode, PriceBook
+from deepthrift_pricing import Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
 if TYPE_CHECKING:
     import httpx
@@ -256,6 +257,11 @@ class Client:
         return self._async.ledger
 
     @property
+    def prefixes(self) -> PrefixTracker:
+        """Hashes of the prompts that were sent lately; see `AsyncClient.prefixes`."""
+        return self._async.prefixes
+
+    @property
     def prices(self) -> PriceBook:
         """The prices in force."""
         return self._async.prices
@@ -320,10 +326,13 @@ class Client:
         *,
         mode: Mode = "standard",
         max_tokens: int | None = None,
+        expected_length: ExpectedLength | None = None,
         **options: Unpack[ChatOptions],
     ) -> Estimate:
         """What a call will cost; see `AsyncClient.estimate`."""
-        return self._async.estimate(messages, mode=mode, max_tokens=max_tokens, **options)
+        return self._async.estimate(
+            messages, mode=mode, max_tokens=max_tokens, expected_length=expected_length, **options
+        )
 
     def count(self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None) -> int:
         """Prompt tokens of a conversation; see `AsyncClient.count`."""

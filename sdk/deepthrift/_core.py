@@ -12,7 +12,7 @@ from deepthrift._endpoint import Endpoint
 from deepthrift._options import Options
 from deepthrift.errors import InsufficientBalance
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Currency, Ledger, PriceBook
+from deepthrift_pricing import Currency, Ledger, PrefixTracker, PriceBook
 
 _BALANCE_PAUSE: Final = 60.0
 """Seconds for which no call is sent after a 402: it could only be refused again."""
@@ -46,6 +46,7 @@ class Core:
         ledger: Ledger,
         settings: Settings,
         key: str | None,
+        prefixes: PrefixTracker,
     ) -> None:
         self.endpoint = endpoint
         self.profile = profile
@@ -55,6 +56,7 @@ class Core:
         self.ledger = ledger
         self.settings = settings
         self.key = key
+        self.prefixes = prefixes
         self._broke: tuple[float, InsufficientBalance] | None = None
 
     def clock(self, options: Options) -> Clock:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deepthrift._messages import JSONObject
 from deepthrift._wire.answer import Answer
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Certainty, Mode, Usage
+from deepthrift_pricing import Certainty, Mode, PrefixTrace, PrefixTracker, Usage
 
 _LONG: Final = 200_000
 """Characters from which counting takes long enough to be done apart from the event loop."""
@@ -25,6 +25,8 @@ class PromptCount:
     likely: int
     """What the host will probably count."""
     certainty: Certainty
+    trace: PrefixTrace | None = None
+    """What a tracker keeps of it; `None` where the tokenizer is not V3.1's."""
 
     @property
     def exact(self) -> bool:
@@ -39,17 +41,34 @@ def count_prompt(
     *,
     mode: Mode,
     tools: Sequence[JSONObject] | None,
+    prefixes: PrefixTracker | None = None,
 ) -> PromptCount:
-    """The prompt tokens of a conversation that is ready to be sent."""
+    """The prompt tokens of a conversation that is ready to be sent, with a trace for `prefixes`."""
+    counted, ids = count_and_ids(profile, model, messages, mode=mode, tools=tools)
+    if ids is None or prefixes is None:
+        return counted
+    return replace(counted, trace=prefixes.trace(ids, host=profile.name, model=model))
+
+
+def count_and_ids(
+    profile: HostProfile,
+    model: str,
+    messages: Sequence[Mapping[str, object]],
+    *,
+    mode: Mode,
+    tools: Sequence[JSONObject] | None,
+) -> tuple[PromptCount, list[int] | None]:
+    """The prompt tokens, and their ids where the tokenizer is V3.1's."""
     from deepthrift_pricing import tokens
 
     if not profile.counts_as_v31(model):
         bound = tokens.upper_bound(messages, tools=tools)
-        return PromptCount(bound, min(bound, bound // 3 + 1), "estimated")
+        return PromptCount(bound, min(bound, bound // 3 + 1), "estimated"), None
     # Servers render to text before they encode, so a literal control token in a message may count as one or as many.
-    counted = tokens.count_messages(messages, mode=mode, tools=tools)
-    margin = profile.extra_tokens_per_message * len(messages)
-    return PromptCount(counted + margin, counted, "exact" if margin == 0 and not tools else "estimated")
+    ids = tokens.encode_messages(messages, mode=mode, tools=tools)
+    counted, margin = len(ids), profile.extra_tokens_per_message * len(messages)
+    certainty: Certainty = "exact" if margin == 0 and not tools else "estimated"
+    return PromptCount(counted + margin, counted, certainty), ids
 
 
 async def count_prompt_async(
@@ -59,12 +78,13 @@ async def count_prompt_async(
     *,
     mode: Mode,
     tools: Sequence[JSONObject] | None,
+    prefixes: PrefixTracker | None = None,
 ) -> PromptCount:
     """`count_prompt` without holding up the event loop for long conversations."""
     size = sum(len(str(message.get("content") or "")) for message in messages)
     if size < _LONG:
-        return count_prompt(profile, model, messages, mode=mode, tools=tools)
-    return await asyncio.to_thread(count_prompt, profile, model, messages, mode=mode, tools=tools)
+        return count_prompt(profile, model, messages, mode=mode, tools=tools, prefixes=prefixes)
+    return await asyncio.to_thread(count_prompt, profile, model, messages, mode=mode, tools=tools, prefixes=prefixes)
 
 
 def received_tokens(profile: HostProfile, model: str, answer: Answer, pieces: int) -> tuple[int, int]:

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from deepthrift._counting import count_prompt
+from collections.abc import Sequence
+
+from deepthrift._counting import count_and_ids
+from deepthrift._expected_length import ExpectedLength, told_length
 from deepthrift._limits import Limits, first_limits, second_limits
 from deepthrift._options import Options
 from deepthrift._wire.conversation import question_of, wire_messages, with_question
 from deepthrift._wire.request import check_options
 from deepthrift.errors import ContextLengthExceeded
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Currency, Estimate, Ledger, PriceBook, estimate_cost
+from deepthrift_pricing import (
+    Currency,
+    Estimate,
+    Ledger,
+    PrefixPrediction,
+    PrefixTracker,
+    PriceBook,
+    Usage,
+    estimate_cost,
+)
 
 _NOTES_MARGIN = 64
 """Tokens by which notes may grow when they become part of a prompt."""
 
 
 def estimate_call(
-    profile: HostProfile, model: str, prices: PriceBook, currency: Currency, ledger: Ledger, options: Options
+    profile: HostProfile,
+    model: str,
+    prices: PriceBook,
+    currency: Currency,
+    ledger: Ledger,
+    prefixes: PrefixTracker,
+    options: Options,
+    expected_length: ExpectedLength | None = None,
 ) -> Estimate:
     """The estimate of a call; with two passes, of both together.
 
@@ -27,13 +46,16 @@ def estimate_call(
     messages = wire_messages(options.messages, profile)
     check_options(options, profile)
     name = profile.model_for(options.mode, model)
-    history = ledger.completion_history(host=profile.name, model=name, mode=options.mode)
+    length = told_length(expected_length, options.messages, options.mode)
+    history: Sequence[Usage] = ()
+    if length is None:
+        history = ledger.completion_history(host=profile.name, model=name, mode=options.mode)
     two_pass = profile.two_pass if options.mode == "thinking" else None
     question = question_of(messages)
 
-    def one(asked: str | None, notes: bool, extra: int) -> Estimate:
+    def one(asked: str | None, notes: bool, extra: int, length: int | None) -> Estimate:
         sent = messages if asked is None else with_question(messages, asked)
-        prompt = count_prompt(profile, name, sent, mode=options.mode, tools=options.tools)
+        prompt, ids = count_and_ids(profile, name, sent, mode=options.mode, tools=options.tools)
         limits = _limits(profile, options, prompt.tokens + extra, first=notes or two_pass is None, notes=notes)
         if limits.exceeded and prompt.exact:
             raise ContextLengthExceeded(f"{limits.exceeded}; shorten the conversation, or lower max_tokens")
@@ -46,13 +68,18 @@ def estimate_call(
             max_tokens=limits.max_tokens,
             prompt_certainty=prompt.certainty,
             history=history,
+            completion_tokens=length,
+            prefix=None if ids is None else _predicted(prefixes, ids, profile, name),
             currency=currency,
         )
 
     if two_pass is None:
-        return one(None, False, 0)
-    first = one(two_pass.thinking_prompt(question), True, 0)
-    second = one(two_pass.answer_prompt(question, ""), False, first.max_tokens + _NOTES_MARGIN)
+        return one(None, False, 0, length)
+    half = None if length is None else (length + 1) // 2
+    rest = None if length is None else length // 2
+    first = one(two_pass.thinking_prompt(question), True, 0, half)
+    second = one(two_pass.answer_prompt(question, ""), False, first.max_tokens + _NOTES_MARGIN, rest)
+    lengths = (first.likely_completion_tokens, second.likely_completion_tokens)
     return second.model_copy(
         update={
             "prompt_tokens": first.prompt_tokens + second.prompt_tokens,
@@ -60,8 +87,17 @@ def estimate_call(
             "least": first.least + second.least,
             "worst": first.worst + second.worst,
             "likely": None if first.likely is None or second.likely is None else first.likely + second.likely,
+            "likely_completion_tokens": None if None in lengths else sum(each or 0 for each in lengths),
+            "likely_cache_hit_tokens": first.likely_cache_hit_tokens + second.likely_cache_hit_tokens,
+            "prefix": None,
         }
     )
+
+
+def _predicted(prefixes: PrefixTracker, ids: Sequence[int], profile: HostProfile, model: str) -> PrefixPrediction:
+    from deepthrift_pricing.tokens import decode
+
+    return prefixes.predict(ids, host=profile.name, model=model, decode=decode)
 
 
 def _limits(profile: HostProfile, options: Options, prompt_tokens: int, *, first: bool, notes: bool) -> Limits:

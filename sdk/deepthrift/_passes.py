@@ -56,7 +56,9 @@ class Passes:
         messages, notes = self._asked()
         core, options = self._core, self._options
         name = core.profile.model_for(options.mode, core.model)
-        prompt = await count_prompt_async(core.profile, name, messages, mode=options.mode, tools=options.tools)
+        prompt = await count_prompt_async(
+            core.profile, name, messages, mode=options.mode, tools=options.tools, prefixes=core.prefixes
+        )
         limits = self._limits(prompt, notes)
         if limits.exceeded and not prompt.exact:
             counted = await engine_count(core, messages)

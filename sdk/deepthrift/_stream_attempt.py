@@ -163,14 +163,16 @@ class StreamAttempt(BaseAttempt):
             self._books.release(self._attempt, error=error)
             return
         answer = self._accumulator.answer()
+        usage = self.partial_usage(answer)
         self._books.settle(
             self._attempt,
-            self.partial_usage(answer),
+            usage,
             mode=self.step.request.mode,
             finish_reason=answer.finish_reason if answer.complete else "incomplete",
             http_status=self._status(),
             error=error,
         )
+        self._note_prefix(usage)
 
     def partial_usage(self, answer: Answer) -> Usage:
         """The usage of what has arrived so far, estimated unless the host has reported the end of it."""
