@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -25,6 +24,8 @@ def genai_layers(provider: str, host: str, today: date) -> list[list[Price]]:
         PriceNotFound: It knows no such provider.
     """
     found = _provider(provider)
+    from importlib.metadata import version  # not cheap to import, and rarely needed
+
     source = f"genai-prices {version('genai-prices')}"
     layers: list[list[Price]] = []
     for model in found.models:
