@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift_pricing import PrefixTracker, Usage
+from deepthrift_pricing._prefix import common_prefix
 from tests.pricing.ledgers import Clock
 
 WHERE = {"host": "deepseek", "model": "deepseek-chat"}
@@ -157,3 +158,32 @@ def test_prompts_cannot_be_read_back() -> None:
         send(tracker, range(640))
     assert not one._units.keys() & other._units.keys()
     assert timedelta(0) <= max(one._units.values()) - min(one._units.values())
+
+
+@given(st.lists(st.integers(0, 129_279), min_size=1, max_size=400))
+def test_what_is_kept_is_no_token_ids(tokens: list[int]) -> None:
+    """A trace says how long a prompt is, and the rest of it differs in every tracker."""
+    one, other = PrefixTracker(), PrefixTracker()
+    traces = [tracker.trace(tokens, **WHERE) for tracker in (one, other, one)]
+    assert traces[0] == traces[2]
+    assert {len(trace.marks) for trace in traces} == {len(tokens)} == {traces[0].tokens}
+    assert not set(traces[0].units) & set(traces[1].units)
+    if len(set(tokens)) > 30:
+        assert traces[0].marks != traces[1].marks
+    one.note(traces[0], None)
+    assert one.predict(tokens, **WHERE).known_tokens == len(tokens) // 64 * 64
+
+
+def test_ids_beyond_the_vocabulary_are_taken_too() -> None:
+    tracker = PrefixTracker()
+    send(tracker, range(200_000, 201_000))
+    assert tracker.predict(range(200_000, 201_000), **WHERE).known_tokens == 960
+
+
+@given(st.binary(max_size=300), st.binary(max_size=20), st.binary(max_size=20))
+def test_the_common_prefix_is_found_by_halves(shared: bytes, one: bytes, other: bytes) -> None:
+    common = common_prefix(shared + one, shared + other)
+    assert (shared + one)[:common] == (shared + other)[:common]
+    assert (shared + one)[common : common + 1] != (shared + other)[common : common + 1] or common == min(
+        len(shared + one), len(shared + other)
+    )
