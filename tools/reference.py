@@ -1,6 +1,7 @@
 """Write the pages that follow from the code: the public names, the command line and the error tree.
 
-python tools/reference.py            writes docs/reference.md, docs/cli.md and docs/errors.md
+python tools/reference.py            writes docs/reference.md, docs/cli.md, docs/errors.md, the tables of docs/hosts.md
+                                     and the index of the host profiles
 python tools/reference.py --check    only says which of them are out of date
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 import click
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+HOSTS = DOCS.parent / "sdk" / "deepthrift" / "hosts"
 PACKAGES = ("deepthrift", "deepthrift_router", "deepthrift_pricing")
 NOT_A_SURFACE = ("deepthrift.cli",)
 """Reached through the command, not by importing."""
@@ -155,22 +157,36 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"reference.md": reference_page, "cli.md": cli_page, "errors.md": errors_page}
+def hosts_page() -> str:
+    """docs/hosts.md with its tables as the profiles say."""
+    text: str = importlib.import_module("tools.hosts").page()
+    return text
+
+
+def hosts_index() -> str:
+    """What tells the host profiles apart, read in place of them all."""
+    text: str = importlib.import_module("tools.hosts").index()
+    return text
+
+
+PAGES = {"reference.md": reference_page, "cli.md": cli_page, "errors.md": errors_page, "hosts.md": hosts_page}
+FILES = {**{DOCS / name: make for name, make in PAGES.items()}, HOSTS / "index.json": hosts_index}
 
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or check them."""
     stale = 0
-    for name, make in PAGES.items():
-        path, text = DOCS / name, make()
+    for path, make in FILES.items():
+        text = make()
         if path.exists() and path.read_text("utf-8") == text:
             continue
         stale = 1
         if "--check" not in arguments:
             path.write_text(text, "utf-8")
-        print(f"docs/{name} {'is out of date: run `make docs`' if '--check' in arguments else 'written'}")
+        print(f"{path.name} {'is out of date: run `make docs`' if '--check' in arguments else 'written'}")
     return stale if "--check" in arguments else 0
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(DOCS.parent))
     sys.exit(main(sys.argv[1:]))

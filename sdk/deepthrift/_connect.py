@@ -65,7 +65,7 @@ def connect(
     if url is None:
         raise ConfigurationError("give the endpoint's URL, such as 'http://gpu-box:8000/v1', or host='deepseek'")
     parsed = _checked_url(url)
-    profile = profile or HostProfile.for_url(url)
+    profile = profile or HostProfile.for_url(url, model=model)
     key = api_key
     if key is None and profile.api_key_env is not None and (trusted or profile.owns(url)):
         key = os.environ.get(profile.api_key_env) or None

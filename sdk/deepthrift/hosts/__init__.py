@@ -1,9 +1,19 @@
 """Hosts as data: how each kind of V3.1 endpoint wants to be spoken to."""
 
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
-from deepthrift.hosts._profile import Feature, HostProfile, ModeRules, ReasoningField, Tokenizer, TwoPass
+from deepthrift.hosts._profile import (
+    CachedTokens,
+    Feature,
+    HostProfile,
+    ModeRules,
+    ReasoningField,
+    Tokenizer,
+    TwoPass,
+    Unverified,
+)
 
 __all__ = [
+    "CachedTokens",
     "Dialect",
     "Feature",
     "HostProfile",
@@ -12,5 +22,6 @@ __all__ = [
     "Switch",
     "Tokenizer",
     "TwoPass",
+    "Unverified",
     "switch_for",
 ]

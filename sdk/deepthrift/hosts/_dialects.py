@@ -21,8 +21,10 @@ Dialect: TypeAlias = Literal[
     "none",
     "reasoning_object",
     "thinking_type",
+    "undocumented",
 ]
-"""How a host is told which mode to run; `none` hosts run one mode only, or thinking in two passes."""
+"""How a host is told which mode to run. `none` hosts run one mode only, or thinking in two passes. For `undocumented`
+ones nothing is sent, and the check of the mode that ran tells what came of it."""
 
 
 class Switch(BaseModel):
@@ -45,6 +47,7 @@ def _kwargs(**fields: JsonValue) -> Switch:
 
 _FORMS: Final[Mapping[Dialect, tuple[Switch, Switch]]] = {
     "none": (Switch(), Switch()),
+    "undocumented": (Switch(), Switch()),
     "ctk_both": (
         _kwargs(thinking=True, enable_thinking=True),
         _kwargs(thinking=False, enable_thinking=False),

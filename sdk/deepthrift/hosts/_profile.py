@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from datetime import date
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, ValidationError
 
 from deepthrift.errors import ConfigurationError
+from deepthrift.hosts import _catalog
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
 from deepthrift_pricing import Mode
 
@@ -28,6 +26,12 @@ Tokenizer: TypeAlias = Literal["auto", "bytes", "engine", "v3.1"]
 
 ReasoningField: TypeAlias = Literal["reasoning", "reasoning_content"]
 """The field of a message in which a host sends the reasoning back."""
+
+CachedTokens: TypeAlias = Literal["none", "prompt_cache_hit_tokens", "prompt_tokens_details", "unknown"]
+"""Where the usage says how many prompt tokens came from the cache. Every shape is read, whatever a profile says."""
+
+Unverified: TypeAlias = Literal["address", "cached_tokens", "features", "limits", "reasoning", "switch"]
+"""A part of a profile that no source states outright and nobody has tried against the live endpoint."""
 
 _V31 = re.compile(r"deepseek.*(v3[._p-]?1|chat|reasoner)", re.IGNORECASE)
 
@@ -86,16 +90,21 @@ class HostProfile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    """The host as prices, budgets and the ledger know it; two profiles of one host share it."""
     title: str = ""
     source: str = ""
     """Where these facts were read."""
     checked: date | None = None
     """When they were last compared with their source."""
+    note: str = ""
+    """What to know before using it: its status, what it is started with, what is doubtful."""
+    unverified: tuple[Unverified, ...] = ()
+    """Which parts of the profile to try before relying on them; `deepthrift doctor --probe URL` does."""
 
     base_url: str | None = None
     """Where to call when the client is given no URL."""
     url_hosts: tuple[str, ...] = ()
-    """Host names, or endings of host names such as `.deepseek.com`, that belong to this host."""
+    """Host names that belong to this host: whole, endings such as `.deepseek.com`, or patterns with `*`."""
     ports: tuple[int, ...] = ()
     """Ports of plain HTTP servers that usually run this host's software."""
     api_key_env: str | None = None
@@ -103,6 +112,8 @@ class HostProfile(BaseModel):
 
     model: str | None = None
     """The model when the client is given none."""
+    models: tuple[str, ...] = ()
+    """The host's names for V3.1, or for what the profile is for; among profiles of one address they tell which."""
     dialect: Dialect = "ctk_both"
     standard: ModeRules = ModeRules()
     thinking: ModeRules = ModeRules()
@@ -127,6 +138,7 @@ class HostProfile(BaseModel):
     """Where reasoning comes back, in order of trust; only the first that is there is read."""
     reasoning_in_text: bool = False
     """Whether reasoning comes back at the head of the text, ended by `</think>`."""
+    cached_tokens: CachedTokens = "unknown"
     stream_usage: bool = True
     """Whether `stream_options.include_usage` is sent."""
 
@@ -156,7 +168,7 @@ class HostProfile(BaseModel):
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """The built-in profiles."""
-        return tuple(sorted(_builtin()))
+        return _catalog.names()
 
     @classmethod
     def named(cls, name: str) -> HostProfile:
@@ -165,13 +177,15 @@ class HostProfile(BaseModel):
         Raises:
             ConfigurationError: There is none of that name.
         """
-        try:
-            return _builtin()[name]
-        except KeyError:
-            known = ", ".join(cls.names())
-            raise ConfigurationError(
-                f"{name!r} is not a known host; use one of {known}, or HostProfile.load('your-host.toml')"
-            ) from None
+        found = _BUILTIN.get(name)
+        if found is None:
+            if name not in _catalog.names():
+                known = ", ".join(_catalog.names())
+                raise ConfigurationError(
+                    f"{name!r} is not a known host; use one of {known}, or HostProfile.load('your-host.toml')"
+                )
+            found = _BUILTIN[name] = cls.parse(_catalog.text(name), origin=f"{name}.toml")
+        return found
 
     @classmethod
     def load(cls, path: str | Path) -> HostProfile:
@@ -202,29 +216,17 @@ class HostProfile(BaseModel):
             raise ConfigurationError(f"the host profile {origin!r} is wrong: {wrong}") from error
 
     @classmethod
-    def for_url(cls, url: str) -> HostProfile:
-        """The profile that a URL belongs to: by host name, then by port, else the generic `openai` one."""
-        for profile in _builtin().values():
-            if profile.owns(url):
-                return profile
-        parsed = urlsplit(url)
-        if parsed.scheme == "http":
-            for profile in _builtin().values():
-                if parsed.port in profile.ports:
-                    return profile
-        return _builtin()["openai"]
+    def for_url(cls, url: str, *, model: str | None = None) -> HostProfile:
+        """The profile that a URL belongs to: by host name, then by port, else the generic `openai` one.
+
+        Where two profiles share an address, `model` tells which.
+        """
+        return cls.named(_catalog.name_for(url, model))
 
     def owns(self, url: str) -> bool:
         """Whether `url` is one of this host's own addresses."""
-        name = (urlsplit(url).hostname or "").lower()
-        return any(name.endswith(own) if own.startswith(".") else name == own for own in self.url_hosts)
+        return _catalog.owned(url, self.url_hosts)
 
 
-@cache
-def _builtin() -> dict[str, HostProfile]:
-    found: dict[str, HostProfile] = {}
-    for entry in resources.files("deepthrift.hosts").iterdir():
-        if entry.name.endswith(".toml"):
-            profile = HostProfile.parse(entry.read_text(encoding="utf-8"), origin=entry.name)
-            found[profile.name] = profile
-    return found
+_BUILTIN: dict[str, HostProfile] = {}
+"""The built-in profiles that were asked for so far."""

@@ -1,0 +1,113 @@
+"""What follows from the host profiles: the index that is read in their place, and the tables of docs/hosts.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from deepthrift.hosts import Dialect, HostProfile
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "sdk" / "deepthrift" / "hosts"
+PAGE = ROOT / "docs" / "hosts.md"
+MARKED = re.compile(r"(<!-- (?P<name>\w+): written by `make docs` -->\n).*?(<!-- end -->)", re.S)
+
+SWITCHES: dict[Dialect, str] = {
+    "ctk_both": "`chat_template_kwargs`: `thinking` and `enable_thinking`",
+    "ctk_thinking": "`chat_template_kwargs`: `thinking`",
+    "effort": "`reasoning_effort`: `high`, `none`",
+    "enable_thinking": "`enable_thinking`",
+    "header": "header `X-Enable-Thinking`",
+    "model_name": "model's name",
+    "model_suffix": "suffix of the model's name",
+    "native_think": "`think`",
+    "none": "none",
+    "reasoning_object": "`reasoning`: `enabled`",
+    "thinking_type": "`thinking`: `type`",
+    "undocumented": "not documented",
+}
+CACHED = {
+    "none": "not told",
+    "prompt_cache_hit_tokens": "`prompt_cache_hit_tokens`",
+    "prompt_tokens_details": "`prompt_tokens_details`",
+    "unknown": "not known",
+}
+UNVERIFIED = {
+    "address": "the address",
+    "cached_tokens": "where cached tokens are told",
+    "features": "features",
+    "limits": "limits",
+    "reasoning": "where reasoning comes back",
+    "switch": "the switch",
+}
+
+
+def builtin() -> dict[str, HostProfile]:
+    """Every profile in the package, by the name of its file."""
+    files = sorted(FOLDER.glob("*.toml"), key=lambda path: path.name.removesuffix(".toml"))
+    return {path.name.removesuffix(".toml"): HostProfile.load(path) for path in files}
+
+
+def index() -> str:
+    """What tells the profiles apart, one line each."""
+    lines: list[str] = []
+    for name, profile in builtin().items():
+        entry = {key: list(value) for key in ("url_hosts", "ports", "models") if (value := getattr(profile, key))}
+        lines.append(f"{json.dumps(name)}: {json.dumps(entry)}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def page() -> str:
+    """docs/hosts.md with its tables as the profiles say."""
+    tables = {"hosts": _hosts, "switches": _switches, "limits": _limits, "notes": _notes}
+    return MARKED.sub(
+        lambda found: f"{found[1]}\n{_table(tables[found['name']]())}\n{found[3]}", PAGE.read_text("utf-8")
+    )
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    head, *rest = rows
+    return "".join(f"| {' | '.join(row)} |\n" for row in [head, ("---",) * len(head), *rest])
+
+
+def _hosts() -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("Profile", "For", "Address", "Key from", "V3.1 is called")]
+    for name, each in builtin().items():
+        address = f"`{each.base_url}`" if each.base_url else ", ".join(f"port {port}" for port in each.ports)
+        address = address or ", ".join(f"`{host}`" for host in each.url_hosts) or "yours"
+        models = ", ".join(f"`{model}`" for model in each.models or (each.model or "",))
+        key = f"`{each.api_key_env}`" if each.api_key_env else ""
+        rows.append((f"`{name}`", each.title, address, key, models))
+    return rows
+
+
+def _switches() -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("Profile", "Switch", "Reasoning in", "Cached tokens in")]
+    for name, each in builtin().items():
+        reasoning = ", else ".join(f"`{field}`" for field in each.reasoning_fields)
+        switch = SWITCHES[each.dialect] if each.two_pass is None else "two passes"
+        rows.append((f"`{name}`", switch, reasoning, CACHED[each.cached_tokens]))
+    return rows
+
+
+def _limits() -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        ("Profile", "Context", "Most out, standard", "thinking", "Standard can", "Thinking can")
+    ]
+    for name, each in builtin().items():
+        most = [
+            f"{rules.max_tokens_limit:,}" if rules.max_tokens_limit else "" for rules in (each.standard, each.thinking)
+        ]
+        can = [", ".join(sorted(rules.features)) for rules in (each.standard, each.thinking)]
+        rows.append((f"`{name}`", f"{each.context:,}", *most, *can))
+    return rows
+
+
+def _notes() -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("Profile", "Unverified", "Note", "Source, read on")]
+    for name, each in builtin().items():
+        unsure = ", ".join(UNVERIFIED[part] for part in each.unverified)
+        source = re.sub(r"https://\S+", lambda found: f"<{found[0]}>", each.source)
+        rows.append((f"`{name}`", unsure, each.note.replace("|", "\\|"), f"{source}, {each.checked}"))
+    return rows
