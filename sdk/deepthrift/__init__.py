@@ -17,7 +17,7 @@ from deepthrift._messages import (
     ToolMessage,
     UserMessage,
 )
-from deepthrift._options import ChatOptions
+from deepthrift._options import CallOptions, ChatOptions, ToolChoice
 from deepthrift._reply import FinishReason, Reply, TokenLogprob, ToolCall
 from deepthrift._stream import AsyncStream
 from deepthrift.hosts import HostProfile
@@ -26,6 +26,7 @@ __all__ = [
     "AssistantMessage",
     "AsyncClient",
     "AsyncStream",
+    "CallOptions",
     "ChatOptions",
     "Client",
     "ExpectedLength",
@@ -49,6 +50,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "ToolCallParam",
+    "ToolChoice",
     "ToolMessage",
     "UserMessage",
 ]

@@ -26,6 +26,7 @@ from deepthrift.errors import (
     RequestInfo,
     ResponseError,
     ServerError,
+    ToolCallsMissing,
 )
 from deepthrift_pricing import Cost, Usage
 
@@ -185,6 +186,12 @@ class Call:
     def _complete(self, answer: Answer) -> Reply:
         merged = self._passes.merged(answer)
         self.reply = reply = self._reply(merged)
+        if self._options.tools and merged.finish_reason == "tool_calls" and not merged.tool_calls:
+            raise ToolCallsMissing(
+                "the endpoint said that it called tools, and sent no call that could be read; its tool parser does not "
+                "fit V3.1 (vLLM: --tool-call-parser deepseek_v31). `partial` holds what it said",
+                partial=reply,
+            )
         if not merged.honoured and self._core.settings.on_mode_mismatch == "raise":
             raise ModeNotHonoured(
                 f"{self._options.mode} mode was asked for and {merged.mode} mode ran; is {self._core.profile.name!r} "

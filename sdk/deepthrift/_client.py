@@ -21,6 +21,7 @@ from deepthrift._messages import JSONObject, Messages
 from deepthrift._options import ChatOptions
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream
+from deepthrift._tasks import Tasks
 from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Estimate, Ledger, Mode, PrefixTracker, PriceBook
@@ -203,7 +204,7 @@ class LocalSettings(TypedDict, total=False):
     engine: Engine | None
 
 
-class Client:
+class Client(Tasks):
     """The same client for code without `await`: in scripts, in threads, and where an event loop is running already.
 
     Use it in `with`, or call `close()`. Any number of threads may share it.
@@ -235,6 +236,13 @@ class Client:
         made = cls.__new__(cls)
         made._start(AsyncClient.local(model, **settings))
         return made
+
+    @property
+    def _tasks(self) -> AsyncClient:
+        return self._async
+
+    def _run(self, work: Coroutine[object, object, T]) -> T:
+        return self._loop.run(work)
 
     @property
     def host(self) -> HostProfile:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self, cast
 
-from deepthrift._messages import AssistantMessage, JSONObject, Message, ToolCallParam, ToolMessage
+from deepthrift._messages import JSONObject, Message, ToolMessage
 from deepthrift._reply import Reply
 from deepthrift.errors import ContextLengthExceeded, InvalidRequestError
 from deepthrift_pricing import Mode
@@ -74,15 +74,7 @@ class Conversation(Sequence[Message]):
 
     def add(self, reply: Reply) -> Self:
         """Add an answer with its reasoning and tool calls."""
-        message: AssistantMessage = {"role": "assistant", "content": reply.text}
-        if reply.reasoning:
-            message["reasoning_content"] = reply.reasoning
-        if reply.tool_calls:
-            message["tool_calls"] = [
-                ToolCallParam(id=call.id, type="function", function={"name": call.name, "arguments": call.arguments})
-                for call in reply.tool_calls
-            ]
-        return self.append(message)
+        return self.append(reply.message)
 
     def tool_result(self, tool_call_id: str, text: str) -> Self:
         """Add the result of a tool call.

@@ -5,24 +5,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, TypedDict, get_args
+from typing import Literal, TypeAlias, TypedDict, cast, get_args
 
 from deepthrift._messages import JSONObject, Messages
 from deepthrift.errors import InvalidRequestError
 from deepthrift_pricing import Mode, Purpose
 
+ToolChoice: TypeAlias = Literal["auto", "none", "required"] | JSONObject
+"""Whether the model may, must not or must call a tool, or the one that it must call, in the OpenAI shape."""
 
-class ChatOptions(TypedDict, total=False):
-    """The keyword arguments that `chat` and `stream` share, beside `mode` and `max_tokens`.
+
+class CallOptions(TypedDict, total=False):
+    """The keyword arguments that every kind of call takes, beside `mode` and `max_tokens`.
 
     Attributes:
         temperature: 0 to 2; left out, the host's own default.
         top_p: 0 to 1; left out, the host's own default.
         stop: Text, or up to 16 texts, at which the answer ends.
         seed: For the same answer to the same request, where the host can.
-        tools: Functions that the model may call, in the OpenAI shape. V3.1 calls tools in standard mode only.
-        tool_choice: `"auto"`, `"none"`, `"required"`, or one function by name, in the OpenAI shape.
-        response_format: `{"type": "json_object"}`, or a JSON schema where the host can.
         logprobs: Whether the reply has `logprobs`.
         top_logprobs: 0 to 20 alternatives for each token; switches `logprobs` on.
         tags: Labels for the ledger, laid over the client's.
@@ -37,9 +37,6 @@ class ChatOptions(TypedDict, total=False):
     top_p: float | None
     stop: str | Sequence[str] | None
     seed: int | None
-    tools: Sequence[JSONObject] | None
-    tool_choice: Literal["auto", "none", "required"] | JSONObject | None
-    response_format: JSONObject | None
     logprobs: bool | None
     top_logprobs: int | None
     tags: Mapping[str, str] | None
@@ -48,6 +45,35 @@ class ChatOptions(TypedDict, total=False):
     purpose: Purpose
     group_id: str | None
     extra_body: JSONObject | None
+
+
+class ChatOptions(CallOptions, total=False):
+    """The keyword arguments that `chat` and `stream` share: those of `CallOptions`, and these.
+
+    Attributes:
+        tools: Functions that the model may call, in the OpenAI shape. V3.1 calls tools in standard mode only.
+        tool_choice: `"auto"`, `"none"`, `"required"`, or one function by name, in the OpenAI shape.
+        response_format: `{"type": "json_object"}`, or a JSON schema where the host can.
+    """
+
+    tools: Sequence[JSONObject] | None
+    tool_choice: ToolChoice | None
+    response_format: JSONObject | None
+
+
+def chat_options(
+    given: CallOptions,
+    *,
+    tools: Sequence[JSONObject] | None = None,
+    tool_choice: ToolChoice | None = None,
+    response_format: JSONObject | None = None,
+) -> ChatOptions:
+    """The options of a chat that has those of another kind of call."""
+    options = cast("ChatOptions", dict(given))
+    options["tools"] = tools
+    options["tool_choice"] = tool_choice
+    options["response_format"] = response_format
+    return options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +88,7 @@ class Options:
     stop: str | Sequence[str] | None = None
     seed: int | None = None
     tools: Sequence[JSONObject] | None = None
-    tool_choice: Literal["auto", "none", "required"] | JSONObject | None = None
+    tool_choice: ToolChoice | None = None
     response_format: JSONObject | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None

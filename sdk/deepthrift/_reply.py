@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from deepthrift._messages import AssistantMessage, ToolCallParam
 from deepthrift_pricing import Attempt, Cost, Mode, Usage
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"] | str
@@ -64,3 +65,16 @@ class Reply(BaseModel):
     """What was repaired or not honoured, for a person to read."""
     seconds: float = 0.0
     """Wall-clock time from the call to its end, retries and waiting for budget included."""
+
+    @property
+    def message(self) -> AssistantMessage:
+        """The answer as a message of the history, with its reasoning and tool calls."""
+        message: AssistantMessage = {"role": "assistant", "content": self.text}
+        if self.reasoning:
+            message["reasoning_content"] = self.reasoning
+        if self.tool_calls:
+            message["tool_calls"] = [
+                ToolCallParam(id=call.id, type="function", function={"name": call.name, "arguments": call.arguments})
+                for call in self.tool_calls
+            ]
+        return message

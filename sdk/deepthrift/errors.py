@@ -15,7 +15,12 @@ DeepthriftError
 │   ├── EmptyResponse             a success whose body is blank
 │   ├── MalformedResponse         not the JSON that the protocol promises
 │   ├── StreamInterrupted         the stream broke; carries the partial reply and its cost
-│   └── ModeNotHonoured           another mode ran than the one asked for (raised only with `on_mode_mismatch="raise"`)
+│   ├── ModeNotHonoured           another mode ran than the one asked for (raised only with `on_mode_mismatch="raise"`)
+│   ├── ToolCallsMissing          tool calls were announced, and none came
+│   └── StructuredOutputError     the answer is not the JSON that was asked for
+├── ToolError                     a loop of tool calls could not go on
+│   ├── ToolFailed                a tool raised (only with `on_error="raise"`)
+│   └── ToolLoopExceeded          its limit on rounds or on spend was reached
 └── EngineError                   the embedded engine
     ├── MissingExtra              deepthrift[local] is not installed
     ├── UnsupportedMachine        the processor or a system library is missing something
@@ -49,6 +54,7 @@ from deepthrift_pricing.errors import (
 
 if TYPE_CHECKING:
     from deepthrift._reply import Reply
+    from deepthrift.tools import ToolReply
     from deepthrift_pricing import Money
 
 __all__ = [
@@ -89,6 +95,11 @@ __all__ = [
     "ServerError",
     "StatusError",
     "StreamInterrupted",
+    "StructuredOutputError",
+    "ToolCallsMissing",
+    "ToolError",
+    "ToolFailed",
+    "ToolLoopExceeded",
     "UnknownReservation",
     "UnprocessableRequest",
     "UnsupportedFeature",
@@ -221,6 +232,42 @@ class StreamInterrupted(ResponseError):
 
 class ModeNotHonoured(ResponseError):
     """Another mode ran than the one asked for. Raised only if asked to; by default it is a warning on the reply."""
+
+
+class ToolCallsMissing(ResponseError):
+    """The endpoint said that it called tools and sent no call that could be read: its tool parser does not fit V3.1."""
+
+
+class StructuredOutputError(ResponseError):
+    """The answer is empty, cut off or not of the type asked for, after all repairs. `partial` holds the last answer."""
+
+
+class ToolError(DeepthriftError):
+    """A loop of tool calls could not go on.
+
+    Attributes:
+        partial: The exchange so far, with the usage and cost of every round, or `None` if nothing had been sent.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        partial: ToolReply | None = None,
+        request: RequestInfo | None = None,
+        attempt_ids: tuple[str, ...] = (),
+        spend: Money | None = None,
+    ) -> None:
+        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+        self.partial = partial
+
+
+class ToolFailed(ToolError):
+    """A tool raised an exception, which is the cause of this one. Raised only if asked to."""
+
+
+class ToolLoopExceeded(ToolError):
+    """The limit on rounds or on spend was reached before the model had its answer. The next round was not sent."""
 
 
 class EngineError(DeepthriftError):

@@ -18,6 +18,7 @@ from deepthrift.errors import (
     InvalidRequestError,
     MalformedResponse,
     StreamInterrupted,
+    ToolCallsMissing,
     UnsupportedFeature,
 )
 from deepthrift_pricing import Ledger
@@ -204,10 +205,15 @@ async def test_r13_tool_calls_left_as_text_are_read(door: Door) -> None:
 
 
 @every_door
-async def test_r13_a_promised_call_that_is_not_there_is_told(door: Door) -> None:
-    reply = await reply_to(door, {"content": "I look.", "tool_calls": []}, "tool_calls", tools=[TOOL])
-    assert not reply.tool_calls
-    assert any("no call" in warning for warning in reply.warnings)
+async def test_r13_a_promised_call_that_is_not_there_is_an_error_with_what_was_said(door: Door) -> None:
+    with pytest.raises(ToolCallsMissing, match="tool parser") as caught:
+        await reply_to(door, {"content": "I look.", "tool_calls": []}, "tool_calls", tools=[TOOL])
+    partial = caught.value.partial
+    assert partial is not None
+    assert (partial.text, partial.tool_calls) == ("I look.", ())
+    assert any("no call" in warning for warning in partial.warnings)
+    assert caught.value.spend == partial.cost.total
+    assert [attempt.status for attempt in partial.attempts] == ["settled"]
 
 
 @every_door

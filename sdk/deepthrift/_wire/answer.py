@@ -9,8 +9,8 @@ from pydantic import JsonValue
 from deepthrift._events import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._reply import TokenLogprob, ToolCall
 from deepthrift._wire.chunk import Choice, Chunk, Delta, Logprobs
-from deepthrift._wire.split import Piece, ThinkSplitter, late_close
-from deepthrift._wire.toolcalls import BEGIN, ToolCalls, from_text
+from deepthrift._wire.split import Kind, Piece, ThinkSplitter, late_close
+from deepthrift._wire.toolcalls import BEGIN, ToolCalls, ToolText, from_text
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode, Usage, parse_usage
 
@@ -54,6 +54,7 @@ class Accumulator:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._tools = ToolCalls()
+        self._hidden: dict[Kind, ToolText] = {"reasoning": ToolText(), "text": ToolText()}
         self._logprobs: list[TokenLogprob] = []
         self._saw_logprobs = False
         self._split = ThinkSplitter(expected=mode == "thinking" and profile.reasoning_in_text)
@@ -120,7 +121,7 @@ class Accumulator:
             self._in_field = True
             self._split.plain()
             self._reasoning.append(reasoning)
-            events.append(ReasoningDelta(reasoning))
+            self._show("reasoning", reasoning, events)
         if content:
             self._pieces(self._split.feed(content), events)
         for part in delta.tool_calls or ():
@@ -144,10 +145,16 @@ class Accumulator:
             if kind == "reasoning":
                 self._inline = True
                 self._reasoning.append(text)
-                events.append(ReasoningDelta(text))
             else:
                 self._text.append(text)
-                events.append(TextDelta(text))
+            self._show(kind, text, events)
+
+    def _show(self, kind: Kind, text: str, events: list[StreamEvent]) -> None:
+        """Tell of a piece, unless it is part of a tool call in V3.1's own form."""
+        other: Kind = "text" if kind == "reasoning" else "reasoning"
+        for each, shown in ((other, self._hidden[other].release()), (kind, self._hidden[kind].feed(text))):
+            if shown:
+                events.append(ReasoningDelta(shown) if each == "reasoning" else TextDelta(shown))
 
     def _add_logprobs(self, logprobs: Logprobs) -> None:
         self._saw_logprobs = True
@@ -159,6 +166,12 @@ class Accumulator:
         """What was held back; to be called once, at the end."""
         events: list[StreamEvent] = []
         self._pieces(self._split.flush(), events)
+        both: tuple[tuple[Kind, list[str]], ...] = (("reasoning", self._reasoning), ("text", self._text))
+        for kind, said in both:
+            read = not self._tools and from_text("".join(said)) is not None
+            shown = self._hidden[kind].release(all_of_it=not read)
+            if shown:
+                events.append(ReasoningDelta(shown) if kind == "reasoning" else TextDelta(shown))
         return events
 
     def answer(self) -> Answer:

@@ -7,7 +7,8 @@ from typing import Final, Literal, TypeAlias
 OPEN: Final = "<think>"
 CLOSE: Final = "</think>"
 
-Piece: TypeAlias = tuple[Literal["reasoning", "text"], str]
+Kind: TypeAlias = Literal["reasoning", "text"]
+Piece: TypeAlias = tuple[Kind, str]
 
 
 class ThinkSplitter:

@@ -53,6 +53,37 @@ class ToolCalls:
         )
 
 
+class ToolText:
+    """Keeps V3.1's own form of tool calls out of what a reader of the stream sees."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._begun = False
+
+    def feed(self, text: str) -> str:
+        """The part of `text`, and of what was held back, that is no tool call and cannot become one."""
+        if not self._held and "<" not in text:
+            return text
+        self._held += text
+        if self._begun:
+            return ""
+        at = self._held.find(BEGIN)
+        self._begun = at >= 0
+        if at < 0:
+            at = self._held.rfind("<")
+            if at < 0 or not BEGIN.startswith(self._held[at:]):
+                at = len(self._held)
+        shown, self._held = self._held[:at], self._held[at:]
+        return shown
+
+    def release(self, *, all_of_it: bool = False) -> str:
+        """What was held back and is no tool call; with `all_of_it`, what looked like one as well."""
+        if self._begun and not all_of_it:
+            return ""
+        held, self._held, self._begun = self._held, "", False
+        return held
+
+
 def from_text(text: str) -> tuple[str, tuple[ToolCall, ...]] | None:
     """The text before the calls and the calls, if `text` holds V3.1's own form of them."""
     before, begin, rest = text.partition(BEGIN)

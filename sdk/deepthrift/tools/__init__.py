@@ -1,5 +1,7 @@
 """Function calling: typed Python functions that the model may call."""
 
+from deepthrift.tools._reply import ToolLoopEvent, ToolReply, ToolResult, ToolStarted
+from deepthrift.tools._running import OnError
 from deepthrift.tools._tool import Tool
 
-__all__ = ["Tool"]
+__all__ = ["OnError", "Tool", "ToolLoopEvent", "ToolReply", "ToolResult", "ToolStarted"]

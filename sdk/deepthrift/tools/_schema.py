@@ -20,7 +20,7 @@ _NOT_STRICT: Final = ("minLength", "maxLength", "minItems", "maxItems", "default
 """Keywords that strict mode refuses (api-docs.deepseek.com, guides/tool_calls), and titles, which only cost tokens."""
 
 
-class _WithoutTitles(GenerateJsonSchema):
+class WithoutTitles(GenerateJsonSchema):
     """Titles repeat the names in other words and cost prompt tokens in every call."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -64,7 +64,7 @@ def arguments_model(function: Callable[..., object], name: str) -> type[BaseMode
 
 def parameters_schema(model: type[BaseModel], *, strict: bool) -> dict[str, JSONValue]:
     """The JSON schema to send. With `strict`, every property is required and no other is allowed."""
-    schema = model.model_json_schema(schema_generator=_WithoutTitles)
+    schema = model.model_json_schema(schema_generator=WithoutTitles)
     schema.pop("title", None)
     schema.pop("description", None)
     schema.setdefault("properties", {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,6 +14,7 @@ from pydantic_core import to_json
 from deepthrift._messages import JSONValue
 from deepthrift.tools._docstring import read_docstring
 from deepthrift.tools._schema import arguments_model, parameters_schema, validate_arguments
+from deepthrift.tools._threads import in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +83,35 @@ class Tool:
             ValueError: The arguments are not JSON or do not fit; the message is meant for the model.
             Exception: Whatever the function raises.
         """
-        given = validate_arguments(self._arguments, arguments)
+        return await self.run(self.typed(arguments))
+
+    def typed(self, arguments: str) -> dict[str, object]:
+        """The function's keyword arguments in a tool call's JSON text.
+
+        Raises:
+            ValueError: They are not JSON or do not fit; the message is meant for the model.
+        """
+        return validate_arguments(self._arguments, arguments)
+
+    async def run(self, arguments: Mapping[str, object]) -> str:
+        """Run the function with typed arguments and return its result as text for the model.
+
+        Raises:
+            Exception: Whatever the function raises.
+        """
         if inspect.iscoroutinefunction(self.function):
-            return as_text(await self.function(**given))
-        result = await asyncio.to_thread(self.function, **given)
+            return as_text(await self.function(**arguments))
+        result = await in_thread(self.function, arguments)
         # A callable object or a partial may hide an async function.
         return as_text(await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result)
 
 
 def as_text(result: object) -> str:
     """What the model gets to read: text as it is, anything else as JSON, else its `str()`."""
+    return _text(result).encode("utf-8", "replace").decode()
+
+
+def _text(result: object) -> str:
     if isinstance(result, str):
         return result
     try:

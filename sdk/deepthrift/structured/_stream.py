@@ -1,0 +1,207 @@
+"""An object that grows while its text arrives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, cast
+
+from pydantic_core import from_json
+
+from deepthrift._events import StreamEvent, TextDelta
+from deepthrift._group import request_info
+from deepthrift._messages import JSONValue
+from deepthrift._reply import Reply
+from deepthrift._stream import AsyncStream
+from deepthrift.errors import ConfigurationError, StructuredOutputError
+from deepthrift.structured._parse import cut_off
+from deepthrift.structured._reply import Parsed
+from deepthrift.structured._target import Misfit, Target
+
+if TYPE_CHECKING:
+    from deepthrift._client import Stream
+
+M = TypeVar("M")
+
+_SHARE: Final = 64
+"""A text is read anew when it has grown by this fraction, so that long ones do not cost the square of their length."""
+
+
+class _Growing(Generic[M]):
+    """The object so far."""
+
+    def __init__(self, target: Target[M], url: str, messages: int) -> None:
+        self._target = target
+        self._url = url
+        self._messages = messages
+        self._text = ""
+        self._read = 0
+        self._shown: dict[str, JSONValue] | None = None
+        self._parsed: Parsed[M] | None = None
+
+    def take(self, event: StreamEvent) -> None:
+        if isinstance(event, TextDelta):
+            self._text += event.text
+
+    def news(self, *, at_end: bool = False) -> dict[str, JSONValue] | None:
+        """The object as far as it has come, if there is more of it than the last time."""
+        grown = len(self._text) - self._read
+        if not grown or (grown < len(self._text) // _SHARE and not at_end):
+            return None
+        self._read = len(self._text)
+        start = self._text.find("{")
+        end = len(self._text) if not at_end else self._text.rfind("}") + 1
+        if start < 0 or end <= start:
+            return None
+        try:
+            found = from_json(self._text[start:end], allow_partial="trailing-strings")
+        except ValueError:
+            return None
+        if not isinstance(found, dict) or found == self._shown:
+            return None
+        self._shown = partial = cast("dict[str, JSONValue]", found)
+        return partial
+
+    def finish(self, reply: Reply) -> None:
+        """Validate the whole answer.
+
+        Raises:
+            StructuredOutputError: It does not fit.
+        """
+        try:
+            value = self._target.read(reply.text)
+        except Misfit as misfit:
+            ids = tuple(attempt.id for attempt in reply.attempts)
+            raise StructuredOutputError(
+                cut_off(reply) or f"the answer is no {self._target.name}: {misfit}",
+                partial=reply,
+                request=request_info(reply, self._url, self._messages),
+                attempt_ids=ids,
+                spend=reply.cost.total,
+            ) from misfit
+        group = reply.attempts[-1].group_id if reply.attempts else reply.call_id
+        self._parsed = Parsed(**dict(reply), value=value, repairs=0, group_id=group)
+
+    @property
+    def parsed(self) -> Parsed[M]:
+        if self._parsed is None:
+            raise ConfigurationError("the object is not whole; read the stream to its end")
+        return self._parsed
+
+
+class AsyncParseStream(Generic[M]):
+    """An object as it arrives: `async with client.stream_parse(…) as stream: async for partial in stream: …`.
+
+    Each `partial` is a plain dict with what has arrived so far, not validated; the last string in it may be
+    unfinished. After the end, `value` has the validated object. Leaving early stops the upstream and books what came.
+    """
+
+    def __init__(self, stream: AsyncStream, target: Target[M], *, url: str, messages: int) -> None:
+        self._stream = stream
+        self._growing = _Growing(target, url, messages)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, JSONValue]]:
+        """What has arrived, whenever there is more of it.
+
+        Raises:
+            StructuredOutputError: The whole answer does not fit.
+        """
+        try:
+            while events := await self._stream.batch():
+                for event in events:
+                    self._growing.take(event)
+                if (news := self._growing.news()) is not None:
+                    yield news
+            if (news := self._growing.news(at_end=True)) is not None:
+                yield news
+            self._growing.finish(self._stream.reply)
+        finally:
+            await self.aclose()
+
+    @property
+    def value(self) -> M:
+        """The validated object.
+
+        Raises:
+            ConfigurationError: The stream has not come to its end.
+        """
+        return self._growing.parsed.value
+
+    @property
+    def reply(self) -> Parsed[M]:
+        """The complete reply.
+
+        Raises:
+            ConfigurationError: The stream has not come to its end.
+        """
+        return self._growing.parsed
+
+    async def aclose(self) -> None:
+        """Stop the upstream and book what arrived. Safe to call twice."""
+        await self._stream.aclose()
+
+
+class ParseStream(Generic[M]):
+    """An object as it arrives: `with client.stream_parse(…) as stream: for partial in stream: …`.
+
+    The same as `AsyncParseStream`, for code without `await`.
+    """
+
+    def __init__(self, stream: Stream, target: Target[M], *, url: str, messages: int) -> None:
+        self._stream = stream
+        self._growing = _Growing(target, url, messages)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[dict[str, JSONValue]]:
+        """What has arrived, whenever there is more of it.
+
+        Raises:
+            StructuredOutputError: The whole answer does not fit.
+        """
+        try:
+            for event in self._stream:
+                self._growing.take(event)
+                if (news := self._growing.news()) is not None:
+                    yield news
+            if (news := self._growing.news(at_end=True)) is not None:
+                yield news
+            self._growing.finish(self._stream.reply)
+        finally:
+            self.close()
+
+    @property
+    def value(self) -> M:
+        """The validated object.
+
+        Raises:
+            ConfigurationError: The stream has not come to its end.
+        """
+        return self._growing.parsed.value
+
+    @property
+    def reply(self) -> Parsed[M]:
+        """The complete reply.
+
+        Raises:
+            ConfigurationError: The stream has not come to its end.
+        """
+        return self._growing.parsed
+
+    def close(self) -> None:
+        """Stop the upstream and book what arrived. Safe to call twice."""
+        self._stream.close()
