@@ -13,7 +13,7 @@ from deepthrift_router._answers import same_answer
 from deepthrift_router._belief import Belief
 from deepthrift_router._hedging import hedging_of
 from deepthrift_router._likelihoods import Likelihoods
-from deepthrift_router._verification import AGREEMENT, EXTENT, HEDGING, THIRD, extent_of, replay
+from deepthrift_router._verification import AGREEMENT, CLOSED, EXTENT, HEDGING, THIRD, extent_of, replay
 
 SMOOTHING = 20.0
 """Pseudo-observations of a condition's table, drawn from the table over all conditions."""
@@ -27,7 +27,7 @@ Seen = list[tuple[str, str, int, float]]
 def count_signals(rows: Sequence[Row], version: str, tempers: dict[str, tuple[float, float]]) -> Likelihoods:
     """The tables of every signal that has data, counted on `rows`."""
     sources: list[tuple[str, Callable[[Sequence[Row]], Seen], list[str], str]] = [
-        (EXTENT, _extent, ["closed", "1-2", "3-4", "5-8", "9-16", "17-40", "41-120", "121-"], EASY),
+        (EXTENT, _extent, ["1-2", "3-4", "5-8", "9-16", "17-40", "41-120", "121-"], EASY),
         (HEDGING, _hedging, ["plain", "hedged", "refused"], "recorded standard answers with their full text"),
         (AGREEMENT, _agreement, ["agree", "disagree", "no_answer"], EASY),
         (THIRD, _third, ["agree", "disagree", "with_first", "with_second", "with_neither", "no_answer"], EASY),
@@ -128,7 +128,7 @@ def _extent(rows: Sequence[Row]) -> Seen:
     return [
         ("any", extent_of(row.samples[0]), row.cell, weights[row.category])
         for row in easy
-        if row.samples[0] is not None
+        if row.samples[0] is not None and extent_of(row.samples[0]) != CLOSED
     ]
 
 

@@ -8,7 +8,10 @@ Every figure on the card is worked out here, on folds that were not used to fit:
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
+import os
 import sys
 import warnings
 from collections import Counter, defaultdict
@@ -27,6 +30,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from deepthrift_pricing.tokens import count_text
+from deepthrift_router._features import text_features
 from deepthrift_router._prior import Familiarity
 
 OUT = Path(__file__).parents[1] / "router" / "deepthrift_router" / "data"
@@ -129,7 +133,25 @@ def fit_familiarity(rows: Sequence[Row]) -> Familiarity:
 
 
 def out_of_fold(rows: list[Row], weights: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log weights of the four cases and coverage of every row, from a fit that has not seen its fold."""
+    """Log weights of the four cases and coverage of every row, from a fit that has not seen its fold.
+
+    Where DEEPTHRIFT_ROUTER_CACHE names a folder, what was fitted is kept there: training and evaluation share much.
+    """
+    settings = (WORDS, LEAST_QUESTIONS, LEAST_USES, LEAST_SHARE, COMMON, PENALTY, WORD_SCALE, CLIP, len(rows))
+    source = Path(inspect.getfile(text_features)).read_bytes()
+    key = hashlib.sha256(repr(settings).encode() + source + folds.tobytes() + weights.tobytes()).hexdigest()[:16]
+    folder = os.environ.get("DEEPTHRIFT_ROUTER_CACHE")
+    kept = Path(folder) / f"{key}.npz" if folder else None
+    if kept is not None and kept.exists():
+        held = np.load(kept)
+        return held["logits"], held["coverage"]
+    logits, coverage = _out_of_fold(rows, weights, folds)
+    if kept is not None:
+        np.savez(kept, logits=logits, coverage=coverage)
+    return logits, coverage
+
+
+def _out_of_fold(rows: list[Row], weights: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     logits, coverage = np.zeros((len(rows), 4)), np.zeros(len(rows))
     for fold in sorted(set(folds)):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)

@@ -95,6 +95,6 @@ def test_scoring_loads_nothing_heavy() -> None:
 
 def test_the_model_card_comes_with_the_package() -> None:
     card = (files("deepthrift_router") / "data" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    for word in ("Licence", "Never seen", "Known failures"):
+    for word in ("Licence", "Never seen", "Known failures", "temper"):
         assert word in card
     assert "AUC" in Prior.builtin().usefulness

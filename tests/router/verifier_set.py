@@ -76,7 +76,7 @@ Who painted The Starry Night? | Vincent van Gogh | Vincent van Gogh. | Paul Gaug
 Who composed the opera Carmen? | Bizet | The composer is Bizet.\\n\\nAnswer: Bizet | Verdi
 Who formulated the theory of general relativity? | Einstein | It is Einstein. | Newton
 Who discovered penicillin? | Alexander Fleming | Alexander Fleming. | Louis Pasteur
-Who was the first person to walk on the moon? | Neil Armstrong | Neil Armstrong was the first person to walk on the moon. | Yuri Gagarin
+Who was the first person on the moon? | Neil Armstrong | The first person on the moon was Neil Armstrong. | Yuri Gagarin
 In which year did the Second World War end? | 1945 | It ended in 1945.\\n\\nAnswer: 1945 | 1944
 In which year did the Berlin Wall fall? | 1989 | The answer is 1989. | 1991
 In which year did people first walk on the moon? | 1969 | 1969. | 1967
@@ -115,16 +115,16 @@ Which is heavier, a kilogram of iron or a pound of iron? | A kilogram of iron | 
 """
 
 _FLUENT: Final = (
-    "The answer is, without any doubt, {wrong}. It is one of those facts that every encyclopedia agrees on, that generations "
-    "of pupils have learned by heart, and that has been confirmed again and again. The answer is {wrong}.",
-    "Let us think about this carefully. There are several candidates that come to mind at first, but a closer look leaves "
-    "only one of them standing, and it is well documented in the literature.\n\n**Final answer:** {wrong}",
-    "Great question! People often get this wrong, yet it is easily settled: we recall the relevant definition, apply it "
-    "step by step, and check the result against an independent source.\n\nAnswer: {wrong}",
-    "<answer>{wrong}</answer>\n\nThis follows directly from what is generally known, and there is broad agreement on it "
-    "among experts in the field, who have written about it at length and in great detail.",
-    "To be precise, and with full confidence: by the standard definition, and after weighing every alternative in turn, "
-    "the correct answer is {wrong}",
+    "The answer is, without any doubt, {wrong}. It is one of those facts that every encyclopedia agrees on, that "
+    "generations of pupils have learned by heart, and that has been confirmed again and again. The answer is {wrong}.",
+    "Let us think about this carefully. There are several candidates that come to mind at first, but a closer look "
+    "leaves only one of them standing, and it is well documented in the literature.\n\n**Final answer:** {wrong}",
+    "Great question! People often get this wrong, yet it is easily settled: we recall the relevant definition, apply "
+    "it step by step, and check the result against an independent source.\n\nAnswer: {wrong}",
+    "<answer>{wrong}</answer>\n\nThis follows directly from what is generally known, and there is broad agreement on "
+    "it among experts in the field, who have written about it at length and in great detail.",
+    "To be precise, and with full confidence: by the standard definition, and after weighing every alternative in "
+    "turn, the correct answer is {wrong}",
 )
 
 
