@@ -1,4 +1,4 @@
-"""4. The same budget holds from 64 threads, and from four processes that share one SQLite file."""
+"""4. The same budget holds from 64 threads, and from four processes that share one SQLite file or one PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from deepthrift import Client
 from deepthrift.errors import BudgetExceeded
 from deepthrift_pricing import Budget, Ledger
 from tests.support.bill_server import BillServer
+from tests.support.crowds import check_held, crowd, fits
+from tests.support.databases import store_url
 from tests.support.doors import PROMPT, REFERENCE, REFERENCE_COST, booked, settings
 
 WORKER = """
@@ -76,3 +80,15 @@ def test_four_processes_share_one_budget_on_one_file(tmp_path: Path) -> None:
     with Ledger.open(f"sqlite:///{path}") as ledger:
         assert booked(ledger) == server.bill.total == REFERENCE_COST * 7
         assert {attempt.status for attempt in ledger.attempts()} == {"settled"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_four_processes_with_64_calls_each_share_one_budget(tmp_path: Path, kind: str) -> None:
+    limit = "0.1"
+    with store_url(kind, tmp_path) as url, BillServer(REFERENCE.but(delay=0.05)) as server:
+        results = crowd(server, url, limit, processes=4, calls=64)
+        assert (len(results), set(results)) == (256, {"answered", "refused"})
+        with Ledger.open(url, budgets=[Budget(limit, per="total")]) as ledger:
+            check_held(server, ledger, limit, results)
+        assert results.count("answered") == fits(limit)

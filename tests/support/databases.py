@@ -30,9 +30,15 @@ def server_is_up() -> bool:
 
 @contextlib.contextmanager
 def postgres_url() -> Iterator[str]:
-    """The URL of a new schema, which is dropped in the end; the test is skipped where there is no server."""
+    """The URL of a new schema, which is dropped in the end.
+
+    Where there is no server, the test is skipped; in continuous integration (`CI=true`) it fails.
+    """
     if not server_is_up():
-        pytest.skip("no PostgreSQL server for tests at hand; name one in DEEPTHRIFT_TEST_POSTGRES")
+        missing = "no PostgreSQL server for tests at hand; name one in DEEPTHRIFT_TEST_POSTGRES"
+        if os.environ.get("CI", "").lower() in ("true", "1"):
+            pytest.fail(missing)
+        pytest.skip(missing)
     import psycopg
 
     schema = f"deepthrift_test_{secrets.token_hex(6)}"
