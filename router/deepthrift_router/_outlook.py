@@ -12,7 +12,7 @@ from deepthrift_router._decide import VALUE_IN_THINKING_CALLS, Stakes, plan_cost
 from deepthrift_router._decision import PlanCost, PlanName, RoutePolicy
 from deepthrift_router._economy import Costs, Room, cached_share, cost_of, expected_length, recorded_calls, room_for
 from deepthrift_router._likelihoods import Likelihoods
-from deepthrift_router._prior import Prior, Score
+from deepthrift_router._prior import Prior, Score, Scorer
 from deepthrift_router._request import Request
 
 if TYPE_CHECKING:
@@ -76,15 +76,17 @@ class Outlook:
 
 
 def look_out(
-    client: AsyncClient, request: Request, preference: Preference, score: Score, prior: Prior, likelihoods: Likelihoods
+    client: AsyncClient, request: Request, preference: Preference, scorer: Scorer, likelihoods: Likelihoods
 ) -> Outlook:
     """The outlook for `request`. No call is made.
 
     Raises:
         DeepthriftError: The request is wrong, has no price, or cannot keep `max_cost`; nothing was sent.
     """
-    costs, recorded, no_thinking = _costs(client, request, prior)
+    costs, recorded, no_thinking = _costs(client, request, Prior.builtin())
     _check_max_cost(preference, costs)
+    # After the client has checked that the messages are in order.
+    score = scorer.score(request.messages)
     value = preference.value
     if value is None:
         value = Money(max(1, round(VALUE_IN_THINKING_CALLS * costs.thinking.expected)), costs.worst_standard.currency)

@@ -202,9 +202,7 @@ class ModeRouter(Generic[C]):
             max_samples=self._max_samples,
         )
         request = Request(messages, max_tokens, given, group_id)
-        # Checked before the score, which may read messages of the right shape only.
-        client.estimate(messages, mode="standard", max_tokens=max_tokens, **given)
-        return look_out(client, request, preference, self.score(messages), Prior.builtin(), Likelihoods.builtin())
+        return look_out(client, request, preference, self._scorer or Prior.builtin(), Likelihoods.builtin())
 
 
 def _checked(policy: RoutePolicy) -> RoutePolicy:
