@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -181,7 +182,7 @@ class PrefixTracker:
         for end in range(self._unit, len(numbers) + 1, self._unit):
             state.update(numbers[end - self._unit : end].tobytes())
             units.append(state.digest())
-        return PrefixTrace(host, model, len(numbers), tuple(units), self._marked(numbers))
+        return PrefixTrace(host, model, len(numbers), tuple(units), self._marked(tokens))
 
     def note(self, trace: PrefixTrace, usage: Usage | None) -> None:
         """`observe` for a prompt of which `trace` was made before."""
@@ -214,7 +215,8 @@ class PrefixTracker:
         with self._lock:
             self._marks = marks = self._marks or _mark_table()
         try:
-            return bytes(map(marks.__getitem__, tokens))
+            # One call for all of them takes half as long as one for each.
+            return bytes(itemgetter(*tokens)(marks) if len(tokens) > 1 else [marks[token] for token in tokens])
         except IndexError:  # not V3.1's tokens
             return bytes(marks[token % _MARKED] for token in tokens)
 
