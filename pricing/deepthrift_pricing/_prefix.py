@@ -60,8 +60,12 @@ class PrefixPrediction(BaseModel):
     """The first token that differs from the closest earlier prompt; `None` when there is none, or nothing changed."""
     change: str
     """What seems to have changed there, such as `a date or time`; empty when it is not known."""
+    unit: int = UNIT
+    """Tokens that are cached or forgotten together; a shorter prompt is never cached."""
 
     def __str__(self) -> str:
+        if self.prompt_tokens < self.unit:
+            return f"a prompt of fewer than {self.unit} tokens is never cached"
         said = f"{self.likely_hits:,} of {self.prompt_tokens:,} prompt tokens are likely to be cached"
         if self.changed_at is not None:
             what = f": {self.change}" if self.change else ""
@@ -168,6 +172,7 @@ class PrefixTracker:
             held=share,
             changed_at=changed_at,
             change=change,
+            unit=self._unit,
         )
 
     def observe(self, tokens: Sequence[int], *, host: str, model: str, usage: Usage | None) -> None:

@@ -139,6 +139,14 @@ def test_a_continued_conversation_changes_nothing_and_a_stranger_is_no_change() 
     assert "nothing like it was sent before" in str(stranger)
 
 
+def test_a_prompt_shorter_than_a_unit_is_never_cached() -> None:
+    tracker = PrefixTracker()
+    send(tracker, range(63))
+    told = tracker.predict(range(63), **WHERE)
+    assert (told.known_tokens, told.likely_hits, told.unit) == (0, 0, 64)
+    assert str(told) == "a prompt of fewer than 64 tokens is never cached"
+
+
 def test_memory_is_bounded_and_the_beginning_is_forgotten_last() -> None:
     clock = Clock()
     tracker = PrefixTracker(remember=100, clock=clock)
