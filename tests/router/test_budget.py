@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 
 import hypothesis
@@ -10,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepthrift import Reply
 from deepthrift.errors import BudgetExceeded
-from deepthrift_pricing import Budget, Ledger
+from deepthrift_pricing import AttemptRequest, Budget, Ledger, Money, utc_now
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, route, routing
 from tests.support.bill_server import Answer
 
@@ -45,24 +45,32 @@ async def test_not_even_a_standard_call_fits() -> None:
 
 
 async def test_room_that_goes_while_the_answer_is_under_way() -> None:
-    """Thinking fits when the plan is made; then another call takes the room."""
+    """Thinking fits when the plan is made; then another call takes the room, and no evidence is bought any more."""
     ledger = Ledger.open("memory:", budgets=[Budget("0.0021", per="total", policy="refuse")])
-    async with routing([SYDNEY, Answer("Canberra."), Answer("so it is", text_tokens=395)], ledger=ledger) as (
-        router,
-        server,
-    ):
-        client = router._client
 
-        def greedy(reply: object) -> bool:
-            future = asyncio.run_coroutine_threadsafe(client.chat(QUESTION, max_tokens=400), asyncio.get_running_loop())
-            del future
-            return True
+    def meanwhile(reply: Reply) -> bool:
+        ledger.try_reserve(
+            AttemptRequest(
+                attempt_id="other",
+                call_id="other",
+                group_id="other",
+                host=reply.host,
+                model=reply.model,
+                mode="standard",
+                prompt_tokens=10,
+                max_tokens=900,
+                worst=Money.of("0.0016"),
+                started_at=utc_now(),
+            )
+        )
+        return True
 
-        reply = await router.chat(QUESTION, max_tokens=400, policy="cascade", validators=[greedy])
-        await server.wait_quiet()
-        await asyncio.sleep(0.05)
-    assert server.bill.total <= Decimal("0.0021")
-    assert reply.text
+    reply, server = await route([SYDNEY, Answer("Canberra.")], ledger=ledger, validators=[meanwhile])
+    assert reply.decision.plan == "cascade"
+    assert reply.path == ("standard",)
+    assert len(server.requests) == 1
+    assert any("budget" in note for note in reply.decision.degraded)
+    assert "budget" in reply.decision.reason
     ledger.close()
 
 
