@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NotRequired, TypeAlias, TypedDict
 
+from deepthrift_pricing.errors import InvalidRequestError
+
 
 class TextPart(TypedDict):
     """One text part of a message; parts are joined to plain text before sending."""
@@ -74,3 +76,17 @@ JSONValue: TypeAlias = "str | int | float | bool | Sequence[JSONValue] | Mapping
 
 JSONObject: TypeAlias = Mapping[str, JSONValue]
 """A JSON object."""
+
+
+def message_list(messages: Messages) -> list[Message]:
+    """The messages as a list of one's own, a string as one user message.
+
+    Raises:
+        InvalidRequestError: They are neither a string nor a list.
+    """
+    given: object = messages
+    if isinstance(messages, str):
+        return [{"role": "user", "content": messages}]
+    if not isinstance(given, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidRequestError(f"messages must be a string or a list of messages, not {type(messages).__name__}")
+    return list(messages)

@@ -11,6 +11,7 @@ from deepthrift._wire.chunk import ToolCallPart
 BEGIN: Final = "<｜tool▁calls▁begin｜>"
 _END: Final = "<｜tool▁calls▁end｜>"
 _CALL: Final = re.compile(r"<｜tool▁call▁begin｜>(.*?)<｜tool▁sep｜>(.*?)<｜tool▁call▁end｜>", re.DOTALL)
+_OLD: Final = re.compile(r"([^\n]+)\n```json\n(.*)\n```", re.DOTALL)
 
 
 class ToolCalls:
@@ -90,8 +91,13 @@ def from_text(text: str) -> tuple[str, tuple[ToolCall, ...]] | None:
     if not begin:
         return None
     body = rest.partition(_END)[0]
-    calls = tuple(
-        ToolCall(id=f"call_{index}", name=match[1].strip(), arguments=match[2].strip())
-        for index, match in enumerate(_CALL.finditer(body))
-    )
+    calls = tuple(_call(index, match[1].strip(), match[2].strip()) for index, match in enumerate(_CALL.finditer(body)))
     return (before.rstrip(), calls) if calls else None
+
+
+def _call(index: int, name: str, arguments: str) -> ToolCall:
+    # Checkpoints before V3.1 write `function`, the name, and the arguments in a fence; prompts made for them linger.
+    old = _OLD.fullmatch(arguments) if name == "function" else None
+    if old is not None:
+        name, arguments = old[1].strip(), old[2].strip()
+    return ToolCall(id=f"call_{index}", name=name, arguments=arguments)

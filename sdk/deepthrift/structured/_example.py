@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from deepthrift._messages import JSONObject, JSONValue
 
-_DEPTH: Final = 8
-"""Recursive types have no end of their own."""
 _FORMATS: Final[Mapping[str, str]] = {
     "date": "2025-08-21",
     "date-time": "2025-08-21T12:00:00Z",
@@ -22,44 +21,60 @@ _FORMATS: Final[Mapping[str, str]] = {
 
 def example_of(schema: JSONObject) -> JSONValue:
     """The schema's own first example, or one made up from its types."""
-    definitions = cast("Mapping[str, JSONObject]", schema.get("$defs") or {})
-    return _example(schema, definitions, 0)
+    try:
+        return _Maker(schema).make(schema, frozenset())
+    except _EndlessError:
+        return {}
 
 
-def _example(node: JSONObject, definitions: Mapping[str, JSONObject], depth: int) -> JSONValue:
-    for key in ("examples", "enum"):
-        given = node.get(key)
-        if isinstance(given, Sequence) and not isinstance(given, str) and given:
-            return given[0]
-    if "const" in node:
-        return node["const"]
-    if isinstance(reference := node.get("$ref"), str):
-        return _deeper(definitions.get(reference.rpartition("/")[2], {}), definitions, depth)
-    for key in ("anyOf", "oneOf", "allOf"):
-        branches = cast("Sequence[JSONObject]", node.get(key) or ())
-        if branches:
-            return _deeper(branches[0], definitions, depth)
-    return _by_type(node, definitions, depth)
+class _EndlessError(Exception):
+    """A type needs itself inside itself."""
 
 
-def _deeper(node: JSONObject, definitions: Mapping[str, JSONObject], depth: int) -> JSONValue:
-    return None if depth >= _DEPTH else _example(node, definitions, depth + 1)
+class _Maker:
+    def __init__(self, schema: JSONObject) -> None:
+        self._definitions = cast("Mapping[str, JSONObject]", schema.get("$defs") or {})
 
+    def make(self, node: JSONObject, inside: frozenset[str]) -> JSONValue:
+        """An example of `node`, which lies inside the definitions named `inside`."""
+        for key in ("examples", "enum"):
+            given = node.get(key)
+            if isinstance(given, Sequence) and not isinstance(given, str) and given:
+                return given[0]
+        if "const" in node:
+            return node["const"]
+        if isinstance(reference := node.get("$ref"), str):
+            name = reference.rpartition("/")[2]
+            if name in inside:
+                raise _EndlessError
+            return self.make(self._definitions.get(name, {}), inside | {name})
+        for key in ("anyOf", "oneOf", "allOf"):
+            if branches := cast("Sequence[JSONObject]", node.get(key) or ()):
+                return self._first(branches, inside)
+        return self._by_type(node, inside)
 
-def _by_type(node: JSONObject, definitions: Mapping[str, JSONObject], depth: int) -> JSONValue:
-    match node.get("type"):
-        case "object":
-            properties = cast("Mapping[str, JSONObject]", node.get("properties") or {})
-            return {name: _deeper(child, definitions, depth) for name, child in properties.items()}
-        case "array":
-            items = node.get("items")
-            return [_deeper(items, definitions, depth)] if isinstance(items, Mapping) else []
-        case "integer" | "number":
-            least = node.get("minimum", 1)
-            return least if isinstance(least, int | float) else 1
-        case "boolean":
-            return True
-        case "null":
-            return None
-        case _:
-            return _FORMATS.get(str(node.get("format")), "…")
+    def _first(self, branches: Sequence[JSONObject], inside: frozenset[str]) -> JSONValue:
+        for branch in branches:
+            with contextlib.suppress(_EndlessError):
+                return self.make(branch, inside)
+        raise _EndlessError
+
+    def _by_type(self, node: JSONObject, inside: frozenset[str]) -> JSONValue:
+        match node.get("type"):
+            case "object":
+                properties = cast("Mapping[str, JSONObject]", node.get("properties") or {})
+                return {name: self.make(child, inside) for name, child in properties.items()}
+            case "array":
+                items = node.get("items")
+                with contextlib.suppress(_EndlessError):
+                    return [self.make(items, inside)] if isinstance(items, Mapping) else []
+                return []
+            case "integer" | "number":
+                least = node.get("minimum", 1)
+                return least if isinstance(least, int | float) else 1
+            case "boolean":
+                return True
+            case "null":
+                return None
+            case _:
+                return _FORMATS.get(str(node.get("format")), "…")

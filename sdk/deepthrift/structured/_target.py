@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import from_json
 
-from deepthrift._messages import JSONObject, JSONValue, Message, Messages, UserMessage
+from deepthrift._messages import JSONObject, JSONValue, Message, Messages, UserMessage, message_list
 from deepthrift.errors import InvalidRequestError
 from deepthrift.hosts import Feature
 from deepthrift.structured._example import example_of
@@ -122,9 +122,7 @@ def _kind(schema: JSONObject) -> JSONValue:
 
 def _with_rule(messages: Messages, rule: str) -> list[Message]:
     """At the end, so that the prefix of the conversation stays what it was for the host's cache."""
-    if isinstance(messages, str):
-        return [{"role": "user", "content": f"{messages}\n\n{rule}"}]
-    out = list(messages)
+    out = message_list(messages)
     last = out[-1] if out else None
     if last is None or not isinstance(last, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         return out  # the client says what is wrong with it

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from deepthrift._group import Group
-from deepthrift._messages import Message, Messages, ToolCallParam, ToolMessage
+from deepthrift._messages import Message, Messages, ToolCallParam, ToolMessage, message_list
 from deepthrift._options import CallOptions, ChatOptions, chat_options
 from deepthrift._reply import Reply, ToolCall
 from deepthrift.errors import (
@@ -54,9 +54,7 @@ class ToolLoop:
         if max_spend is not None and max_spend.pico <= 0:
             raise InvalidRequestError(f"max_spend is more than nothing, not {max_spend}")
         self._client = client
-        self._messages: list[Message] = (
-            [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-        )
+        self._messages = message_list(messages)
         self._toolbox = toolbox
         self._definitions = toolbox.definitions
         self._mode: Mode = mode
