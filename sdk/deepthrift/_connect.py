@@ -54,7 +54,7 @@ def connect(
     Raises:
         ConfigurationError: The URL, the host or the model does not fit.
     """
-    profile = HostProfile.named(host) if isinstance(host, str) else host
+    profile = _named(host, model) if isinstance(host, str) else host
     url = base_url
     trusted = False
     if url is None:
@@ -81,6 +81,16 @@ def connect(
             f"model={model!r} cannot be sent; leave it out, or name another host"
         )
     return Connection(url=str(parsed).rstrip("/"), profile=profile, model=name, key=key)
+
+
+def _named(host: str, model: str | None) -> HostProfile:
+    """The profile `host`; where the host has one of its own for `model`, that one."""
+    profile = HostProfile.named(host)
+    if host == profile.name and model is not None and profile.base_url is not None:
+        other = HostProfile.for_url(profile.base_url, model=model)
+        if other.name == host:
+            return other
+    return profile
 
 
 def _checked_url(url: str) -> httpx.URL:

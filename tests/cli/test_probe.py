@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from deepthrift import AsyncClient, Client
-from deepthrift.cli._probe import MODES, MOST_REQUESTS, Probe
+from deepthrift.cli._probe import MODES, Probe
 from deepthrift.cli._probe_profile import toml_of
+from deepthrift.cli._probe_questions import LIMIT, MOST_REQUESTS
 from deepthrift.hosts import Dialect, HostProfile
 from deepthrift_pricing import Ledger, Mode, PriceBook
 from tests.cli.conftest import Ran, Run
@@ -169,6 +170,28 @@ def test_a_budget_holds(run: Run) -> None:
         assert run("budget", "set", "0.0002", "--per", "day").code == 0
         assert probed(run, server, *RATES).code == 3
         assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "number"),
+    [
+        ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", "range", 8192),
+        ("max_tokens is too large: 1000000000. This model supports at most 16384 completion tokens", "most", 16384),
+        ("max_tokens must be less than or equal to 32768", "most", 32768),
+        (
+            "'max_tokens' is too large: 1000000000. This model's maximum context length is 131072 tokens and your "
+            "request has 12 input tokens",
+            "context",
+            131072,
+        ),
+        ("the request exceeds the available context size (4096 tokens)", "context", 4096),
+        ("max_tokens has to be a sensible number, not 1000000000", "", 0),
+    ],
+)
+def test_limits_are_read_from_refusals(text: str, kind: str, number: int) -> None:
+    found = LIMIT.search(text)
+    told = {} if found is None else {name: int(value) for name, value in found.groupdict().items() if value}
+    assert told == ({kind: number} if kind else {})
 
 
 @pytest.mark.parametrize("name", HostProfile.names())

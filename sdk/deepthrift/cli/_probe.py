@@ -2,82 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, cast
 
 import httpx
 
 from deepthrift import AsyncClient, Reply
 from deepthrift._transport import transport_for
+from deepthrift.cli._probe_questions import (
+    ANSWER,
+    DIALECTS,
+    ENOUGH,
+    FEATURES,
+    FIELDS,
+    FINAL,
+    LIMIT,
+    LONG,
+    MOST_REQUESTS,
+    SCHEMA,
+    SUM,
+    TOO_MANY,
+    TOOL,
+    ZEBRAS,
+    Verdict,
+    called,
+    parsed,
+    refusal,
+)
 from deepthrift.cli._probe_wire import Recorder
 from deepthrift.errors import (
-    AuthenticationFailed,
     ConfigurationError,
-    InsufficientBalance,
-    PermissionRefused,
     PriceNotFound,
-    RateLimited,
     ResponseError,
     StatusError,
 )
 from deepthrift.hosts import CachedTokens, Dialect, Feature, HostProfile, ModeRules, ReasoningField, Switch, switch_for
 from deepthrift_pricing import Ledger, Mode, Money, PriceBook, utc_now
 
-Verdict: TypeAlias = Literal["yes", "no", "unclear"]
 MODES: Final[tuple[Mode, ...]] = ("standard", "thinking")
-
-DIALECTS: Final[tuple[Dialect, ...]] = (
-    "ctk_thinking",
-    "ctk_both",
-    "thinking_type",
-    "enable_thinking",
-    "reasoning_object",
-    "effort",
-    "header",
-    "native_think",
-    "model_suffix",
-    "model_name",
-)
-"""Every documented switch, in the order in which they are tried."""
-MOST_REQUESTS: Final = 2 * len(DIALECTS) + 19
-ANSWER: Final = 512
-"""Tokens that one answer may have: enough for the reasoning on a simple sum to come to its end."""
-_FEATURES: Final[frozenset[Feature]] = frozenset(
-    ("forced_tool_choice", "json_object", "json_schema", "logprobs", "seed", "temperature", "tools", "top_p")
-)
-_FIELDS: Final[tuple[ReasoningField, ...]] = ("reasoning_content", "reasoning")
-_LONG: Final = 1_500
-"""Characters of the prompt that is sent twice; caches want some hundred tokens."""
-_SUM: Final = "What is 17 + 25? Answer with the number."
-_ZEBRAS: Final = "How many zebras are there: zebra, horse, zebra? Answer as JSON."
-_TOO_MANY: Final = 1_000_000_000
-_ENOUGH: Final = 32
-"""Pieces of an answer without a limit that are waited for."""
-_LIMIT: Final = re.compile(
-    r"\[\s*\d\s*,\s*(?P<range>\d{3,7})\s*\]"
-    r"|(?:at most|less than or equal to|maximum|no more than|<=)\D{0,40}?(?P<most>\d{3,7})"
-    r"|context length \D{0,12}(?P<context>\d{4,7})",
-    re.IGNORECASE,
-)
-_TOOL: Final[dict[str, Any]] = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather in a city.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
-_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "properties": {"zebra_total": {"type": "integer"}},
-    "required": ["zebra_total"],
-    "additionalProperties": False,
-}
 
 
 @dataclass(frozen=True)
@@ -160,7 +126,7 @@ class Probe:
                 host=self.base.name,
                 model=self.base.model_for(mode, self.model),
                 mode=mode,
-                prompt_tokens=_LONG,
+                prompt_tokens=LONG,
                 max_tokens=ANSWER,
                 at=utc_now(),
             )
@@ -206,7 +172,7 @@ class Probe:
         made: dict[str, object] = {}
         for mode in MODES:
             own = self.base.rules(mode).switch if dialect == self.base.dialect else None
-            made[mode] = ModeRules(features=_FEATURES, switch=Switch() if mode == empty else own)
+            made[mode] = ModeRules(features=FEATURES, switch=Switch() if mode == empty else own)
         return self.base.model_copy(update={"dialect": dialect, "two_pass": None, **made})
 
     async def _client(self, stack: AsyncExitStack, profile: HostProfile) -> AsyncClient:
@@ -240,10 +206,10 @@ class Probe:
         self._progress(name)
         try:
             verdict, detail = judge(await asking)
-        except _FINAL:
+        except FINAL:
             raise
         except StatusError as error:
-            verdict, detail = "no", _refusal(error)
+            verdict, detail = "no", refusal(error)
         except ResponseError as error:
             verdict, detail = "unclear", error.message
         self._tell(name, verdict, detail)
@@ -254,7 +220,7 @@ class Probe:
     async def switch(self) -> None:
         """Ask which mode runs when nothing is said, and which switch is honoured both ways."""
         self._progress("which mode runs when nothing is said")
-        self.found.default = (await self._ask(_SUM, "standard", "undocumented")).mode
+        self.found.default = (await self._ask(SUM, "standard", "undocumented")).mode
         self._tell("mode when nothing is said", "yes", self.found.default)
         if self.found.default == "thinking":
             self._see_reasoning()
@@ -281,11 +247,11 @@ class Probe:
     async def _honours(self, dialect: Dialect, mode: Mode) -> str:
         """`yes`, `no`, or why it was refused."""
         try:
-            reply = await self._ask(_SUM, mode, dialect)
-        except _FINAL:
+            reply = await self._ask(SUM, mode, dialect)
+        except FINAL:
             raise
         except StatusError as error:
-            return _refusal(error)
+            return refusal(error)
         except PriceNotFound:
             return "no price for the model's name in this form; give --prices"
         except (ResponseError, ConfigurationError) as error:
@@ -298,7 +264,7 @@ class Probe:
         if self.found.reasoning is not None or self.found.inline:
             return
         for message in self._last.messages():
-            for name in _FIELDS:
+            for name in FIELDS:
                 if message.get(name):
                     self.found.reasoning = name
                     self._tell("reasoning comes back in", "yes", name)
@@ -314,16 +280,16 @@ class Probe:
         self._progress("usage in streams")
         mode = self._modes()[0]
         try:
-            await self._stream(_SUM, mode, ANSWER)
+            await self._stream(SUM, mode, ANSWER)
             told = self._last.usage() is not None
             self._tell("usage in streams", "yes" if told else "no")
-        except _FINAL:
+        except FINAL:
             raise
         except StatusError as error:
             self.found.stream_usage = False
-            self._tell("usage in streams", "no", _refusal(error))
+            self._tell("usage in streams", "no", refusal(error))
         self._progress("cached tokens")
-        prompt = f"{secrets.token_hex(8)}\n" + "The quick brown fox jumps over the lazy dog. " * (_LONG // 55) + _SUM
+        prompt = f"{secrets.token_hex(8)}\n" + "The quick brown fox jumps over the lazy dog. " * (LONG // 55) + SUM
         for _ in range(2):
             await self._ask(prompt, mode)
         self._cached(self._last.usage() or {})
@@ -356,34 +322,34 @@ class Probe:
             self.found.features[mode].update(features)
 
     async def _sampling(self, mode: Mode) -> None:
-        asking = self._ask(_SUM, mode, temperature=0.5, top_p=0.9, seed=7)
+        asking = self._ask(SUM, mode, temperature=0.5, top_p=0.9, seed=7)
         name = f"temperature, top_p, seed ({mode})"
         verdict = await self._try(name, asking, lambda _: ("yes", "accepted; the effect was not measured"))
         self._note(verdict, mode, "temperature", "top_p", "seed")
 
     async def _logprobs(self, mode: Mode) -> None:
-        asking = self._ask(_SUM, mode, logprobs=True, top_logprobs=2)
+        asking = self._ask(SUM, mode, logprobs=True, top_logprobs=2)
         verdict = await self._try(
             f"logprobs ({mode})", asking, lambda reply: ("yes", "") if reply.logprobs else ("no", "ignored")
         )
         self._note(verdict, mode, "logprobs")
 
     async def _json(self, mode: Mode) -> None:
-        asking = self._ask(_ZEBRAS, mode, response_format={"type": "json_object"})
-        verdict = await self._try(f"json_object ({mode})", asking, lambda reply: _parsed(reply, None))
+        asking = self._ask(ZEBRAS, mode, response_format={"type": "json_object"})
+        verdict = await self._try(f"json_object ({mode})", asking, lambda reply: parsed(reply, None))
         self._note(verdict, mode, "json_object")
-        form = {"type": "json_schema", "json_schema": {"name": "zebras", "strict": True, "schema": _SCHEMA}}
-        asking = self._ask(_ZEBRAS, mode, response_format=form)
-        verdict = await self._try(f"json_schema ({mode})", asking, lambda reply: _parsed(reply, {"zebra_total"}))
+        form = {"type": "json_schema", "json_schema": {"name": "zebras", "strict": True, "schema": SCHEMA}}
+        asking = self._ask(ZEBRAS, mode, response_format=form)
+        verdict = await self._try(f"json_schema ({mode})", asking, lambda reply: parsed(reply, {"zebra_total"}))
         self._note(verdict, mode, "json_schema")
 
     async def _tools(self) -> None:
         mode = self._modes()[0]
-        asking = self._ask("What is the weather in Paris? Use the tool.", mode, tools=[_TOOL])
-        verdict = await self._try(f"tools ({mode})", asking, _called)
+        asking = self._ask("What is the weather in Paris? Use the tool.", mode, tools=[TOOL])
+        verdict = await self._try(f"tools ({mode})", asking, called)
         self._note(verdict, mode, "tools")
-        asking = self._ask("Say hello.", mode, tools=[_TOOL], tool_choice="required")
-        forced = await self._try(f"forced tool_choice ({mode})", asking, _called)
+        asking = self._ask("Say hello.", mode, tools=[TOOL], tool_choice="required")
+        forced = await self._try(f"forced tool_choice ({mode})", asking, called)
         self._note(forced, mode, "tools", "forced_tool_choice")
 
     async def _limit(self, mode: Mode) -> None:
@@ -391,13 +357,13 @@ class Probe:
         name = f"max_tokens limit ({mode})"
         self._progress(name)
         try:
-            await self._stream("Say OK.", mode, _ENOUGH, extra_body={self.base.max_tokens_field: _TOO_MANY})
-        except _FINAL:
+            await self._stream("Say OK.", mode, ENOUGH, extra_body={self.base.max_tokens_field: TOO_MANY})
+        except FINAL:
             raise
         except StatusError as error:
-            told = _LIMIT.search(error.body or error.message)
+            told = LIMIT.search(error.body or error.message)
             if told is None:
-                self._tell(name, "unclear", _refusal(error))
+                self._tell(name, "unclear", refusal(error))
             elif told["context"]:
                 self.found.context = int(told["context"])
                 self._tell(name, "yes", f"the context, {self.found.context:,}")
@@ -410,10 +376,6 @@ class Probe:
             self._tell(name, "no", "any number is accepted")
 
 
-_FINAL: Final = (AuthenticationFailed, InsufficientBalance, PermissionRefused, RateLimited)
-"""Refusals that say nothing about what was asked."""
-
-
 def base_profile(url: str, model: str | None) -> HostProfile:
     """The profile that a URL belongs to, or the generic one under the name of the URL's host."""
     found = HostProfile.for_url(url, model=model)
@@ -423,27 +385,3 @@ def base_profile(url: str, model: str | None) -> HostProfile:
     name = f"{parsed.host}-{parsed.port}" if parsed.port else parsed.host
     slug = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "endpoint"
     return found.model_copy(update={"name": slug, "url_hosts": (), "api_key_env": None})
-
-
-def _refusal(error: StatusError) -> str:
-    text = " ".join((error.body or error.message).split())
-    return f"refused ({error.status}): {text[:100]}"
-
-
-def _parsed(reply: Reply, keys: set[str] | None) -> tuple[Verdict, str]:
-    try:
-        value: object = json.loads(reply.text)
-    except ValueError:
-        cut = reply.finish_reason == "length"
-        return ("unclear", "the answer was cut") if cut else ("no", "the answer is not JSON")
-    if not isinstance(value, dict):
-        return "no", "the answer is no JSON object"
-    if keys is not None and set(cast("dict[str, object]", value)) != keys:
-        return "no", "the schema was ignored"
-    return "yes", ""
-
-
-def _called(reply: Reply) -> tuple[Verdict, str]:
-    if not reply.tool_calls:
-        return "no", "answered without a call"
-    return "yes", "; ".join(warning for warning in reply.warnings if "tool" in warning)

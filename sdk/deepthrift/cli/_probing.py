@@ -15,8 +15,9 @@ from deepthrift.cli._format import money
 from deepthrift.cli._ledger import open_ledger
 from deepthrift.cli._output import table
 from deepthrift.cli._prices import price_book
-from deepthrift.cli._probe import MOST_REQUESTS, Probe, base_profile
+from deepthrift.cli._probe import Probe, base_profile
 from deepthrift.cli._probe_profile import toml_of
+from deepthrift.cli._probe_questions import MOST_REQUESTS
 from deepthrift.errors import APIError, ConfigurationError, PriceNotFound, ResponseError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Ledger, Money, PriceBook, utc_now

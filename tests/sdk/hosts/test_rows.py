@@ -133,6 +133,23 @@ def test_two_forms_of_one_host_share_its_bill() -> None:
     assert "tools" in now.thinking.features, "V4 calls tools in both modes"
 
 
+@pytest.mark.parametrize(
+    ("host", "model", "context"),
+    [
+        ("deepseek", None, 131072),
+        ("deepseek", "deepseek-reasoner", 131072),
+        ("deepseek", "deepseek-v4-pro", 1048576),
+        ("deepseek-v4", None, 1048576),
+        ("deepseek-v4", "deepseek-chat", 1048576),
+        (None, "deepseek-v4-flash", 1048576),
+        (None, None, 131072),
+    ],
+)
+async def test_the_model_tells_which_form(host: str | None, model: str | None, context: int) -> None:
+    async with AsyncClient("https://api.deepseek.com", host=host, model=model) as client:
+        assert client.host.context == context
+
+
 def test_what_is_doubtful_is_told() -> None:
     for name in HostProfile.names():
         profile = HostProfile.named(name)
