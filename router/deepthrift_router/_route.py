@@ -260,7 +260,7 @@ class Route:
     def _why_escalate(self) -> str:
         decisive = next((item for item in self._seen.evidence if item.decisive), None)
         if decisive is not None:
-            return f"escalated to thinking, for {decisive.signal} said {decisive.detail or decisive.outcome}"
+            return f"escalated to thinking ({decisive.signal}: {decisive.detail or decisive.outcome})"
         return (
             f"escalated to thinking: {self._told()}it is expected to add {self._seen.belief.gain:+.2f} to the chance "
             "of a right answer, which is worth more than it costs"
@@ -279,7 +279,7 @@ class Route:
         if not bought:
             return ""
         nth = "second" if len(bought) == 1 else "third"
-        return f"the {nth} sample said {bought[-1].outcome.replace('_', ' ')}, so "
+        return f"the {nth} sample {_SAMPLE_WORDS[bought[-1].outcome]}, so "
 
     # -- result -----------------------------------------------------------------------------------------------------
 
@@ -309,4 +309,12 @@ class Route:
         )
 
 
+_SAMPLE_WORDS: Final = {
+    "agree": "agrees",
+    "disagree": "disagrees",
+    "no_answer": "has no answer to compare",
+    "with_first": "agrees with the first",
+    "with_second": "agrees with the second, not the first",
+    "with_neither": "agrees with neither",
+}
 _OWN: Final = frozenset({"attempts", "usage", "cost", "seconds", "warnings"})

@@ -30,7 +30,8 @@ INTRODUCTION: Final = """\
 A dozen questions go through the router to a real model on this machine. Nothing leaves it.
 
 The model has 135 million parameters: it runs anywhere and is often wrong, and thinking does not make it smarter. It \
-shows the workings: two modes, the checks, the tokens, the money, the budget.
+shows the workings: two modes, the checks, the tokens, the money, the budget. The chances that the router names were \
+learnt from large models; for this one they are too high.
 
 Costs are booked at the project's own `brief` prices, a yardstick with a price for each mode. They never were an \
 official table; what DeepSeek charged for V3.1 is computed beside them at the end.
