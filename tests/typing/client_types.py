@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal, assert_type
 
+from pydantic import BaseModel
+
 from deepthrift import (
     AsyncClient,
     AsyncStream,
     Client,
     Finished,
+    JSONValue,
+    Message,
     ReasoningDelta,
     Reply,
     StreamEvent,
@@ -19,6 +23,8 @@ from deepthrift import (
     ToolCall,
     ToolCallDelta,
 )
+from deepthrift.structured import AsyncParseStream, Parsed, ParseStream
+from deepthrift.tools import Tool, ToolReply, ToolResult
 from deepthrift_pricing import Attempt, Cost, Estimate, Ledger, Money, PriceBook, Usage
 
 
@@ -70,6 +76,38 @@ def synchronous(client: Client) -> None:
         assert_type(local, Client)
 
 
+class Invoice(BaseModel):
+    number: str
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+async def tools_and_objects(client: AsyncClient, sync: Client) -> None:
+    reply = await client.run_tools("Why?", tools=[add, Tool.of(add, name="sum")], max_spend="0.10", temperature=0)
+    assert_type(reply, ToolReply)
+    assert_type(reply.messages, tuple[Message, ...])
+    assert_type(reply.results, tuple[ToolResult, ...])
+    await client.chat([*reply.messages, {"role": "user", "content": "And?"}])
+    assert_type(sync.run_tools("Why?", tools=[add]), ToolReply)
+
+    assert_type(await client.parse("Why?", into=Invoice), Invoice)
+    parsed = await client.parse_reply("Why?", into=Invoice, mode="thinking")
+    assert_type(parsed, Parsed[Invoice])
+    assert_type(parsed.value.number, str)
+    assert_type(sync.parse("Why?", into=Invoice), Invoice)
+    async with client.stream_parse("Why?", into=Invoice) as stream:
+        assert_type(stream, AsyncParseStream[Invoice])
+        async for partial in stream:
+            assert_type(partial, dict[str, JSONValue])
+        assert_type(stream.value, Invoice)
+    with sync.stream_parse("Why?", into=Invoice) as synced:
+        assert_type(synced, ParseStream[Invoice])
+        assert_type(synced.reply.value, Invoice)
+
+
 async def refused(client: AsyncClient, messages: Sequence[int]) -> None:
     """Mistakes that a type checker finds before the program runs; an ignore that is not needed is an error itself."""
     await client.chat("Why?", mode="deep")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -78,3 +116,5 @@ async def refused(client: AsyncClient, messages: Sequence[int]) -> None:
     await client.chat("Why?", unknown=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     reply = await client.chat("Why?")
     reply.cost.amount + 0.1  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue, reportUnusedExpression]
+    await client.run_tools("Why?", tools=[1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await client.parse("Why?", into=Invoice, tools=[])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

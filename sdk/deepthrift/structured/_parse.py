@@ -116,7 +116,9 @@ class Parsing(Generic[M]):
 
     def _failed(self, problem: str) -> StructuredOutputError:
         repairs = len(self._group.replies) - 1
-        return StructuredOutputError(problem + (f" (after {repairs} repairs)" if repairs else ""))
+        return StructuredOutputError(
+            problem + (f" (after {repairs} repair{'s' if repairs > 1 else ''})" if repairs else "")
+        )
 
     def _told(self, error: DeepthriftError) -> DeepthriftError:
         """`error` with what all calls tried, spent and said."""
