@@ -227,7 +227,7 @@ def tidy(rest: List[str]) -> int:
 def docs(rest: List[str]) -> int:
     """write the docs pages that follow from code and data: public names, command line, errors, hosts"""
     install("test")
-    return call(["python", "tools/reference.py"]) or call(["python", "tools/hosts.py"])
+    return call(["python", "tools/reference.py", *rest])
 
 
 def bench(rest: List[str]) -> int:
