@@ -71,8 +71,8 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
     ]
     if options.mode == "thinking" and profile.dialect == "undocumented" and rules.switch is None:
         warnings.append(
-            f"{profile.name!r} documents no switch for the thinking mode, so nothing was sent for it; pass the switch in "
-            "extra_body, or find it with `deepthrift doctor --probe`"
+            f"{profile.name!r} documents no switch for the thinking mode, so nothing was sent for it; pass the switch "
+            "in extra_body, or find it with `deepthrift doctor --probe`"
         )
     if limit is not None and options.max_tokens is not None and options.max_tokens > limit:
         where = f"in {options.mode} mode on {profile.name!r}"
