@@ -152,6 +152,26 @@ async def test_an_abandoned_stream_counts_as_sent() -> None:
         assert told.known_tokens == 1984
 
 
+async def test_a_told_length_is_shared_by_two_passes() -> None:
+    async with AsyncClient("http://127.0.0.1:1/v1", host="local", prices="brief") as client:
+        told = client.estimate("Why?", mode="thinking", max_tokens=400, expected_length=lambda *_: 31)
+        assert told.likely_completion_tokens == 31
+        assert told.likely is not None
+        assert told.least < told.likely < told.worst
+        assert told.prefix is None
+
+
+async def test_a_long_prompt_is_remembered_too() -> None:
+    """Long enough to be counted apart from the event loop."""
+    text = " the" * 60_000
+    async with BillServer(Answer("Yes.")) as server, AsyncClient(**settings(server)) as client:
+        await client.chat(text, max_tokens=5)
+        told = client.estimate(text + " end", max_tokens=5).prefix
+        assert told is not None
+        assert told.known_tokens == 60_000 // 64 * 64
+        assert told.changed_at == 60_002
+
+
 async def test_of_another_tokenizer_nothing_is_foretold() -> None:
     async with BillServer() as server, AsyncClient(**settings(server, host="openai", model="gpt-x")) as client:
         for _ in range(5):
