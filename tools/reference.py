@@ -100,16 +100,17 @@ def reference_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def help_of(command: click.Command, path: str) -> Iterator[str]:
+def help_of(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[str]:
     """The help text of a command and of all commands below it."""
-    context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100)
+    settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
+    context = click.Context(command, parent=parent, info_name=path.rpartition(" ")[2], **settings)
     text = re.sub(r"[ \t]+$", "", command.get_help(context), flags=re.M)
     yield from ["", f"## {path}", "", "```text", text, "```"]
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             if child is not None and not child.hidden:
-                yield from help_of(child, f"{path} {name}")
+                yield from help_of(child, f"{path} {name}", context)
 
 
 def cli_page() -> str:
