@@ -7,6 +7,7 @@ budget, the tags of one team. Each side prices at its own table.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 import warnings
@@ -330,12 +331,14 @@ class Cendor(Side):
             return response
 
         async def acreate(**_: object) -> object:
+            self.sent += 1
             await asyncio.sleep(0.05)
             return response
 
         def client(how: Callable[..., object]) -> SimpleNamespace:
             return instrument(SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=how))))
 
+        self.sent = 0
         self.client, self.aclient = client(create), client(acreate)
         self.frame = None
 
@@ -368,11 +371,10 @@ class Cendor(Side):
         return prices.estimate(self.model, PROMPT, COMPLETION).amount
 
     async def call(self) -> bool:
-        try:
+        before = self.sent
+        with contextlib.suppress(self.guard.BudgetExceeded):  # raised before it is sent, or when it has been paid for
             await self.aclient.chat.completions.create(model=self.model, messages=MESSAGES, max_tokens=COMPLETION)
-        except self.guard.BudgetExceeded as error:
-            return "pre-flight" not in str(error)  # afterwards it was sent, and only then found too dear
-        return True
+        return self.sent > before
 
     def looks(self) -> dict[str, Callable[[int], object]]:
         from cendor.core import prices

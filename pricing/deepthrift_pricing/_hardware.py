@@ -27,7 +27,7 @@ _MILLION = 1_000_000
 class Weights(BaseModel):
     """One form of V3.1's weights and the memory it needs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     id: str
     name: str
@@ -40,7 +40,7 @@ class Weights(BaseModel):
 class Machine(BaseModel):
     """One machine, or a fixed group of them that serves as one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     id: str
     name: str

@@ -21,7 +21,7 @@ _CENT = Decimal("0.01")
 class Load(BaseModel):
     """Traffic in a month."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     requests: NonNegativeInt
     """Requests per month."""
@@ -44,7 +44,7 @@ class Load(BaseModel):
 class HostedOption(BaseModel):
     """A month at a host that bills by the token."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     price_id: str
     per_month: Money
@@ -54,7 +54,7 @@ class HostedOption(BaseModel):
 class MachineOption(BaseModel):
     """A month on one's own machines."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     machine: Machine
     weights: Weights
@@ -73,7 +73,7 @@ class MachineOption(BaseModel):
 class Plan(BaseModel):
     """Both ways side by side."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     load: Load
     hosted: tuple[HostedOption, ...]

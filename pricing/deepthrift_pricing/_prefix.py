@@ -38,9 +38,9 @@ _SAME_AGAIN: Final = 12
 
 _DATE: Final = r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}(:\d{2})?|\b(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b"
 _CHANGES: Final = (
-    (re.compile(_DATE), "a date or time"),
-    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-|\b[0-9a-f]{16,}\b", re.IGNORECASE), "an identifier"),
-    (re.compile(r"\d"), "a number"),
+    (_DATE, "a date or time"),
+    (r"(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-|\b[0-9a-f]{16,}\b", "an identifier"),
+    (r"\d", "a number"),
 )
 
 
@@ -291,4 +291,4 @@ def same_again(one: bytes, other: bytes, changed_at: int) -> int | None:
 
 def describe_change(text: str) -> str:
     """What a piece of a prompt that changes from call to call seems to be; empty when it is ordinary text."""
-    return next((what for pattern, what in _CHANGES if pattern.search(text)), "")
+    return next((what for pattern, what in _CHANGES if re.search(pattern, text)), "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from functools import cache
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -45,29 +46,35 @@ def _kwargs(**fields: JsonValue) -> Switch:
     return Switch(body={"chat_template_kwargs": fields})
 
 
-_FORMS: Final[Mapping[Dialect, tuple[Switch, Switch]]] = {
-    "none": (Switch(), Switch()),
-    "undocumented": (Switch(), Switch()),
-    "ctk_both": (
-        _kwargs(thinking=True, enable_thinking=True),
-        _kwargs(thinking=False, enable_thinking=False),
-    ),
-    "ctk_thinking": (_kwargs(thinking=True), _kwargs(thinking=False)),
-    "effort": (Switch(body={"reasoning_effort": "high"}), Switch(body={"reasoning_effort": "none"})),
-    "enable_thinking": (Switch(body={"enable_thinking": True}), Switch(body={"enable_thinking": False})),
-    "header": (Switch(headers={"X-Enable-Thinking": "true"}), Switch(headers={"X-Enable-Thinking": "false"})),
-    "model_name": (Switch(model="deepseek-reasoner"), Switch(model="deepseek-chat")),
-    "model_suffix": (Switch(model_suffix=":thinking"), Switch()),
-    "native_think": (Switch(body={"think": True}), Switch(body={"think": False})),
-    "reasoning_object": (Switch(body={"reasoning": {"enabled": True}}), Switch(body={"reasoning": {"enabled": False}})),
-    "thinking_type": (
-        Switch(body={"thinking": {"type": "enabled"}}),
-        Switch(body={"thinking": {"type": "disabled"}}),
-    ),
-}
+@cache
+def _forms() -> Mapping[Dialect, tuple[Switch, Switch]]:
+    """The switches of each dialect, thinking first; made on first use, to keep the import short."""
+    return {
+        "none": (Switch(), Switch()),
+        "undocumented": (Switch(), Switch()),
+        "ctk_both": (
+            _kwargs(thinking=True, enable_thinking=True),
+            _kwargs(thinking=False, enable_thinking=False),
+        ),
+        "ctk_thinking": (_kwargs(thinking=True), _kwargs(thinking=False)),
+        "effort": (Switch(body={"reasoning_effort": "high"}), Switch(body={"reasoning_effort": "none"})),
+        "enable_thinking": (Switch(body={"enable_thinking": True}), Switch(body={"enable_thinking": False})),
+        "header": (Switch(headers={"X-Enable-Thinking": "true"}), Switch(headers={"X-Enable-Thinking": "false"})),
+        "model_name": (Switch(model="deepseek-reasoner"), Switch(model="deepseek-chat")),
+        "model_suffix": (Switch(model_suffix=":thinking"), Switch()),
+        "native_think": (Switch(body={"think": True}), Switch(body={"think": False})),
+        "reasoning_object": (
+            Switch(body={"reasoning": {"enabled": True}}),
+            Switch(body={"reasoning": {"enabled": False}}),
+        ),
+        "thinking_type": (
+            Switch(body={"thinking": {"type": "enabled"}}),
+            Switch(body={"thinking": {"type": "disabled"}}),
+        ),
+    }
 
 
 def switch_for(dialect: Dialect, mode: Mode) -> Switch:
     """What `dialect` sends for `mode`. The off form is explicit too: hosts differ in what they do when told nothing."""
-    on, off = _FORMS[dialect]
+    on, off = _forms()[dialect]
     return on if mode == "thinking" else off

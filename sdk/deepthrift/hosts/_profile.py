@@ -115,8 +115,8 @@ class HostProfile(BaseModel):
     models: tuple[str, ...] = ()
     """The host's names for V3.1, or for what the profile is for; among profiles of one address they tell which."""
     dialect: Dialect = "ctk_both"
-    standard: ModeRules = ModeRules()
-    thinking: ModeRules = ModeRules()
+    standard: ModeRules = Field(default_factory=ModeRules)
+    thinking: ModeRules = Field(default_factory=ModeRules)
     two_pass: TwoPass | None = None
     context: PositiveInt = 131072
     """Tokens of prompt and completion together."""
