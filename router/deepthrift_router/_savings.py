@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing import Currency, Money, Price, Usage
+from deepthrift_pricing.reports import bootstrap_mean
 
 LEAST_CALLS: Final = 3
 """Recorded thinking calls below which nothing is said about the ones that were not made."""
-_RESAMPLES: Final = 200
 
 
 class Savings(BaseModel):
@@ -121,13 +120,3 @@ def estimated_savings(spent: Money, recorded: Sequence[Usage], first: Usage, pri
         recorded=len(recorded),
         reason=f"thinking did not run; its length is that of {len(recorded)} recorded thinking calls",
     )
-
-
-def bootstrap_mean(values: Sequence[int]) -> tuple[float, float, float]:
-    """The mean of `values` with its 95 % percentile-bootstrap interval; the same values give the same interval."""
-    size = len(values)
-    # Not a secret: a fixed seed keeps the same record at the same interval.
-    draw = random.Random(size).choices  # noqa: S311
-    means = sorted(sum(draw(values, k=size)) / size for _ in range(_RESAMPLES))
-    edge = _RESAMPLES // 40
-    return sum(values) / size, means[edge], means[-edge - 1]

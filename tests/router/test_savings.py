@@ -5,14 +5,10 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from deepthrift import AsyncClient
 from deepthrift_pricing import Ledger, Money, Price, Usage
 from deepthrift_router import Savings
-from deepthrift_router._savings import bootstrap_mean, estimated_savings, measured_savings
+from deepthrift_router._savings import estimated_savings, measured_savings
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, route, routing
 from tests.support.bill_server import Answer
 
@@ -96,14 +92,6 @@ def test_two_passes_are_taken_as_recorded() -> None:
     recorded = [Usage.of(300, 90)] * 3
     saved = estimated_savings(Money.zero(), recorded, FIRST, PRICE, passes=2)
     assert saved.baseline == PRICE.cost(Usage.of(300, 90)).total
-
-
-@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=64))
-def test_the_interval_holds_the_mean(values: list[int]) -> None:
-    mean, low, high = bootstrap_mean(values)
-    assert min(values) <= low <= high <= max(values)
-    assert mean == pytest.approx(sum(values) / len(values))
-    assert bootstrap_mean(values) == (mean, low, high)
 
 
 def test_the_total_of_several_answers() -> None:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-_RESAMPLES: Final = 400
+_RESAMPLES: Final = 200
 
 
 def bootstrap_mean(values: Sequence[int]) -> tuple[float, float, float]:
