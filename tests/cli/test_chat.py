@@ -63,9 +63,9 @@ class Terminal:
         """Type a line."""
         os.write(self._ours, f"{text}\n".encode())
 
-    def until(self, text: str) -> None:
-        """Read until `text` is on the screen."""
-        while text not in self.screen:
+    def until(self, text: str, times: int = 1) -> None:
+        """Read until `text` is on the screen, so many times."""
+        while self.screen.count(text) < times:
             if not select.select([self._ours], [], [], PATIENCE)[0]:
                 raise AssertionError(f"{text!r} did not come:\n{self.screen}")
             try:
@@ -146,6 +146,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(server: BillServer) ->
         chat.type("Still there?")
         chat.until("Message 1 was: Still there?")
         chat.until("standard · stop")
+        chat.until("\n> ", times=3)  # only now is there no answer left to stop
         chat.interrupt()
         chat.until("/quit or Ctrl-D leaves")
         chat.type("/quit")
