@@ -23,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -53,12 +54,8 @@ def python_of(environment: str) -> Path:
     folder = FOLDER / f".venv-{environment}"
     requirements = FOLDER / f"{environment}.txt"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    facts = [
-        requirements.read_bytes(),
-        (ROOT / "pyproject.toml").read_bytes(),
-        str(ROOT).encode(),
-        sys.version.encode(),
-    ]
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    facts = [requirements.read_bytes(), repr(ours).encode(), str(ROOT).encode(), sys.version.encode()]
     stamp, wanted = folder / ".made-of", hashlib.sha256(b"\0".join(facts)).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return python
