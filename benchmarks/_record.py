@@ -1,6 +1,6 @@
 """Runs a benchmark and puts what it prints into `docs/benchmarks.md`, in place of what an earlier run printed there.
 
-    python benchmarks/_record.py peers_client [arguments of the benchmark]
+python benchmarks/_record.py peers_client [arguments of the benchmark]
 """
 
 from __future__ import annotations
