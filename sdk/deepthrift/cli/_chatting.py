@@ -74,6 +74,7 @@ class Chat:
         self._costs: list[Cost] = []
         self._failed: Exception | None = None
         self._stream: AsyncStream | None = None
+        self._answering = False
 
     def run(self) -> None:
         """Talk until the user leaves."""
@@ -101,28 +102,32 @@ class Chat:
             self._output.note(f"{len(self._messages)} messages so far.")
 
     def _loop(self, client: AsyncClient, runner: asyncio.Runner) -> None:
-        while True:
+        going = True
+        while going:
             try:
-                text = self._read()
-            except EOFError:
-                if sys.stdin.isatty():
-                    self._output.note("")
-                return
-            except KeyboardInterrupt:
-                self._output.note("\n(/quit or Ctrl-D leaves)")
-                continue
-            if not text.strip():
-                continue
-            if text.startswith("/") and not self._output.as_json:
-                if self._command(text) == "quit":
-                    return
-                continue
-            try:
-                self._answer(text, client, runner)
-            except KeyboardInterrupt:
-                self._stopped()
-            if self._failed is not None and self._output.as_json:
-                return
+                going = self._turn(client, runner)
+            except KeyboardInterrupt:  # wherever it comes, it never ends the conversation
+                if self._answering:
+                    self._stopped()
+                else:
+                    self._output.note("\n(/quit or Ctrl-D leaves)")
+            self._answering = False
+
+    def _turn(self, client: AsyncClient, runner: asyncio.Runner) -> bool:
+        """One line of the user's and what comes of it; whether the conversation goes on."""
+        try:
+            text = self._read()
+        except EOFError:
+            if sys.stdin.isatty():
+                self._output.note("")
+            return False
+        if not text.strip():
+            return True
+        if text.startswith("/") and not self._output.as_json:
+            return self._command(text) != "quit"
+        self._answering = True
+        self._answer(text, client, runner)
+        return self._failed is None or not self._output.as_json
 
     def _read(self) -> str:
         prompt = "> " if sys.stdin.isatty() and not self._output.as_json else ""
