@@ -17,6 +17,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -102,7 +103,7 @@ def reference_page() -> str:
 
 def help_of(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[str]:
     """The help text of a command and of all commands below it."""
-    settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
+    settings: dict[str, Any] = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
     context = click.Context(command, parent=parent, info_name=path.rpartition(" ")[2], **settings)
     text = re.sub(r"[ \t]+$", "", command.get_help(context), flags=re.M)
     yield from ["", f"## {path}", "", "```text", text, "```"]
