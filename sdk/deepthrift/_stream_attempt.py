@@ -11,6 +11,7 @@ from deepthrift._core import Core
 from deepthrift._counting import estimated_usage, received_tokens
 from deepthrift._events import StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._passes import Passes, Step
+from deepthrift._silence import Silence
 from deepthrift._wire.answer import Answer
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.sse import EventDecoder
@@ -35,6 +36,7 @@ class StreamAttempt(BaseAttempt):
         self._whole: list[bytes] | None = None
         self._noise = False
         self._sniffed = False
+        self._silence: Silence | None = None
         self.ended = False
 
     @property
@@ -61,8 +63,11 @@ class StreamAttempt(BaseAttempt):
         """The next events; none only at the end."""
         events: list[StreamEvent] = []
         try:
+            silence = self._silence
+            if silence is None:
+                self._silence = silence = Silence(self._clock, self._end)
             while not events and not self.ended:
-                async with asyncio.timeout_at(self._clock.read_end(self._end)):
+                with silence:
                     data = await self._read()
                 self._take(data, events)
         except BaseException as error:
@@ -87,7 +92,8 @@ class StreamAttempt(BaseAttempt):
             blocks = [b"".join(self._whole).strip()]
         else:
             blocks = self._events.flush() if data is None else self._events.feed(data)
-            self._noise = self._noise or _is_noise(data, blocks)
+            if not blocks:
+                self._noise = self._noise or _is_noise(data)
         for block in blocks:
             if block == b"[DONE]":
                 self._accumulator.done = True
@@ -121,7 +127,7 @@ class StreamAttempt(BaseAttempt):
                 ToolCallDelta(index, call.id, call.name, call.arguments) for index, call in enumerate(answer.tool_calls)
             ]
         self._book(answer)
-        self.ended = True
+        self._end_here()
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             if at_end:
@@ -150,10 +156,15 @@ class StreamAttempt(BaseAttempt):
     def abandon(self, error: BaseException | None = None) -> None:
         """Nobody wants the rest: book what arrived, and close the connection so that the upstream stops."""
         self._book_partial(error)
-        self.ended = True
+        self._end_here()
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             self._core.endpoint.close_behind(incoming)
+
+    def _end_here(self) -> None:
+        self.ended = True
+        if self._silence is not None:
+            self._silence.close()
 
     def _book_partial(self, error: BaseException | None) -> None:
         if self._booked or self._attempt is None:
@@ -198,7 +209,7 @@ class StreamAttempt(BaseAttempt):
         return usage
 
 
-def _is_noise(data: bytes | None, blocks: list[bytes]) -> bool:
-    """Whether bytes came that are neither events nor comments."""
+def _is_noise(data: bytes | None) -> bool:
+    """Whether bytes of which no event was made are no comment either."""
     start = b"" if data is None else data.lstrip()[:1]
-    return bool(start) and start != b":" and not blocks
+    return bool(start) and start != b":"

@@ -152,9 +152,10 @@ class Accumulator:
     def _show(self, kind: Kind, text: str, events: list[StreamEvent]) -> None:
         """Tell of a piece, unless it is part of a tool call in V3.1's own form."""
         other: Kind = "text" if kind == "reasoning" else "reasoning"
-        for each, shown in ((other, self._hidden[other].release()), (kind, self._hidden[kind].feed(text))):
-            if shown:
-                events.append(ReasoningDelta(shown) if each == "reasoning" else TextDelta(shown))
+        if self._hidden[other].holding and (shown := self._hidden[other].release()):
+            events.append(ReasoningDelta(shown) if other == "reasoning" else TextDelta(shown))
+        if shown := self._hidden[kind].feed(text):
+            events.append(ReasoningDelta(shown) if kind == "reasoning" else TextDelta(shown))
 
     def _add_logprobs(self, logprobs: Logprobs) -> None:
         self._saw_logprobs = True

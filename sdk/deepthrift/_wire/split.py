@@ -28,6 +28,8 @@ class ThinkSplitter:
 
     def feed(self, text: str) -> list[Piece]:
         """What `text` makes certain."""
+        if self._state == "text" and not self._strip:
+            return [("text", text)]
         out: list[Piece] = []
         self._held += text
         if self._state == "head":

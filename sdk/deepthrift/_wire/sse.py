@@ -19,7 +19,7 @@ class EventDecoder:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: bytes = b""
         self._data: list[bytes] = []
         self._after_cr = False
         self._started = False
@@ -28,6 +28,8 @@ class EventDecoder:
         """The data of every event that `piece` completes."""
         if not piece:
             return []
+        if self._started and not (self._rest or self._data or self._after_cr) and _is_one_event(piece):
+            return [piece[6:-2]]
         if b"\r" in piece or self._after_cr:
             piece = self._without_cr(piece)
         buffer = self._rest + piece
@@ -78,3 +80,8 @@ class EventDecoder:
         if self._data:
             events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
             self._data.clear()
+
+
+def _is_one_event(piece: bytes) -> bool:
+    """Whether it is one event of one line and nothing else, as servers that flush each event send it."""
+    return piece.startswith(b"data: {") and piece.endswith(b"}\n\n") and piece.count(b"\n") == 2 and b"\r" not in piece

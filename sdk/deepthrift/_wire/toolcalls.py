@@ -61,6 +61,11 @@ class ToolText:
         self._held = ""
         self._begun = False
 
+    @property
+    def holding(self) -> bool:
+        """Whether something is held back."""
+        return bool(self._held)
+
     def feed(self, text: str) -> str:
         """The part of `text`, and of what was held back, that is no tool call and cannot become one."""
         if not self._held and "<" not in text:
