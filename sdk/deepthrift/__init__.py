@@ -1,7 +1,9 @@
 """A client for every DeepSeek V3.1 endpoint that knows what a call will cost and never spends past a budget."""
 
+from deepthrift._account import Balance, BalanceAmount, BalanceCurrency, ModelInfo
 from deepthrift._async_client import AsyncClient
 from deepthrift._client import Client, Stream
+from deepthrift._conversation import Conversation
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta, ToolCallDelta
 from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import (
@@ -26,9 +28,13 @@ __all__ = [
     "AssistantMessage",
     "AsyncClient",
     "AsyncStream",
+    "Balance",
+    "BalanceAmount",
+    "BalanceCurrency",
     "CallOptions",
     "ChatOptions",
     "Client",
+    "Conversation",
     "ExpectedLength",
     "FinishReason",
     "Finished",
@@ -38,6 +44,7 @@ __all__ = [
     "JSONValue",
     "Message",
     "Messages",
+    "ModelInfo",
     "ReasoningDelta",
     "Reply",
     "Stream",

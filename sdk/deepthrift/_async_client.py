@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack
 
-from deepthrift._async_tasks import AsyncTasks
+from deepthrift._async_requests import AsyncRequests
 from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
 from deepthrift._options import ChatOptions, Options, options_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from deepthrift.local import Engine
 
 
-class AsyncClient(AsyncTasks):
+class AsyncClient(AsyncRequests):
     """A client for one endpoint of V3.1: every call priced, budgeted, booked and checked.
 
     Use it in `async with`, or call `aclose()`. It belongs to the event loop in which it was first used.
@@ -351,35 +351,6 @@ class AsyncClient(AsyncTasks):
             options_of(messages, mode, max_tokens, options),
             expected_length,
         )
-
-    async def count(
-        self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None
-    ) -> int:
-        """Prompt tokens of a conversation: exact where V3.1's tokenizer is in use, else by the engine, else a bound.
-
-        Raises:
-            InvalidRequestError: The conversation is wrong.
-        """
-        from deepthrift._counting import count_prompt
-        from deepthrift._tokenize import engine_count
-        from deepthrift._wire.conversation import wire_messages
-
-        core = self._ready()
-        wire = wire_messages(options_of(messages, mode, None, {}).messages, core.profile)
-        counted = await engine_count(core, wire)
-        if counted is not None:
-            return counted
-        return count_prompt(core.profile, core.model, wire, mode=mode, tools=tools).tokens
-
-    async def models(self) -> tuple[str, ...]:
-        """The models that the endpoint lists.
-
-        Raises:
-            APIError: It could not be asked.
-        """
-        from deepthrift._models import list_models
-
-        return await list_models(self._ready())
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

@@ -163,9 +163,8 @@ class Call:
         )
 
     async def _with_retries(self, once: Callable[[], Awaitable[T]]) -> T:
-        return await with_retries(
-            once, may_retry=self._may_retry, max_retries=self._core.settings.max_retries, clock=self._time
-        )
+        most = self._core.settings.max_retries if self._options.max_retries is None else self._options.max_retries
+        return await with_retries(once, may_retry=self._may_retry, max_retries=most, clock=self._time)
 
     def _may_retry(self, error: BaseException) -> bool:
         """Whether another attempt could do better, and would not pay twice for one that may be billed."""
@@ -179,7 +178,8 @@ class Call:
         transient = isinstance(error, RateLimited | ServerError | ConnectionFailed)
         if last.status == "released":
             return transient
-        return self._core.settings.retry_unanswered and last.status == "unknown"
+        again = self._options.retry_unanswered
+        return (self._core.settings.retry_unanswered if again is None else again) and last.status == "unknown"
 
     # -- replies and errors -----------------------------------------------------------------------------------------
 
@@ -217,6 +217,7 @@ class Call:
             response_id=answer.response_id,
             tool_calls=answer.tool_calls,
             logprobs=answer.logprobs,
+            reasoning_logprobs=answer.reasoning_logprobs,
             warnings=self._passes.warnings + answer.warnings + tuple(self._books.warnings),
             seconds=self._time.elapsed,
         )
@@ -265,6 +266,7 @@ def _nothing(options: Options) -> Answer:
         response_id=None,
         tool_calls=(),
         logprobs=None,
+        reasoning_logprobs=None,
         warnings=(),
         honoured=True,
         complete=False,

@@ -9,7 +9,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict, TypeVar, Unpack
@@ -20,8 +20,8 @@ from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
 from deepthrift._options import ChatOptions
 from deepthrift._reply import Reply
+from deepthrift._requests import Requests
 from deepthrift._stream import AsyncStream
-from deepthrift._tasks import Tasks
 from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Estimate, Ledger, Mode, PrefixTracker, PriceBook
@@ -204,7 +204,7 @@ class LocalSettings(TypedDict, total=False):
     engine: Engine | None
 
 
-class Client(Tasks):
+class Client(Requests):
     """The same client for code without `await`: in scripts, in threads, and where an event loop is running already.
 
     Use it in `with`, or call `close()`. Any number of threads may share it.
@@ -341,11 +341,3 @@ class Client(Tasks):
         return self._async.estimate(
             messages, mode=mode, max_tokens=max_tokens, expected_length=expected_length, **options
         )
-
-    def count(self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None) -> int:
-        """Prompt tokens of a conversation; see `AsyncClient.count`."""
-        return self._loop.run(self._async.count(messages, mode=mode, tools=tools))
-
-    def models(self) -> tuple[str, ...]:
-        """The models that the endpoint lists; see `AsyncClient.models`."""
-        return self._loop.run(self._async.models())

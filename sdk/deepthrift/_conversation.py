@@ -13,7 +13,6 @@ from deepthrift._messages import JSONObject, Message, ToolMessage
 from deepthrift._reply import Reply
 from deepthrift.errors import ContextLengthExceeded, InvalidRequestError
 from deepthrift_pricing import Mode
-from deepthrift_pricing.tokens import count_messages, render
 
 _VERSION: Final = 1
 
@@ -58,6 +57,8 @@ class Conversation(Sequence[Message]):
             raise InvalidRequestError(
                 f"{type(message).__name__} is not a message: give a mapping with a role and content"
             )
+        from deepthrift_pricing.tokens import render
+
         render([cast("Mapping[str, object]", message)], mode="standard")
         if message["role"] == "tool" and message.get("tool_call_id") not in self._open_calls():
             raise InvalidRequestError(f"no tool call waits for a result with the id {message.get('tool_call_id')!r}")
@@ -72,9 +73,28 @@ class Conversation(Sequence[Message]):
         """Add what the model said, given as text."""
         return self.append({"role": "assistant", "content": text})
 
+    def extend(self, messages: Iterable[Message]) -> Self:
+        """Add several messages; none, if one of them is wrong.
+
+        Raises:
+            InvalidRequestError: As for `append`.
+        """
+        before = len(self._messages)
+        try:
+            for message in messages:
+                self.append(message)
+        except BaseException:
+            del self._messages[before:]
+            raise
+        return self
+
     def add(self, reply: Reply) -> Self:
-        """Add an answer with its reasoning and tool calls."""
-        return self.append(reply.message)
+        """Add an answer with its reasoning and tool calls; that of `run_tools`, with every round and its results."""
+        from deepthrift.tools import ToolReply
+
+        if not isinstance(reply, ToolReply):
+            return self.append(reply.message)
+        return self.extend(reply.messages[len(self._messages) :])
 
     def tool_result(self, tool_call_id: str, text: str) -> Self:
         """Add the result of a tool call.
@@ -87,6 +107,8 @@ class Conversation(Sequence[Message]):
 
     def count_tokens(self, *, mode: Mode, tools: Sequence[JSONObject] | None = None) -> int:
         """The exact number of prompt tokens on V3.1."""
+        from deepthrift_pricing.tokens import count_messages
+
         messages = cast("Sequence[Mapping[str, object]]", self._messages)
         return count_messages(messages, mode=mode, tools=cast("Sequence[Mapping[str, object]] | None", tools))
 

@@ -64,7 +64,7 @@ class Core:
         settings = self.settings
         return Clock(
             timeout=settings.timeout if options.timeout is None else options.timeout,
-            idle_timeout=settings.idle_timeout,
+            idle_timeout=settings.idle_timeout if options.idle_timeout is None else options.idle_timeout,
             deadline=settings.deadline if options.deadline is None else options.deadline,
         )
 

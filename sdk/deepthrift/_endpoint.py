@@ -76,7 +76,7 @@ class Endpoint:
         self._headers = {"host": self.url.netloc.decode("ascii"), **headers}
         self._tasks: set[asyncio.Task[None]] = set()
         self._drains: dict[asyncio.Task[None], Incoming] = {}
-        self._paths: dict[str, httpx.URL] = {}
+        self._paths: dict[tuple[str, bool], httpx.URL] = {}
         self._drained = asyncio.Event()
         self._draining = 0
 
@@ -106,18 +106,20 @@ class Endpoint:
         )
         return Incoming(await self._transport.handle_async_request(request))
 
-    async def get(self, path: str) -> Incoming:
-        """Get; returns when the response's head is there. Errors are httpx's."""
+    async def get(self, path: str, *, beside: bool = False) -> Incoming:
+        """Get; returns when the response's head is there. Errors are httpx's. `path` and `beside` are as for `send`."""
         timeouts = {"connect": _CONNECT_SECONDS, "read": None, "write": None, "pool": None}
-        request = httpx.Request("GET", self._path(path), headers=self._headers, extensions={"timeout": timeouts})
+        request = httpx.Request(
+            "GET", self._path(path, beside), headers=self._headers, extensions={"timeout": timeouts}
+        )
         return Incoming(await self._transport.handle_async_request(request))
 
     def _path(self, path: str, beside: bool = False) -> httpx.URL:
-        found = self._paths.get(path)
+        found = self._paths.get((path, beside))
         if found is None:
             base = self.url.path.rstrip("/")
             found = self.url.copy_with(path=(base.removesuffix("/v1") if beside else base) + path)
-            self._paths[path] = found
+            self._paths[path, beside] = found
         return found
 
     def let_go(self, incoming: Incoming) -> None:

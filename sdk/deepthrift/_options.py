@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, TypedDict, cast, get_args
 
 from deepthrift._messages import JSONObject, Messages
@@ -27,10 +27,14 @@ class CallOptions(TypedDict, total=False):
         top_logprobs: 0 to 20 alternatives for each token; switches `logprobs` on.
         tags: Labels for the ledger, laid over the client's.
         timeout: Seconds that one attempt may take, instead of the client's.
+        idle_timeout: Seconds that a stream may be silent, instead of the client's.
         deadline: Seconds that the whole call may take, retries and waiting included, instead of the client's.
+        max_retries: Further attempts after a failure that another attempt may mend, instead of the client's.
+        retry_unanswered: Whether to try again when an answer was lost that may be billed, instead of the client's.
         purpose: Why the call is made, for the ledger.
         group_id: Joins several calls into one answer in the ledger.
         extra_body: Further fields of the request; they win over everything else.
+        extra_headers: Further headers of the request; they win over the client's.
     """
 
     temperature: float | None
@@ -41,10 +45,14 @@ class CallOptions(TypedDict, total=False):
     top_logprobs: int | None
     tags: Mapping[str, str] | None
     timeout: float | None
+    idle_timeout: float | None
     deadline: float | None
+    max_retries: int | None
+    retry_unanswered: bool | None
     purpose: Purpose
     group_id: str | None
     extra_body: JSONObject | None
+    extra_headers: Mapping[str, str] | None
 
 
 class ChatOptions(CallOptions, total=False):
@@ -94,13 +102,17 @@ class Options:
     top_logprobs: int | None = None
     tags: Mapping[str, str] | None = None
     timeout: float | None = None
+    idle_timeout: float | None = None
     deadline: float | None = None
+    max_retries: int | None = None
+    retry_unanswered: bool | None = None
     purpose: Purpose = "answer"
     group_id: str | None = None
     extra_body: JSONObject | None = None
+    extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
 
 
-_KNOWN = frozenset(field.name for field in fields(Options))
+_KNOWN = frozenset(each.name for each in fields(Options))
 
 
 def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: ChatOptions) -> Options:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -29,8 +30,14 @@ class TokenLogprob(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
 
     token: str
-    logprob: float
+    logprob: float | None
+    """`None` outside of the 20 best, where DeepSeek's API writes -9999."""
     top: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def probability(self) -> float:
+        """From 0 to 1; 0 outside of the 20 best."""
+        return 0.0 if self.logprob is None else min(1.0, math.exp(self.logprob))
 
 
 class Reply(BaseModel):
@@ -61,6 +68,9 @@ class Reply(BaseModel):
     """The endpoint's own id of the last attempt."""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = None
+    """The tokens of the answer, if they were asked for and the host gave them."""
+    reasoning_logprobs: tuple[TokenLogprob, ...] | None = None
+    """The tokens of the reasoning, where the host tells them apart."""
     warnings: tuple[str, ...] = ()
     """What was repaired or not honoured, for a person to read."""
     seconds: float = 0.0

@@ -355,7 +355,7 @@ async def test_a_reservation_is_what_was_estimated() -> None:
 async def test_models_are_listed_and_refusals_typed() -> None:
     async with BillServer(models=("a", "b"), key="key") as server:
         async with AsyncClient(**settings(server)) as client:
-            assert await client.models() == ("a", "b")
+            assert [model.id for model in await client.models()] == ["a", "b"]
         async with AsyncClient(**settings(server, api_key="no")) as client:
             with pytest.raises(AuthenticationFailed):
                 await client.models()

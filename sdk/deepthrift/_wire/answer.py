@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pydantic import JsonValue
 
 from deepthrift._events import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._reply import TokenLogprob, ToolCall
-from deepthrift._wire.chunk import Choice, Chunk, Delta, Logprobs
+from deepthrift._wire.chunk import Choice, Chunk, Delta, Logprob, Logprobs
 from deepthrift._wire.split import Kind, Piece, ThinkSplitter, late_close
 from deepthrift._wire.toolcalls import BEGIN, ToolCalls, ToolText, from_text
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode, Usage, parse_usage
+
+_OUTSIDE: Final = -9999.0
+"""What DeepSeek's API writes for a token outside of the 20 best (api/create-chat-completion)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Answer:
     response_id: str | None
     tool_calls: tuple[ToolCall, ...]
     logprobs: tuple[TokenLogprob, ...] | None
+    reasoning_logprobs: tuple[TokenLogprob, ...] | None
     warnings: tuple[str, ...]
     honoured: bool
     """Whether the mode that ran is the one asked for."""
@@ -56,6 +61,7 @@ class Accumulator:
         self._tools = ToolCalls()
         self._hidden: dict[Kind, ToolText] = {"reasoning": ToolText(), "text": ToolText()}
         self._logprobs: list[TokenLogprob] = []
+        self._reasoning_logprobs: list[TokenLogprob] = []
         self._saw_logprobs = False
         self._split = ThinkSplitter(expected=mode == "thinking" and profile.reasoning_in_text)
         self._inline = False
@@ -159,9 +165,8 @@ class Accumulator:
 
     def _add_logprobs(self, logprobs: Logprobs) -> None:
         self._saw_logprobs = True
-        for entry in logprobs.content or ():
-            top = tuple((other.token, other.logprob) for other in entry.top_logprobs or ())
-            self._logprobs.append(TokenLogprob(token=entry.token, logprob=entry.logprob, top=top))
+        self._logprobs += map(_token, logprobs.content or ())
+        self._reasoning_logprobs += map(_token, logprobs.reasoning_content or ())
 
     def flush(self) -> list[StreamEvent]:
         """What was held back; to be called once, at the end."""
@@ -187,11 +192,17 @@ class Accumulator:
             response_id=self._id,
             tool_calls=self._tools.finish(),
             logprobs=tuple(self._logprobs) if self._saw_logprobs else None,
+            reasoning_logprobs=tuple(self._reasoning_logprobs) or None,
             warnings=(),
             honoured=True,
             complete=self.finished,
         )
         return judge(draft, closed=self._split.closed, inline=self._inline, in_field=self._in_field)
+
+
+def _token(entry: Logprob) -> TokenLogprob:
+    top = tuple((other.token, other.logprob) for other in entry.top_logprobs or () if other.logprob > _OUTSIDE)
+    return TokenLogprob(token=entry.token, logprob=entry.logprob if entry.logprob > _OUTSIDE else None, top=top)
 
 
 def _detail_text(detail: JsonValue) -> str:

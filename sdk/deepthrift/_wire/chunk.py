@@ -48,6 +48,7 @@ class Logprob(_Loose):
 
 class Logprobs(_Loose):
     content: list[Logprob] | None = None
+    reasoning_content: list[Logprob] | None = None
 
 
 class Choice(_Loose):

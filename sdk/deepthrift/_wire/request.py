@@ -46,7 +46,9 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
     _whole("max_tokens", options.max_tokens, 1, None)
     _whole("top_logprobs", options.top_logprobs, 0, 20)
     _whole("seed", options.seed, None, None)
-    for name in ("timeout", "deadline"):
+    _whole("max_retries", options.max_retries, 0, None)
+    check_headers(options.extra_headers)
+    for name in ("timeout", "idle_timeout", "deadline"):
         value = getattr(options, name)
         if value is not None and not (isinstance(value, int | float) and value > 0):
             raise InvalidRequestError(f"{name} is a positive number of seconds, not {value!r}")
@@ -118,6 +120,30 @@ def _features(options: Options) -> list[Feature]:
     if not isinstance(options.messages, str) and options.messages and dict(options.messages[-1]).get("prefix"):
         found.append("prefix")
     return found
+
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding", "host"})
+
+
+def check_headers(headers: Mapping[str, str] | None) -> None:
+    """Nothing, if a request can carry `headers`. What they hold is a secret, so no error quotes it.
+
+    Raises:
+        InvalidRequestError: It cannot.
+    """
+    for name, value in cast("Mapping[object, object]", headers or {}).items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise InvalidRequestError(f"extra_headers: {name!r} is not the name of a header")
+        if name.lower() in _FRAMING:
+            raise InvalidRequestError(f"extra_headers: {name!r} is set by the client itself")
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise InvalidRequestError(f"extra_headers: the value of {name!r} is not printable ASCII text")
+
+
+def lowered(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """`headers` with their names in lower case, so that one replaces another of the same name."""
+    return {name.lower(): value for name, value in (headers or {}).items()}
 
 
 def _range(name: str, given: object, least: float, most: float) -> None:
@@ -209,7 +235,7 @@ def build_request(
         raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
     return WireRequest(
         body=data,
-        headers={**profile.headers, **switch.headers},
+        headers={**lowered(profile.headers), **lowered(switch.headers), **lowered(options.extra_headers)},
         model=name,
         mode=mode,
         stream=stream,

@@ -90,7 +90,7 @@ async def _listed(url: str, key: str | None) -> tuple[str, ...]:
     """The endpoint's models; none where it does not list them."""
     async with AsyncClient(url, model=None, api_key=key, host=base_profile(url, None), timeout=30.0) as client:
         try:
-            return await client.models()
+            return tuple(model.id for model in await client.models())
         except (APIError, ResponseError) as error:
             if getattr(error, "status", None) in (404, 405, 501) or isinstance(error, ResponseError):
                 return ()

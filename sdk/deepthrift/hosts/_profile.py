@@ -141,6 +141,8 @@ class HostProfile(BaseModel):
     cached_tokens: CachedTokens = "unknown"
     stream_usage: bool = True
     """Whether `stream_options.include_usage` is sent."""
+    balance_path: str | None = None
+    """Where the host tells the account's balance, below the base URL without its `/v1`."""
 
     defaults: dict[str, JsonValue] = {}
     """Fields of the request's body that hold unless the call says otherwise, such as a temperature."""

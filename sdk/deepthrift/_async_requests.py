@@ -1,0 +1,64 @@
+"""What the asynchronous client asks of an endpoint beside chats."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deepthrift._async_tasks import AsyncTasks
+from deepthrift._messages import JSONObject, Messages
+from deepthrift._options import options_of
+from deepthrift_pricing import Mode
+
+if TYPE_CHECKING:
+    from deepthrift._account import Balance, ModelInfo
+    from deepthrift._core import Core
+
+
+class AsyncRequests(AsyncTasks):
+    """Counts, models and the balance."""
+
+    @abstractmethod
+    def _ready(self) -> Core: ...
+
+    async def count(
+        self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None
+    ) -> int:
+        """Prompt tokens of a conversation: exact where V3.1's tokenizer is in use, else by the engine, else a bound.
+
+        Raises:
+            InvalidRequestError: The conversation is wrong.
+        """
+        from deepthrift._counting import count_prompt
+        from deepthrift._tokenize import engine_count
+        from deepthrift._wire.conversation import wire_messages
+
+        core = self._ready()
+        wire = wire_messages(options_of(messages, mode, None, {}).messages, core.profile)
+        counted = await engine_count(core, wire)
+        if counted is not None:
+            return counted
+        return count_prompt(core.profile, core.model, wire, mode=mode, tools=tools).tokens
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """The models that the endpoint lists, with what it tells of them. Costs nothing.
+
+        Raises:
+            APIError: It could not be asked.
+            MalformedResponse: What it answers is no list of models.
+        """
+        from deepthrift._questions import list_models
+
+        return await list_models(self._ready())
+
+    async def balance(self) -> Balance:
+        """What is left on the provider's account, exactly. Costs nothing.
+
+        Raises:
+            UnsupportedFeature: The host does not tell; nothing was sent.
+            APIError: It could not be asked.
+        """
+        from deepthrift._questions import read_balance
+
+        return await read_balance(self._ready())
