@@ -36,7 +36,7 @@ class AsyncRequests(AsyncTasks):
 
         core = self._ready()
         wire = wire_messages(options_of(messages, mode, None, {}).messages, core.profile)
-        counted = await engine_count(core, wire)
+        counted = await engine_count(core, wire, mode=mode, tools=tools)
         if counted is not None:
             return counted
         return count_prompt(core.profile, core.model, wire, mode=mode, tools=tools).tokens

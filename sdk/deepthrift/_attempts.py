@@ -42,7 +42,7 @@ class BaseAttempt:
         self._passes = passes
         self.step = step
         """What is sent; less than was asked for, where a budget's policy says so."""
-        self._accumulator = Accumulator(core.profile, step.expects)
+        self._accumulator = _accumulator(core, step)
         self._body = RequestBody(step.request.body)
         self._incoming: Incoming | None = None
         self._end = 0.0
@@ -70,7 +70,7 @@ class BaseAttempt:
         )
         if step is not self.step:
             self.step = step
-            self._accumulator = Accumulator(self._core.profile, step.expects)
+            self._accumulator = _accumulator(self._core, step)
             self._body = RequestBody(step.request.body)
 
     async def _send(self) -> Incoming:
@@ -210,6 +210,11 @@ class PlainAttempt(BaseAttempt):
         self._accumulator.flush()
         self._accumulator.done = True
         return self._accumulator.answer()
+
+
+def _accumulator(core: Core, step: Step) -> Accumulator:
+    begun = bool(step.request.messages) and bool(step.request.messages[-1].get("prefix"))
+    return Accumulator(core.profile, step.expects, begun=begun)
 
 
 def _said(error: BaseException) -> str:

@@ -65,9 +65,10 @@ def count_and_ids(
         bound = tokens.upper_bound(messages, tools=tools)
         return PromptCount(bound, min(bound, bound // 3 + 1), "estimated"), None
     # Servers render to text before they encode, so a literal control token in a message may count as one or as many.
-    ids = tokens.encode_messages(messages, mode=mode, tools=tools)
+    same = profile.exact_prompts
+    ids = tokens.encode_messages(messages, mode=mode, tools=tools, literals="control" if same else "text")
     counted, margin = len(ids), profile.extra_tokens_per_message * len(messages)
-    certainty: Certainty = "exact" if margin == 0 and not tools else "estimated"
+    certainty: Certainty = "exact" if margin == 0 and (same or not tools) else "estimated"
     return PromptCount(counted + margin, counted, certainty), ids
 
 

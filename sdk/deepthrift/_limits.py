@@ -23,7 +23,7 @@ class Limits:
 def first_limits(profile: HostProfile, options: Options, prompt_tokens: int, *, notes: bool) -> Limits:
     """The limits of a call's only request, or of the first of two."""
     if notes and profile.two_pass is not None:
-        budget = profile.two_pass.budget
+        budget = profile.two_pass.budget if options.reasoning_budget is None else max(1, options.reasoning_budget)
         wanted = budget if options.max_tokens is None else max(1, min(budget, options.max_tokens // 2))
         return _fitted(profile, prompt_tokens, wanted, send=True)
     return _limits(profile, options, prompt_tokens, options.max_tokens)

@@ -23,6 +23,8 @@ class CallOptions(TypedDict, total=False):
         top_p: 0 to 1; left out, the host's own default.
         stop: Text, or up to 16 texts, at which the answer ends.
         seed: For the same answer to the same request, where the host can.
+        reasoning_budget: The most tokens of reasoning, after which the model has to answer; the embedded engine,
+            llama.cpp and SiliconFlow can. In standard mode there is nothing to limit.
         logprobs: Whether the reply has `logprobs`.
         top_logprobs: 0 to 20 alternatives for each token; switches `logprobs` on.
         tags: Labels for the ledger, laid over the client's.
@@ -41,6 +43,7 @@ class CallOptions(TypedDict, total=False):
     top_p: float | None
     stop: str | Sequence[str] | None
     seed: int | None
+    reasoning_budget: int | None
     logprobs: bool | None
     top_logprobs: int | None
     tags: Mapping[str, str] | None
@@ -95,6 +98,7 @@ class Options:
     top_p: float | None = None
     stop: str | Sequence[str] | None = None
     seed: int | None = None
+    reasoning_budget: int | None = None
     tools: Sequence[JSONObject] | None = None
     tool_choice: ToolChoice | None = None
     response_format: JSONObject | None = None

@@ -56,15 +56,14 @@ class Passes:
         messages, notes = self._asked()
         core, options = self._core, self._options
         name = core.profile.model_for(options.mode, core.model)
-        prompt = await count_prompt_async(
-            core.profile, name, messages, mode=options.mode, tools=options.tools, prefixes=core.prefixes
-        )
+        counted = await engine_count(core, messages, mode=options.mode, tools=options.tools)
+        if counted is not None:
+            prompt = PromptCount(counted, counted, "exact")
+        else:
+            prompt = await count_prompt_async(
+                core.profile, name, messages, mode=options.mode, tools=options.tools, prefixes=core.prefixes
+            )
         limits = self._limits(prompt, notes)
-        if limits.exceeded and not prompt.exact:
-            counted = await engine_count(core, messages)
-            if counted is not None:
-                prompt = PromptCount(counted, counted, "exact")
-                limits = self._limits(prompt, notes)
         self.step = self._built(messages, options, prompt, limits, notes=notes)
         if limits.exceeded and (prompt.exact or prompt.likely > core.profile.context):
             raise ContextLengthExceeded(f"{limits.exceeded}; shorten the conversation, or lower max_tokens")

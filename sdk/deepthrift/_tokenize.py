@@ -11,35 +11,35 @@ from pydantic import BaseModel, ValidationError
 
 from deepthrift._core import Core
 from deepthrift._endpoint import RequestBody
+from deepthrift._messages import JSONObject
 from deepthrift._wire.conversation import WireMessage
+from deepthrift.errors import EngineError
+from deepthrift_pricing import Mode
+
+_PATH = "/chat/completions/input_tokens"
 
 
-class _Prompt(BaseModel):
-    prompt: str
+class _Counted(BaseModel):
+    input_tokens: int
 
 
-class _Tokens(BaseModel):
-    tokens: list[int]
-
-
-async def engine_count(core: Core, messages: Sequence[WireMessage]) -> int | None:
+async def engine_count(
+    core: Core, messages: Sequence[WireMessage], *, mode: Mode, tools: Sequence[JSONObject] | None
+) -> int | None:
     """The prompt tokens of a conversation by the engine's own count, or `None` if the server does not count."""
     if core.profile.tokenizer != "engine":
         return None
+    body: dict[str, object] = {**core.profile.switch(mode).body, "messages": list(messages)}
+    if tools:
+        body["tools"] = list(tools)
+    data = json.dumps(body, ensure_ascii=False).encode()
     try:
-        rendered = await _post(core, "/apply-template", {"messages": list(messages)})
-        prompt = _Prompt.model_validate_json(rendered).prompt
-        counted = await _post(core, "/tokenize", {"content": prompt, "add_special": True, "parse_special": True})
-        return len(_Tokens.model_validate_json(counted).tokens)
-    except (httpx.HTTPError, ValidationError, OSError, TimeoutError):
-        return None
-
-
-async def _post(core: Core, path: str, value: object) -> bytes:
-    data = json.dumps(value, ensure_ascii=False).encode()
-    async with asyncio.timeout(30.0):
-        incoming = await core.endpoint.send(path, RequestBody(data), len(data), {}, beside=True)
-        try:
-            return await incoming.read_all()
-        finally:
-            core.endpoint.close_behind(incoming)
+        async with asyncio.timeout(30.0):
+            incoming = await core.endpoint.send(_PATH, RequestBody(data), len(data), {})
+            try:
+                answer = await incoming.read_all()
+            finally:
+                await incoming.close()
+        return _Counted.model_validate_json(answer).input_tokens
+    except (httpx.HTTPError, ValidationError, OSError, TimeoutError, EngineError):
+        return None  # the bound serves, and the call itself will tell what is wrong

@@ -177,10 +177,15 @@ async def test_a_prompt_that_does_not_fit_is_refused_before_it_is_sent(door: Doo
         assert not server.connections
 
 
-async def test_a_bound_that_does_not_fit_is_counted_by_the_engine() -> None:
-    """An unknown tokenizer is bounded by bytes; only if that does not fit is the server asked."""
+async def test_an_engine_counts_for_itself() -> None:
+    """An unknown tokenizer is asked; where it does not answer, prompts are bounded by their bytes."""
     engine = HostProfile.named("local").model_copy(update={"context": 3000})
-    routes = {"/apply-template": lambda _: {"prompt": "<s>…"}, "/tokenize": lambda _: {"tokens": list(range(2000))}}
+    async with BillServer(Answer("Yes.")) as server, AsyncClient(**settings(server, host=engine)) as client:
+        assert (await client.chat("Hi", max_tokens=50)).text == "Yes."
+        assert (await client.chat(PROMPT, max_tokens=50)).attempts[0].reserved > (
+            prices().worst(host="local", model="m", mode="standard", prompt_tokens=6000, max_tokens=50)
+        )
+    routes = {"/chat/completions/input_tokens": lambda _: {"input_tokens": 2000}}
     async with BillServer(Answer("Yes.", prompt_tokens=2000), routes=routes) as server:
         async with AsyncClient(**settings(server, host=engine)) as client:
             await client.chat("Hi", max_tokens=50)

@@ -53,7 +53,7 @@ class Accumulator:
     A plain answer is one chunk whose message is a single large delta, so both ways end in the same answer.
     """
 
-    def __init__(self, profile: HostProfile, mode: Mode) -> None:
+    def __init__(self, profile: HostProfile, mode: Mode, *, begun: bool = False) -> None:
         self._profile = profile
         self._mode: Mode = mode
         self._text: list[str] = []
@@ -63,7 +63,8 @@ class Accumulator:
         self._logprobs: list[TokenLogprob] = []
         self._reasoning_logprobs: list[TokenLogprob] = []
         self._saw_logprobs = False
-        self._split = ThinkSplitter(expected=mode == "thinking" and profile.reasoning_in_text)
+        inline = profile.reasoning_in_text or (begun and profile.continues_in_text)
+        self._split = ThinkSplitter(expected=mode == "thinking" and inline)
         self._inline = False
         self._in_field = False
         self._usage: dict[str, JsonValue] | None = None

@@ -46,6 +46,7 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
     _whole("max_tokens", options.max_tokens, 1, None)
     _whole("top_logprobs", options.top_logprobs, 0, 20)
     _whole("seed", options.seed, None, None)
+    _whole("reasoning_budget", options.reasoning_budget, 0, None)
     _whole("max_retries", options.max_retries, 0, None)
     check_headers(options.extra_headers)
     for name in ("timeout", "idle_timeout", "deadline"):
@@ -57,6 +58,11 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
     rules = profile.rules(options.mode)
     if options.mode == "thinking" and profile.dialect == "none" and profile.two_pass is None and rules.switch is None:
         raise UnsupportedFeature(f"{profile.name!r} has no thinking mode; use mode='standard'")
+    if options.reasoning_budget is not None and profile.reasoning_budget_field is None and profile.two_pass is None:
+        raise UnsupportedFeature(
+            f"{profile.name!r} cannot limit the tokens of reasoning, so reasoning_budget cannot be used; max_tokens "
+            "limits reasoning and answer together"
+        )
     for feature in _features(options):
         if feature in rules.features or feature in rules.ignored:
             continue
@@ -223,6 +229,8 @@ def build_request(
         value = getattr(options, key)
         if value is not None:
             body[key] = value
+    if options.reasoning_budget is not None and profile.reasoning_budget_field is not None and mode == "thinking":
+        body[profile.reasoning_budget_field] = options.reasoning_budget
     if options.tools:
         body["tools"] = list(options.tools)
     if options.logprobs or options.top_logprobs is not None:

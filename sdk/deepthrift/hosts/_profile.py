@@ -125,6 +125,9 @@ class HostProfile(BaseModel):
     """What happens to a `max_tokens` above the host's limit: a clear error, or the limit and a warning."""
 
     tokenizer: Tokenizer = "auto"
+    exact_prompts: bool = False
+    """Whether the server is known to render every prompt just as it is counted here, with its tools, and to read text
+    that looks like a special token as that token."""
     extra_tokens_per_message: int = Field(default=0, ge=0)
     """Tokens by which the host's own rendering of a message may be longer than V3.1's."""
     default_system: str | None = None
@@ -136,6 +139,10 @@ class HostProfile(BaseModel):
 
     reasoning_fields: tuple[ReasoningField, ...] = ("reasoning_content", "reasoning")
     """Where reasoning comes back, in order of trust; only the first that is there is read."""
+    continues_in_text: bool = False
+    """Whether reasoning that goes on from a begun answer comes back at the head of the text, ended by `</think>`."""
+    reasoning_budget_field: str | None = None
+    """The field of a request's body that limits the tokens of its reasoning, or `None` where the host has no limit."""
     reasoning_in_text: bool = False
     """Whether reasoning comes back at the head of the text, ended by `</think>`."""
     cached_tokens: CachedTokens = "unknown"

@@ -21,6 +21,7 @@ def profile_for(header: GGUFHeader, *, model: str, url: str, context: int) -> Ho
     """
     family = family_of(header)
     profile = HostProfile.named("llama.cpp" if family is Family.DEEPSEEK_V31 or has_switch(header) else "local")
+    exact = family is Family.DEEPSEEK_V31
     update: dict[str, object] = {
         "name": "local",
         "title": f"Embedded llama.cpp engine, {header.name}",
@@ -29,8 +30,14 @@ def profile_for(header: GGUFHeader, *, model: str, url: str, context: int) -> Ho
         "model": model,
         "context": context,
         "extra_tokens_per_message": 0,  # the engine runs our template for V3.1, not llama.cpp's
-        "tokenizer": "v3.1" if family is Family.DEEPSEEK_V31 else "engine",
+        "tokenizer": "v3.1" if exact else "engine",
+        "exact_prompts": exact,
+        "continues_in_text": exact,
     }
+    if exact:
+        for mode in ("standard", "thinking"):
+            rules = profile.rules(mode)
+            update[mode] = rules.model_copy(update={"features": rules.features | {"prefix"}})
     if family is Family.OTHER:
         update["default_system"] = None
     return profile.model_copy(update=update)
