@@ -32,6 +32,8 @@ _SINCE: Final = (
 _AT_ONCE: Final = 50
 """Counts that one statement reads or changes at most."""
 _NO_SPAN: Final = Span(0, 0)
+_KINDS: Final = 1024
+"""Kinds of attempts whose scopes are remembered."""
 
 
 class Counts(NamedTuple):
@@ -97,13 +99,28 @@ class Refusal(NamedTuple):
     counter: int
 
 
+class _Kind(NamedTuple):
+    """The scopes of all attempts that agree in currency, host, model, mode and tags."""
+
+    covering: tuple[Counter, ...]
+    foreign: Counter | None
+    """One with a limit in the other currency."""
+
+
+class NewScopes(Exception):
+    """Another process has added a scope: `refresh`, and look anew at what covers the attempt."""
+
+
 class Counters:
     """Every scope that the store counts. All processes count all of them; each holds its own limits."""
 
-    def __init__(self, budgets: Iterable[Budget]) -> None:
+    def __init__(self, budgets: Iterable[Budget], *, shared: bool) -> None:
         self._own = tuple(budgets)
-        self._version = -1
+        self._shared = shared
+        self.version = -1
+        """Of the scopes that are known here."""
         self._all: tuple[Counter, ...] = ()
+        self._kinds: dict[tuple[str, str, str, str, tuple[tuple[str, str], ...]], _Kind] = {}
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
@@ -130,9 +147,8 @@ class Counters:
 
     def refresh(self, db: Transaction) -> None:
         """Learns of scopes that other processes have added."""
-        row = db.one("SELECT value FROM ledger WHERE name = 'budgets_version'")
-        version = 0 if row is None else int(cast("int", row[0]))
-        if version == self._version:
+        version = _version(db)
+        if version == self.version:
             return
         known = {counter.id: counter for counter in self._all}
         found: list[Counter] = []
@@ -141,17 +157,13 @@ class Counters:
             limits = [budget for budget in self._own if budget.scope == scope]
             found.append(known.get(number) or Counter(number, Budget.of_scope(cast("str", scope)), limits))
         self._all = tuple(found)
-        self._version = version
+        self._kinds.clear()
+        self.version = version
 
     def covering(self, attempt: Attempt) -> list[tuple[Counter, str]]:
         """The counts that an attempt belongs to, each with its part."""
-        currency = attempt.reserved.currency
-        return [
-            (counter, counter.scope.part(attempt.call_id, attempt.group_id, attempt.tags))
-            for counter in self._all
-            if counter.scope.currency == currency
-            and counter.scope.covers(attempt.host, attempt.model, attempt.mode, attempt.tags)
-        ]
+        call, group, tags = attempt.call_id, attempt.group_id, attempt.tags
+        return [(counter, counter.scope.part(call, group, tags)) for counter in self._kind_of(attempt).covering]
 
     def check_currency(self, attempt: Attempt) -> None:
         """Refuses an attempt that a limit covers in the other currency.
@@ -159,24 +171,47 @@ class Counters:
         Raises:
             CurrencyMismatch: No rate is given, so the limit could not be held.
         """
-        for counter in self._all:
-            if counter.scope.currency != attempt.reserved.currency and counter.limits:
-                scope = counter.scope
-                if scope.covers(attempt.host, attempt.model, attempt.mode, attempt.tags):
-                    raise CurrencyMismatch(
-                        f"the budget {counter.limits[0].label!r} is in {scope.currency} and the call is priced in "
-                        f"{attempt.reserved.currency}; price the call in {scope.currency}, or give a budget in "
-                        f"{attempt.reserved.currency}"
-                    )
+        foreign = self._kind_of(attempt).foreign
+        if foreign is not None:
+            currency = attempt.reserved.currency
+            raise CurrencyMismatch(
+                f"the budget {foreign.limits[0].label!r} is in {foreign.scope.currency} and the call is priced in "
+                f"{currency}; price the call in {foreign.scope.currency}, or give a budget in {currency}"
+            )
+
+    def _kind_of(self, attempt: Attempt) -> _Kind:
+        """The scopes of an attempt; most attempts of a program are of a few kinds, so they are remembered."""
+        currency = attempt.reserved.currency
+        key = (currency, attempt.host, attempt.model, attempt.mode, tuple(attempt.tags.items()))
+        kind = self._kinds.get(key)
+        if kind is None:
+            inside = [
+                each for each in self._all if each.scope.covers(attempt.host, attempt.model, attempt.mode, attempt.tags)
+            ]
+            kind = _Kind(
+                tuple(each for each in inside if each.scope.currency == currency),
+                next((each for each in inside if each.scope.currency != currency and each.limits), None),
+            )
+            if len(self._kinds) >= _KINDS:
+                self._kinds.clear()
+            self._kinds[key] = kind
+        return kind
 
     def refusals(
         self, db: Transaction, covering: Sequence[tuple[Counter, str]], worst: int, at: int
     ) -> tuple[list[Refusal], list[BudgetStatus]]:
-        """The limits that `worst` does not fit: those that refuse it, and those that only warn."""
+        """The limits that `worst` does not fit: those that refuse it, and those that only warn.
+
+        Raises:
+            NewScopes: There are scopes that are not known here yet.
+        """
         refused: list[Refusal] = []
         warned: list[BudgetStatus] = []
         limited = [(counter, part) for counter, part in covering if counter.limits]
-        for (counter, part), counts in zip(limited, read_counts(db, limited, at), strict=True):
+        known = self.version if self._shared else None
+        if not limited and known not in (None, _version(db)):
+            raise NewScopes
+        for (counter, part), counts in zip(limited, read_counts(db, limited, at, known), strict=True):
             for budget in counter.limits:
                 if admits(budget.limit.pico, counts.spent, counts.reserved, worst):
                     continue
@@ -192,7 +227,7 @@ class Counters:
 
     def move(self, db: Transaction, attempt: Attempt, before: Counts, after: Counts) -> None:
         """Replaces what an attempt counted for, in the windows that it was reserved in."""
-        change = Counts(*(new - old for old, new in zip(before, after, strict=True)))
+        change = Counts(after.spent - before.spent, after.reserved - before.reserved, after.unknown - before.unknown)
         if any(change):
             add_counts(db, self.covering(attempt), micros(attempt.started_at), change)
 
@@ -254,8 +289,15 @@ class Counters:
             db.run(_add_sql(1), (id_, part, start, *counts))
 
 
-def read_counts(db: Transaction, counters: Sequence[tuple[Counter, str]], at: int) -> list[Counts]:
-    """What each of these counts at the moment `at`."""
+def read_counts(
+    db: Transaction, counters: Sequence[tuple[Counter, str]], at: int, known: int | None = None
+) -> list[Counts]:
+    """What each of these counts at the moment `at`.
+
+    Raises:
+        NewScopes: The version of the scopes is not `known`. It comes with the counts, for each statement costs a
+            journey where the database is far away.
+    """
     found = [Counts()] * len(counters)
     for first in range(0, len(counters), _AT_ONCE):
         some = counters[first : first + _AT_ONCE]
@@ -263,8 +305,13 @@ def read_counts(db: Transaction, counters: Sequence[tuple[Counter, str]], at: in
         for counter, part in some:
             start = counter.scope.counted_from(at) if counter.scope.rolls else counter.span_at(at).start
             values += (counter.id, part, start)
-        for place, *amounts in db.all(_read_sql(tuple(counter.scope.rolls for counter, _ in some)), values):
-            found[first + int(cast("int", place))] = Counts(*(int(cast("int", amount)) for amount in amounts))
+        sql = _read_sql(tuple(counter.scope.rolls for counter, _ in some), known is not None)
+        for place, *amounts in db.all(sql, values):
+            if place == -1:
+                if amounts[0] != known:
+                    raise NewScopes
+            else:
+                found[first + int(cast("int", place))] = Counts(*(int(cast("int", amount)) for amount in amounts))
     return found
 
 
@@ -278,10 +325,18 @@ def add_counts(db: Transaction, counters: Sequence[tuple[Counter, str]], at: int
         db.run(_add_sql(len(some)), values)
 
 
+def _version(db: Transaction) -> int:
+    row = db.one("SELECT value FROM ledger WHERE name = 'budgets_version'")
+    return 0 if row is None else int(cast("int", row[0]))
+
+
 @lru_cache(maxsize=256)
-def _read_sql(rolls: tuple[bool, ...]) -> str:
-    """One statement for several counts, so that many budgets cost one journey to a database far away."""
-    return " UNION ALL ".join(f"SELECT {place}, {_SINCE if each else _ONE}" for place, each in enumerate(rolls))
+def _read_sql(rolls: tuple[bool, ...], versioned: bool) -> str:
+    """One statement for several counts, and for the version of the scopes in the place -1."""
+    parts = [f"SELECT {place}, {_SINCE if each else _ONE}" for place, each in enumerate(rolls)]
+    if versioned:
+        parts.append("SELECT -1, value, 0, 0 FROM ledger WHERE name = 'budgets_version'")
+    return " UNION ALL ".join(parts)
 
 
 @lru_cache(maxsize=256)

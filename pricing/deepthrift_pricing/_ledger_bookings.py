@@ -11,11 +11,12 @@ from typing import Final, TypeAlias, cast
 from deepthrift_pricing._attempt import Attempt, AttemptRequest
 from deepthrift_pricing._budget import MOST_PICO, Budget, BudgetStatus, Policy
 from deepthrift_pricing._cost import Cost
-from deepthrift_pricing._counters import Counter, Counts, Refusal, add_counts, counts_of
+from deepthrift_pricing._counters import Counter, Counts, NewScopes, Refusal, add_counts, counts_of
 from deepthrift_pricing._ledger_reads import Decide, LedgerReads
 from deepthrift_pricing._money import Money
 from deepthrift_pricing._records import (
     END,
+    END_AS_KNOWN,
     INSERT,
     SELECT,
     Outcome,
@@ -109,8 +110,12 @@ class LedgerBookings(LedgerReads):
             raise ConfigurationError(f"a worst case of {request.worst} cannot be reserved")
         now = self._now()
         with self._store.write() as db:
-            self._refresh(db)
-            fitting, attempt, covering, refused, warned = self._fit(db, request, refit, now)
+            try:
+                fitted = self._fit(db, request, refit, now)
+            except NewScopes:
+                self._refresh(db)
+                fitted = self._fit(db, request, refit, now)
+            fitting, attempt, covering, refused, warned = fitted
             if refused:
                 if earlier := self._reserved_before(db, request):
                     return earlier
@@ -289,7 +294,6 @@ class LedgerBookings(LedgerReads):
         self._flush()
         try:
             with self._store.write() as db:
-                self._refresh(db)
                 attempt = self._book(db, attempt_id, decide)
         except LedgerUnavailable as error:
             self._pending.setdefault(attempt_id, decide)
@@ -309,7 +313,12 @@ class LedgerBookings(LedgerReads):
         """Ends an attempt as `decide` says of its state, as known in memory, or else as it stands in the store."""
         before = self._under_way.get(attempt_id)
         outcome = None if before is None else decide(before)
-        if before is None or outcome is None or not db.run(END, ending(before, outcome)):
+        if (
+            before is None
+            or outcome is None
+            or not db.run(END_AS_KNOWN, (*ending(before, outcome), self._counters.version))
+        ):
+            self._refresh(db)
             row = db.one(f"{SELECT} WHERE id = ?", (attempt_id,))
             if row is None:
                 raise UnknownReservation(

@@ -27,7 +27,7 @@ class LedgerReads:
         self._store = store
         self._clock = clock
         self._url = url
-        self._counters = Counters(budgets)
+        self._counters = Counters(budgets, shared=store.shared)
         self._pending: dict[str, Decide] = {}
         self._closed = False
 

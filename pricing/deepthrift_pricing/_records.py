@@ -30,6 +30,9 @@ END: Final = (
     "finish_reason = ?, http_status = ?, error = ? WHERE id = ? AND status = ?"
 )
 
+END_AS_KNOWN: Final = f"{END} AND (SELECT value FROM ledger WHERE name = 'budgets_version') = ?"  # noqa: S608  # constant text
+"""The same unless another process has added a scope: an attempt's end is counted in all of them."""
+
 
 class Outcome(NamedTuple):
     """How an attempt ended."""
@@ -64,6 +67,11 @@ _dump_ids: Final = lru_cache(maxsize=256)(dump)
 """The same few price rows come again and again."""
 
 
+@lru_cache(maxsize=256)
+def _dump_tags(tags: tuple[tuple[str, str], ...]) -> str:
+    return dump(dict(tags))
+
+
 def reservation(request: AttemptRequest, now: int, lease_until: int) -> tuple[Value, ...]:
     """The row of an attempt that may now be sent."""
     worst = request.worst.pico
@@ -96,7 +104,7 @@ def reservation(request: AttemptRequest, now: int, lease_until: int) -> tuple[Va
         None,
         None,
         _dump_ids(request.price_ids),
-        dump(dict(request.tags)),
+        _dump_tags(tuple(request.tags.items())),
         None,
         None,
         None,
@@ -256,6 +264,7 @@ def reserved_attempt(request: AttemptRequest, now: int) -> Attempt:
 
 __all__ = [
     "END",
+    "END_AS_KNOWN",
     "INSERT",
     "SELECT",
     "Outcome",

@@ -305,6 +305,24 @@ def test_a_budget_counts_what_was_booked_before_it_existed(tmp_path: Path) -> No
             assert (day.spent.amount, day.reserved.amount) == (bill + unknown + Money.of("0.0001").amount, 0)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in STORES if kind != "memory"])
+def test_a_process_with_budgets_of_its_own_counts_in_those_of_others(kind: str, tmp_path: Path) -> None:
+    """Whether the others' came before or after the reservation, and also where its own do not cover the attempt."""
+    mine = [Budget("1", per="total", mode="thinking")]
+    with store_url(kind, tmp_path) as url, Ledger.open(url, budgets=mine) as ledger:
+        settle(ledger, ledger.try_reserve(wanted(mode="thinking")).id)
+        before = ledger.try_reserve(wanted(mode="thinking"))
+        with Ledger.open(url, budgets=[Budget("1", per="total"), Budget("1", per="total", host="vllm")]) as other:
+            settle(ledger, before.id)
+            with Ledger.open(url, budgets=[Budget("1", per="total", model="deepseek-ai/DeepSeek-V3.1")]) as third:
+                settle(ledger, ledger.try_reserve(wanted(mode="standard")).id)
+                after = ledger.try_reserve(wanted(mode="thinking"))
+                found = [*other.budget_status(), *third.budget_status()]
+                assert {(each.spent, each.reserved) for each in found} == {(Money.of(BILL) * 3, after.reserved)}
+        [own] = ledger.budget_status()
+        assert (own.spent, own.reserved) == (Money.of(BILL) * 2, after.reserved)
+
+
 def test_a_budget_in_the_other_currency_is_refused_without_a_rate(open_ledger: Open) -> None:
     ledger = open_ledger(Budget("1", per="day", currency="CNY", host="deepseek"), clock=Clock())
     with pytest.raises(CurrencyMismatch, match="CNY"):
