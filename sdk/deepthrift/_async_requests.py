@@ -35,7 +35,7 @@ class AsyncRequests(AsyncTasks):
         from deepthrift._wire.conversation import wire_messages
 
         core = self._ready()
-        wire = wire_messages(options_of(messages, mode, None, {}).messages, core.profile)
+        wire = wire_messages(options_of(messages, mode, None, {}).messages, core.profile, tools=bool(tools))
         counted = await engine_count(core, wire, mode=mode, tools=tools)
         if counted is not None:
             return counted

@@ -43,7 +43,7 @@ def estimate_call(
         InvalidRequestError: The request is wrong.
         PriceNotFound: It has no price.
     """
-    messages = wire_messages(options.messages, profile)
+    messages = wire_messages(options.messages, profile, tools=bool(options.tools))
     check_options(options, profile)
     name = profile.model_for(options.mode, model)
     length = told_length(expected_length, options.messages, options.mode)

@@ -40,7 +40,7 @@ class Passes:
         self._core = core
         self._options = options
         self._stream = stream
-        self.messages = wire_messages(options.messages, core.profile)
+        self.messages = wire_messages(options.messages, core.profile, tools=bool(options.tools))
         self.warnings = check_options(options, core.profile)
         self._two_pass = core.profile.two_pass if options.mode == "thinking" else None
         self._notes: Answer | None = None

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import pytest
 
-from deepthrift import AsyncClient, Client, Reply
+from deepthrift import AsyncClient, Client, Reply, StreamEvent
 from deepthrift_pricing import Ledger, PriceBook
 from tests.support.bill_server import Answer, BillServer
 
@@ -93,3 +93,24 @@ def through_sync(client: Client, messages: Any, *, streamed: bool, **call: Any) 
         for _ in stream:
             pass
     return stream.reply
+
+
+async def events_of(
+    door: Door,
+    server: BillServer | str,
+    messages: str | Sequence[Any] = PROMPT,
+    *,
+    client: dict[str, Any] | None = None,
+    **call: Any,
+) -> list[StreamEvent]:
+    """The events of one streamed call through one door."""
+    options = settings(server, **(client or {}))
+    if door == "async stream":
+        async with AsyncClient(**options) as opened, opened.stream(messages, **call) as stream:
+            return [event async for event in stream]
+
+    def read() -> list[StreamEvent]:
+        with Client(**options) as opened, opened.stream(messages, **call) as stream:
+            return list(stream)
+
+    return await asyncio.to_thread(read)

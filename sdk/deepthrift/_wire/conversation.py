@@ -16,8 +16,13 @@ _ROLES: Final = ("system", "user", "assistant", "tool")
 _CLOSE: Final = "</think>"
 
 
-def wire_messages(messages: Messages, profile: HostProfile) -> list[WireMessage]:
+def wire_messages(messages: Messages, profile: HostProfile, *, tools: bool = False) -> list[WireMessage]:
     """Fresh messages for `profile`: parts joined, empty tool calls dropped, reasoning kept or stripped by its rule.
+
+    Args:
+        messages: The user's own; they stay as they are.
+        profile: Whose rules hold.
+        tools: Whether the request has tools. Hosts that keep reasoning then want its field in every answer.
 
     Raises:
         InvalidRequestError: The conversation is empty or malformed; the message says where.
@@ -27,6 +32,10 @@ def wire_messages(messages: Messages, profile: HostProfile) -> list[WireMessage]
         messages = [{"role": "user", "content": messages}]
     out = [_message(place, message, profile) for place, message in enumerate(_listed(messages))]
     _check_order(out)
+    if tools and profile.history == "keep":
+        for message in out:
+            if message["role"] == "assistant":
+                message.setdefault("reasoning_content", "")
     if profile.default_system is not None and all(message["role"] != "system" for message in out):
         out.insert(0, {"role": "system", "content": profile.default_system})
     return _merged(out) if profile.merge_roles else out
