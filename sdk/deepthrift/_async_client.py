@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack
 
+from deepthrift._async_batches import AsyncBatches
 from deepthrift._async_requests import AsyncRequests
 from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from deepthrift.local import Engine
 
 
-class AsyncClient(AsyncRequests):
+class AsyncClient(AsyncRequests, AsyncBatches):
     """A client for one endpoint of V3.1: every call priced, budgeted, booked and checked.
 
     Use it in `async with`, or call `aclose()`. It belongs to the event loop in which it was first used.

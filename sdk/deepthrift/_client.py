@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict, TypeVar, Unpack
 
 from deepthrift._async_client import AsyncClient
+from deepthrift._batches import Batches
 from deepthrift._events import StreamEvent
 from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
@@ -204,7 +205,7 @@ class LocalSettings(TypedDict, total=False):
     engine: Engine | None
 
 
-class Client(Requests):
+class Client(Requests, Batches):
     """The same client for code without `await`: in scripts, in threads, and where an event loop is running already.
 
     Use it in `with`, or call `close()`. Any number of threads may share it.

@@ -21,6 +21,7 @@ DeepthriftError
 ├── ToolError                     a loop of tool calls could not go on
 │   ├── ToolFailed                a tool raised (only with `on_error="raise"`)
 │   └── ToolLoopExceeded          its limit on rounds or on spend was reached
+├── BatchError                    the files of a batch cannot be used
 └── EngineError                   the embedded engine
     ├── MissingExtra              deepthrift[local] is not installed
     ├── UnsupportedMachine        the processor or a system library is missing something
@@ -62,6 +63,7 @@ __all__ = [
     "AttemptTimeout",
     "AuthenticationFailed",
     "BadRequest",
+    "BatchError",
     "BudgetExceeded",
     "ConfigurationError",
     "ConnectionFailed",
@@ -268,6 +270,10 @@ class ToolFailed(ToolError):
 
 class ToolLoopExceeded(ToolError):
     """The limit on rounds or on spend was reached before the model had its answer. The next round was not sent."""
+
+
+class BatchError(DeepthriftError):
+    """A file of a batch is missing, damaged, in use by another process, or belongs to another batch."""
 
 
 class EngineError(DeepthriftError):

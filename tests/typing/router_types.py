@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from deepthrift import AsyncClient, Reply
+from deepthrift import AsyncClient, Client, Reply
 from deepthrift_router import ModeRouter, RoutedReply
 
 
@@ -15,3 +15,9 @@ async def routed(client: AsyncClient) -> None:
     plain: Reply = reply
     assert_type(plain.text, str)
     assert_type(reply.confidence, float)
+
+
+async def routed_batch(client: AsyncClient, sync: Client) -> None:
+    await client.batch(["How many primes are below 1,000?"], through=ModeRouter(client))
+    sync.batch(["How many primes are below 1,000?"], through=ModeRouter(sync))
+    sync.batch(["How many primes are below 1,000?"], through=ModeRouter(client))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

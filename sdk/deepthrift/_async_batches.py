@@ -1,0 +1,196 @@
+"""Many calls of the asynchronous client as one: from a list, or from file to file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from deepthrift._expected_length import ExpectedLength
+from deepthrift._messages import JSONObject, Messages
+from deepthrift._options import ChatOptions
+from deepthrift._reply import Reply
+from deepthrift.hosts import HostProfile
+from deepthrift_pricing import Currency, Estimate, Mode
+
+if TYPE_CHECKING:
+    from deepthrift.batch import BatchEstimate, BatchProgress, BatchResult, BatchRow, BatchSummary, Chatter
+    from deepthrift.batch._input import Check
+    from deepthrift.batch._runner import Asker
+
+
+class AsyncBatches(ABC):
+    """Batches, on top of a client's calls."""
+
+    @property
+    @abstractmethod
+    def host(self) -> HostProfile:
+        """The profile of the endpoint."""
+
+    @property
+    @abstractmethod
+    def model(self) -> str:
+        """The model's name."""
+
+    @property
+    @abstractmethod
+    def _currency(self) -> Currency: ...
+
+    @abstractmethod
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Awaitable[Reply]:
+        """One complete answer."""
+
+    @abstractmethod
+    def estimate(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        expected_length: ExpectedLength | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Estimate:
+        """What a call will cost."""
+
+    async def batch(
+        self,
+        rows: Iterable[BatchRow | JSONObject | str],
+        *,
+        mode: Mode | None = None,
+        through: Chatter | None = None,
+        concurrency: int = 16,
+        on_result: Callable[[BatchResult], object] | None = None,
+    ) -> list[BatchResult]:
+        """An answer, or a typed error, for each of many rows, several of which are asked at once.
+
+        Every row is checked before the first is sent. When a budget is used up, or something else that would meet every
+        further row, no more are begun and those under way come to their end: the rest carries that error, unsent. An
+        endpoint that is too busy is given the pause that it asks for.
+
+        Args:
+            rows: A `BatchRow`, an object in the OpenAI batch format, or a string for one user message, named by its
+                place from 1.
+            mode: The mode of rows that name none; left out, standard.
+            through: What answers rows without a mode in the client's place, such as a `ModeRouter`.
+            concurrency: Rows under way at once.
+            on_result: Called with each result as it comes.
+
+        Returns:
+            The results in the order of the rows.
+
+        Raises:
+            InvalidRequestError: A row is wrong; nothing was sent.
+        """
+        from deepthrift.batch._run_rows import checked_rows, run_rows
+
+        asker, check = self._batch_parts(mode, through)
+        return await run_rows(checked_rows(rows, check), asker, concurrency=concurrency, on_result=on_result)
+
+    async def batch_file(
+        self,
+        source: str | Path,
+        out: str | Path,
+        *,
+        mode: Mode | None = None,
+        through: Chatter | None = None,
+        concurrency: int = 16,
+        retry_failed: bool = False,
+        retry_unanswered: bool = False,
+        on_progress: Callable[[BatchProgress], object] | None = None,
+    ) -> BatchSummary:
+        """The same from a file in the OpenAI batch format to another; run again, it goes on where it ended.
+
+        The out file is only ever added to, a line for each result as it comes, and a journal stands beside it. What was
+        begun and not written down when a process died may be billed: it becomes the result `unanswered`, and is sent
+        again only with `retry_unanswered`. A row that is tried again gets a further line; its last one counts.
+
+        Args:
+            source: The in file.
+            out: The out file; its journal has the same name with `.journal` behind it.
+            mode: As for `batch`.
+            through: As for `batch`.
+            concurrency: As for `batch`.
+            retry_failed: Whether rows of an earlier run that failed, and cost nothing, are tried again.
+            retry_unanswered: Whether rows are tried again that failed and are, or may be, billed: they are paid twice.
+            on_progress: Called after each result.
+
+        Returns:
+            What it came to. `stopped` says why no further row was begun, if that was so.
+
+        Raises:
+            InvalidRequestError: A row is wrong; the message has the line numbers, and nothing was sent.
+            BatchError: The files cannot be used, are in use, or the in file is not that of the earlier run.
+        """
+        from deepthrift.batch._run_file import FilePair, run_file
+
+        asker, check = self._batch_parts(mode, through)
+        with FilePair(Path(source), Path(out)) as pair:
+            return await run_file(
+                pair,
+                asker,
+                check,
+                model=self.model,
+                mode=mode,
+                routed=through is not None,
+                concurrency=concurrency,
+                retry_failed=retry_failed,
+                retry_unanswered=retry_unanswered,
+                on_progress=on_progress,
+            )
+
+    async def batch_estimate(
+        self,
+        rows: str | Path | Iterable[BatchRow | JSONObject | str],
+        *,
+        mode: Mode | None = None,
+        routed: bool = False,
+        expected_length: ExpectedLength | None = None,
+    ) -> BatchEstimate:
+        """What a batch will cost at least, probably and at most, by mode. Sends nothing.
+
+        Args:
+            rows: The path of an in file, or rows as for `batch`.
+            mode: As for `batch`.
+            routed: Whether a router will choose the mode of rows that name none.
+            expected_length: As for `estimate`.
+
+        Raises:
+            InvalidRequestError: A row is wrong.
+            PriceNotFound: There is no price.
+        """
+        from deepthrift.batch._estimate import estimate_rows
+        from deepthrift.batch._input import InputFile
+        from deepthrift.batch._run_rows import checked_rows
+
+        _, check = self._batch_parts(mode, None)
+
+        def one(row: BatchRow, each: Mode) -> Estimate:
+            return self.estimate(
+                row.messages, mode=each, max_tokens=row.max_tokens, expected_length=expected_length, **row.options
+            )
+
+        if not isinstance(rows, str | Path):
+            checked = checked_rows(rows, check)
+            return await estimate_rows(checked, one, self.host, self._currency, mode=mode, routed=routed)
+        source = InputFile(Path(rows))
+        try:
+            await source.scan(check)
+            found = source.rows(lambda _: True)
+            return await estimate_rows(found, one, self.host, self._currency, mode=mode, routed=routed)
+        finally:
+            source.close()
+
+    def _batch_parts(self, mode: Mode | None, through: Chatter | None) -> tuple[Asker, Check]:
+        from deepthrift.batch._row import check_row
+        from deepthrift.batch._runner import Asker
+
+        profile, model = self.host, self.model
+        return Asker(self, profile, mode, through), lambda row: check_row(row, mode, profile, model)

@@ -1,0 +1,90 @@
+"""Many calls of the synchronous client as one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from deepthrift._async_batches import AsyncBatches
+from deepthrift._expected_length import ExpectedLength
+from deepthrift._messages import JSONObject
+from deepthrift_pricing import Mode
+
+if TYPE_CHECKING:
+    from deepthrift.batch import BatchEstimate, BatchProgress, BatchResult, BatchRow, BatchSummary, SyncChatter
+    from deepthrift.batch._chatter import Threaded
+
+T = TypeVar("T")
+
+
+class Batches(ABC):
+    """Batches; see `AsyncBatches`."""
+
+    @property
+    @abstractmethod
+    def _tasks(self) -> AsyncBatches: ...
+
+    @abstractmethod
+    def _run(self, work: Coroutine[object, object, T]) -> T: ...
+
+    def batch(
+        self,
+        rows: Iterable[BatchRow | JSONObject | str],
+        *,
+        mode: Mode | None = None,
+        through: SyncChatter | None = None,
+        concurrency: int = 16,
+        on_result: Callable[[BatchResult], object] | None = None,
+    ) -> list[BatchResult]:
+        """An answer, or a typed error, for each of many rows; see `AsyncClient.batch`.
+
+        `through` runs in threads of its own, `on_result` in the client's thread.
+        """
+        return self._run(
+            self._tasks.batch(rows, mode=mode, through=_threaded(through), concurrency=concurrency, on_result=on_result)
+        )
+
+    def batch_file(
+        self,
+        source: str | Path,
+        out: str | Path,
+        *,
+        mode: Mode | None = None,
+        through: SyncChatter | None = None,
+        concurrency: int = 16,
+        retry_failed: bool = False,
+        retry_unanswered: bool = False,
+        on_progress: Callable[[BatchProgress], object] | None = None,
+    ) -> BatchSummary:
+        """The same from a file to another, resumable; see `AsyncClient.batch_file`."""
+        return self._run(
+            self._tasks.batch_file(
+                source,
+                out,
+                mode=mode,
+                through=_threaded(through),
+                concurrency=concurrency,
+                retry_failed=retry_failed,
+                retry_unanswered=retry_unanswered,
+                on_progress=on_progress,
+            )
+        )
+
+    def batch_estimate(
+        self,
+        rows: str | Path | Iterable[BatchRow | JSONObject | str],
+        *,
+        mode: Mode | None = None,
+        routed: bool = False,
+        expected_length: ExpectedLength | None = None,
+    ) -> BatchEstimate:
+        """What a batch will cost, by mode; see `AsyncClient.batch_estimate`."""
+        return self._run(self._tasks.batch_estimate(rows, mode=mode, routed=routed, expected_length=expected_length))
+
+
+def _threaded(through: SyncChatter | None) -> Threaded | None:
+    from deepthrift.batch._chatter import Threaded
+
+    return None if through is None else Threaded(through)

@@ -1,0 +1,19 @@
+"""Many calls from a file or a list: in the OpenAI batch format, resumable, and nothing paid twice unasked."""
+
+from deepthrift.batch._chatter import Chatter, SyncChatter
+from deepthrift.batch._estimate import BatchEstimate, ModeEstimate
+from deepthrift.batch._progress import BatchProgress, BatchSummary
+from deepthrift.batch._result import BatchResult, Outcome
+from deepthrift.batch._row import BatchRow
+
+__all__ = [
+    "BatchEstimate",
+    "BatchProgress",
+    "BatchResult",
+    "BatchRow",
+    "BatchSummary",
+    "Chatter",
+    "ModeEstimate",
+    "Outcome",
+    "SyncChatter",
+]

@@ -1,0 +1,200 @@
+"""Rows through a client or a router: so many at once, with pauses when the endpoint asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Iterator
+from typing import Final, Protocol, Unpack
+
+from deepthrift._messages import Messages
+from deepthrift._options import ChatOptions
+from deepthrift._reply import Reply
+from deepthrift.batch._chatter import Chatter
+from deepthrift.batch._result import BatchResult, costs
+from deepthrift.batch._row import BatchRow, row_mode
+from deepthrift.errors import (
+    AuthenticationFailed,
+    BatchError,
+    BudgetExceeded,
+    ConfigurationError,
+    ConnectionFailed,
+    DeepthriftError,
+    EngineError,
+    InsufficientBalance,
+    LedgerError,
+    NotFound,
+    PermissionRefused,
+    PricingError,
+    RateLimited,
+    ServerError,
+    StatusError,
+)
+from deepthrift.hosts import HostProfile
+from deepthrift_pricing import Mode
+
+_STOPS: Final = (
+    AuthenticationFailed,
+    BatchError,
+    BudgetExceeded,
+    ConfigurationError,
+    EngineError,
+    InsufficientBalance,
+    LedgerError,
+    NotFound,
+    PermissionRefused,
+    PricingError,
+)
+"""What would meet every further row as well."""
+_MOST_PAUSES: Final = 8
+"""Times that a row is put off because the endpoint is too busy."""
+_LONGEST_BACKOFF: Final = 60.0
+_LONGEST_PAUSE: Final = 3600.0
+_IN_A_ROW: Final = 8
+"""Rows that fail one after the other because the endpoint does, before the batch stops."""
+
+
+class ModeChatter(Protocol):
+    """A client: its `chat` takes a mode."""
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Awaitable[Reply]:
+        """One complete answer."""
+        ...
+
+
+class Asker:
+    """Asks rows of a client, and those without a mode of what stands in its place."""
+
+    def __init__(self, client: ModeChatter, profile: HostProfile, mode: Mode | None, through: Chatter | None) -> None:
+        self._client = client
+        self._profile = profile
+        self._mode: Mode | None = mode
+        self._through = through
+
+    async def ask(self, row: BatchRow) -> Reply:
+        """One complete answer."""
+        mode = row_mode(row, self._mode, self._profile)
+        if mode is None and self._through is not None:
+            return await self._through.chat(row.messages, max_tokens=row.max_tokens, **row.options)
+        return await self._client.chat(row.messages, mode=mode or "standard", max_tokens=row.max_tokens, **row.options)
+
+
+class Sink(Protocol):
+    """Where it is written down what becomes of rows."""
+
+    async def started(self, row: BatchRow) -> None:
+        """It is about to be sent."""
+        ...
+
+    async def unsent(self, row: BatchRow) -> None:
+        """It was not sent after all."""
+        ...
+
+    async def ended(self, result: BatchResult) -> None:
+        """It has a result."""
+        ...
+
+
+class Runner:
+    """Brings rows to their results, `concurrency` of them at once."""
+
+    def __init__(self, asker: Asker, sink: Sink, concurrency: int) -> None:
+        if concurrency < 1:
+            raise ConfigurationError(f"concurrency is 1 or more, not {concurrency!r}")
+        self._asker = asker
+        self._sink = sink
+        self._concurrency = concurrency
+        self._resume_at = 0.0
+        self._fruitless = 0
+        self.stopped: DeepthriftError | None = None
+        """Why no further row was begun."""
+        self._broken: BaseException | None = None
+
+    async def run(self, rows: Iterator[BatchRow]) -> None:
+        """Every row, or as many as could be begun: rows under way are always brought to their end.
+
+        Raises:
+            BaseException: What something other than an answer failed with, such as a bug in a router of yours.
+        """
+        tasks = [asyncio.create_task(self._work(rows)) for _ in range(self._concurrency)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            with contextlib.suppress(BaseException):
+                await asyncio.gather(*tasks, return_exceptions=True)
+        if self._broken is not None:
+            raise self._broken
+
+    async def _work(self, rows: Iterator[BatchRow]) -> None:
+        while self.stopped is None and self._broken is None:
+            try:
+                row = next(rows, None)
+                if row is None:
+                    return
+                await self._bring(row)
+            except DeepthriftError as error:  # the files, not the row
+                self.stopped = self.stopped or error
+            except Exception as error:
+                self._broken = self._broken or error
+
+    async def _bring(self, row: BatchRow) -> None:
+        pauses = 0
+        while True:
+            await self._pause()
+            if self.stopped is not None or self._broken is not None:
+                return
+            await self._sink.started(row)
+            try:
+                result = BatchResult(row=row, reply=await self._asker.ask(row))
+            except DeepthriftError as error:
+                result = BatchResult(row=row, error=error)
+                if not costs(error):
+                    if isinstance(error, _STOPS):
+                        self.stopped = self.stopped or error
+                        await self._sink.unsent(row)
+                        return
+                    if _busy(error) and pauses < _MOST_PAUSES:
+                        await self._sink.unsent(row)
+                        self._put_off(error, pauses)
+                        pauses += 1
+                        continue
+                self._count(error)
+            else:
+                self._fruitless = 0
+            await self._sink.ended(result)
+            return
+
+    def _count(self, error: DeepthriftError) -> None:
+        """Stop when row after row fails because the endpoint does: it is down, and the rest would only fail too."""
+        if isinstance(error, BudgetExceeded):
+            self.stopped = self.stopped or error
+        if not isinstance(error, ConnectionFailed | ServerError | RateLimited):
+            return
+        self._fruitless += 1
+        if self._fruitless >= max(_IN_A_ROW, self._concurrency):
+            self.stopped = self.stopped or error
+
+    def _put_off(self, error: DeepthriftError, pauses: int) -> None:
+        asked = error.retry_after if isinstance(error, StatusError) else None
+        seconds = min(_LONGEST_BACKOFF, 2.0**pauses) if asked is None else min(_LONGEST_PAUSE, asked)
+        self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + seconds)
+
+    async def _pause(self) -> None:
+        """Wait until the endpoint wants requests again."""
+        loop = asyncio.get_running_loop()
+        while self._resume_at > loop.time():  # noqa: ASYNC110  # it may be put off further meanwhile
+            await asyncio.sleep(self._resume_at - loop.time())
+
+
+def _busy(error: DeepthriftError) -> bool:
+    """Whether the endpoint only asked to come back later."""
+    return isinstance(error, RateLimited) or (isinstance(error, ServerError) and error.status == 503)
