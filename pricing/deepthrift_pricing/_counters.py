@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
@@ -52,15 +51,17 @@ def counts_of(attempt: Attempt) -> Counts:
     return Counts(spent=booked, unknown=booked if attempt.status == "unknown" else 0)
 
 
-@dataclass(slots=True)
 class Counter:
     """One scope that the store counts, and the limits that this process holds it to."""
 
-    id: int
-    scope: Budget
-    """What is counted; its limit means nothing."""
-    limits: list[Budget] = field(default_factory=list[Budget])
-    span: Span = _NO_SPAN
+    __slots__ = ("id", "limits", "scope", "span")
+
+    def __init__(self, id_: int, scope: Budget, limits: Sequence[Budget] = ()) -> None:
+        self.id = id_
+        self.scope = scope
+        """What is counted; its limit means nothing."""
+        self.limits = limits
+        self.span = _NO_SPAN
 
     def span_at(self, at: int) -> Span:
         """The window around `at`; the last one is remembered, for most moments fall into it."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from datetime import UTC, date, datetime
 from decimal import ROUND_CEILING, Decimal
 from functools import cache
-from importlib.resources import files
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -116,6 +114,9 @@ class Machine(BaseModel):
 
 @cache
 def _data() -> tuple[tuple[Machine, ...], tuple[Weights, ...]]:
+    import tomllib  # with the resources some milliseconds, which few programs need
+    from importlib.resources import files
+
     raw = tomllib.loads(files("deepthrift_pricing").joinpath("data/hardware.toml").read_text("utf-8"))
     machines = tuple(Machine.model_validate(row) for row in raw["machine"])
     return machines, tuple(Weights.model_validate(row) for row in raw["weights"])

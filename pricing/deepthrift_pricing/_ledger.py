@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
-from urllib.parse import unquote
 
 from deepthrift_pricing._alert_claims import Claim, claim
 from deepthrift_pricing._attempt import Attempt, AttemptRequest, utc_now
@@ -19,11 +18,9 @@ from deepthrift_pricing._budget import Budget
 from deepthrift_pricing._ledger_bookings import LedgerBookings, NoRoom, Refit
 from deepthrift_pricing._records import reserved_attempt
 from deepthrift_pricing._store import Store
-from deepthrift_pricing._store_postgres import PostgresStore, safe_url
-from deepthrift_pricing._store_sqlite import SqliteStore
+from deepthrift_pricing._store_url import open_store, safe_url
 from deepthrift_pricing._waiters import Waiter
 from deepthrift_pricing._window import micros
-from deepthrift_pricing.errors import ConfigurationError
 
 _POLL_SHARED: Final = (0.004, 0.128)
 """Seconds between two looks at a store that other processes use: at first, and at most."""
@@ -244,20 +241,3 @@ class Ledger(LedgerBookings):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def open_store(url: str | Path) -> Store:
-    """The store that `url` names."""
-    if isinstance(url, Path):
-        return SqliteStore(url)
-    if url == "memory:":
-        return SqliteStore(None)
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
-        return SqliteStore(Path(unquote(rest[1:])).expanduser())
-    if scheme in ("postgresql", "postgres"):
-        return PostgresStore(url)
-    raise ConfigurationError(
-        f"{safe_url(url)!r} names no ledger; use 'memory:', 'sqlite:///spend.db', 'sqlite:////an/absolute/path.db', "
-        "'postgresql://user@host/database', or a Path"
-    )

@@ -92,14 +92,12 @@ class PrefixTrace:
     """A byte for each token, which some 500 other tokens share: enough to tell where two prompts part."""
 
 
-@dataclass
 class _Habit:
     """How much of what it should know a host really held."""
 
-    known: list[float] = field(default_factory=lambda: [UNIT * 2.0] * (len(_AGES) + 1))
-    held: list[float] = field(
-        default_factory=lambda: [UNIT * 2 * share for share in (0.5, 0.9, 0.9, 0.8, 0.5, 0.3, 0.1)]
-    )
+    def __init__(self) -> None:
+        self.known = [UNIT * 2.0] * (len(_AGES) + 1)
+        self.held = [UNIT * 2 * share for share in (0.5, 0.9, 0.9, 0.8, 0.5, 0.3, 0.1)]
 
     def share(self, age: float) -> float:
         place = bisect_right(_AGES, age)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from deepthrift_pricing._schema import TABLES, VERSION
 from deepthrift_pricing._store import Row, Value
+from deepthrift_pricing._store_url import safe_url
 from deepthrift_pricing.errors import ConfigurationError, LedgerClosed, LedgerError, LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -273,14 +274,3 @@ def _without_schema(url: str) -> tuple[str, str]:
         raise ConfigurationError(f"{schema!r} cannot be the name of a schema; use letters, digits and underscores")
     kept = urlencode([(name, value) for name, value in settings if name != "schema"])
     return urlunsplit(parts._replace(query=kept)), schema
-
-
-def safe_url(url: str) -> str:
-    """`url` without its password, for messages and logs."""
-    if "://" not in url or url.startswith("sqlite:"):
-        return url  # as it was written: slashes count in the path of a file
-    parts = urlsplit(url)
-    user, at, place = parts.netloc.rpartition("@")
-    settings = [(name, value) for name, value in parse_qsl(parts.query) if "pass" not in name.lower()]
-    netloc = f"{user.partition(':')[0]}{at}{place}"
-    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(settings)))

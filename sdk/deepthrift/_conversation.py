@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self, cast
@@ -159,6 +158,8 @@ class Conversation(Sequence[Message]):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the conversation as JSON, readable by its owner alone; an old file is replaced in one step."""
+        import tempfile  # some milliseconds
+
         whole = {"deepthrift_conversation": _VERSION, "messages": self._messages}
         target = Path(path)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

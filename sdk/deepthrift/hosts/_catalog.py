@@ -6,7 +6,6 @@ import fnmatch
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Final, TypedDict
 from urllib.parse import urlsplit
 
@@ -31,6 +30,8 @@ def _index() -> Mapping[str, Entry]:
 
 
 def _read(name: str) -> str:
+    from importlib import resources  # some milliseconds, with the first profile that is read
+
     return (resources.files("deepthrift.hosts") / name).read_text(encoding="utf-8")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -216,6 +215,8 @@ class HostProfile(BaseModel):
         Raises:
             ConfigurationError: The text is not TOML, or has a field that is wrong.
         """
+        import tomllib
+
         try:
             return cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
