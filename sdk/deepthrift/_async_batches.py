@@ -105,6 +105,7 @@ class AsyncBatches(ABC):
         retry_failed: bool = False,
         retry_unanswered: bool = False,
         on_progress: Callable[[BatchProgress], object] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> BatchSummary:
         """The same from a file in the OpenAI batch format to another; run again, it goes on where it ended.
 
@@ -121,6 +122,7 @@ class AsyncBatches(ABC):
             retry_failed: Whether rows of an earlier run that failed, and cost nothing, are tried again.
             retry_unanswered: Whether rows are tried again that failed and are, or may be, billed: they are paid twice.
             on_progress: Called after each result.
+            stop: Asked before each row; when it says yes, no more are begun, and those under way come to their end.
 
         Returns:
             What it came to. `stopped` says why no further row was begun, if that was so.
@@ -144,6 +146,7 @@ class AsyncBatches(ABC):
                 retry_failed=retry_failed,
                 retry_unanswered=retry_unanswered,
                 on_progress=on_progress,
+                stop=stop,
             )
 
     async def batch_estimate(

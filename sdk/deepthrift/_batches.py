@@ -57,6 +57,7 @@ class Batches(ABC):
         retry_failed: bool = False,
         retry_unanswered: bool = False,
         on_progress: Callable[[BatchProgress], object] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> BatchSummary:
         """The same from a file to another, resumable; see `AsyncClient.batch_file`."""
         return self._run(
@@ -69,6 +70,7 @@ class Batches(ABC):
                 retry_failed=retry_failed,
                 retry_unanswered=retry_unanswered,
                 on_progress=on_progress,
+                stop=stop,
             )
         )
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -122,6 +122,7 @@ async def run_file(
     retry_failed: bool,
     retry_unanswered: bool,
     on_progress: OnProgress | None,
+    stop: Callable[[], bool] | None,
 ) -> BatchSummary:
     """Bring every row of the in file to a result in the out file.
 
@@ -150,7 +151,7 @@ async def run_file(
     out = Appender(os.dup(pair.out_file), pair.out, os.fstat(pair.out_file).st_size)
     try:
         sink = FileSink(out, journal, known, tally)
-        runner = Runner(asker, sink, concurrency)
+        runner = Runner(asker, sink, concurrency, stop)
         interrupted = set(known.interrupted_lines())
         for row in pair.input.rows(interrupted.__contains__) if interrupted else ():
             await sink.lost(row.custom_id, row.line)

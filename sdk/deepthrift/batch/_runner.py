@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Protocol, Unpack
 
 from deepthrift._messages import Messages
@@ -105,12 +105,13 @@ class Sink(Protocol):
 class Runner:
     """Brings rows to their results, `concurrency` of them at once."""
 
-    def __init__(self, asker: Asker, sink: Sink, concurrency: int) -> None:
+    def __init__(self, asker: Asker, sink: Sink, concurrency: int, stop: Callable[[], bool] | None = None) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is 1 or more, not {concurrency!r}")
         self._asker = asker
         self._sink = sink
         self._concurrency = concurrency
+        self._stop = stop
         self._resume_at = 0.0
         self._fruitless = 0
         self.stopped: DeepthriftError | None = None
@@ -134,8 +135,12 @@ class Runner:
         if self._broken is not None:
             raise self._broken
 
+    @property
+    def _over(self) -> bool:
+        return self.stopped is not None or self._broken is not None or (self._stop is not None and self._stop())
+
     async def _work(self, rows: Iterator[BatchRow]) -> None:
-        while self.stopped is None and self._broken is None:
+        while not self._over:
             try:
                 row = next(rows, None)
                 if row is None:
@@ -150,7 +155,7 @@ class Runner:
         pauses = 0
         while True:
             await self._pause()
-            if self.stopped is not None or self._broken is not None:
+            if self._over:
                 return
             await self._sink.started(row)
             try:

@@ -13,6 +13,7 @@ from deepthrift.cli._exits import INTERRUPTED, OK, report
 
 COMMANDS: Final = {
     "ask": "Ask one question and stream the answer.",
+    "batch": "Answer a file of requests, resumably.",
     "budget": "Set, show and reset budgets on your spend.",
     "chat": "Hold a conversation.",
     "count": "Count tokens exactly as V3.1 does.",

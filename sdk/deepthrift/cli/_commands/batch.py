@@ -1,0 +1,95 @@
+"""`deepthrift batch`: a file of requests, answered here or handed to the host's own batch service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
+
+EPILOG = """\b
+Examples:
+  deepthrift batch run in.jsonl out.jsonl --dry-run
+  deepthrift batch run in.jsonl out.jsonl
+  deepthrift batch run in.jsonl out.jsonl --mode auto
+
+The files have the form of OpenAI's batches; a row may name its mode beside its body: "mode": "thinking".
+"""
+
+RUN_EPILOG = """\b
+Examples:
+  deepthrift batch run in.jsonl out.jsonl --dry-run --expected-tokens 300
+  deepthrift batch run in.jsonl out.jsonl --url http://gpu-box:8000/v1
+  deepthrift batch run in.jsonl out.jsonl --retry-failed
+
+\b
+A row of IN:
+  {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions",
+   "mode": "thinking",
+   "body": {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 256}}
+
+OUT gets a line for each result as it comes, in no particular order, and is only ever added to; OUT.journal notes what
+was begun. Run again, it goes on where it ended, also after a kill. What was begun then may be billed: it becomes an
+`unanswered` result, and is sent again only with --retry-unanswered. The last line of a custom_id counts.
+
+\b
+Exit codes: 0 every row has an answer · 1 some have none · 2 the input is wrong
+  3 stopped by a budget · 4 stopped by the endpoint · 130 interrupted
+"""
+
+
+@click.group("batch", epilog=EPILOG)
+def command() -> None:
+    """Answer a file of requests in the form of OpenAI's batches."""
+
+
+@command.command("run", epilog=RUN_EPILOG)
+@click.argument("source", metavar="IN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("out", metavar="OUT", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--mode",
+    type=click.Choice(["standard", "thinking", "auto"]),
+    help="For rows that name none; auto lets the router decide.  [default: standard]",
+)
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Rows under way at once."
+)
+@click.option("--retry-failed", is_flag=True, help="Send again what failed in an earlier run and cost nothing.")
+@click.option("--retry-unanswered", is_flag=True, help="Send again what failed and may be billed: it is paid twice.")
+@click.option("--dry-run", is_flag=True, help="Check every row and tell what it will cost; send nothing.")
+@click.option(
+    "--expected-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --dry-run: tokens of an answer.  [default: what the ledger knows]",
+)
+@endpoint_options
+@json_option
+def run_command(
+    source: Path,
+    out: Path,
+    mode: Literal["standard", "thinking", "auto"] | None,
+    concurrency: int,
+    retry_failed: bool,
+    retry_unanswered: bool,
+    dry_run: bool,
+    expected_tokens: int | None,
+    endpoint: EndpointOptions,
+    as_json: bool,
+) -> int:
+    """Answer every row of IN, and write the results to OUT.
+
+    Ctrl-C begins no more rows and finishes those under way; pressed again, it drops them, and they may be billed.
+    """
+    from deepthrift.cli._batching import RunOptions, estimate_file, run_file
+    from deepthrift.cli._connect import prepare, run
+    from deepthrift.cli._output import Output
+
+    output = Output(as_json=as_json)
+    place = prepare(endpoint, output)
+    if dry_run:
+        run(estimate_file(source, place, output, mode, expected_tokens))
+        return 0
+    return run(run_file(source, out, place, output, RunOptions(mode, concurrency, retry_failed, retry_unanswered)))
