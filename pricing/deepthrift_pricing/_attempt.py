@@ -77,6 +77,7 @@ class Attempt(BaseModel):
     cost: Cost
     """What was booked; the worst case, marked `unknown`, while nobody knows better."""
     finish_reason: str | None = None
+    """Why the answer ended; one that was `released` was answered without being sent, by a cache for one."""
     http_status: int | None = None
     error: str | None = None
     """The error's class name when the attempt failed."""

@@ -177,10 +177,13 @@ class LedgerBookings(LedgerReads):
         attempt_id: str,
         *,
         ended_at: datetime,
+        finish_reason: str | None = None,
         http_status: int | None = None,
         error: str | None = None,
     ) -> Attempt:
         """Gives the reservation back: the attempt is known not to be billed. A second release changes nothing.
+
+        One with a `finish_reason` was answered without being sent, by a cache for one.
 
         Raises:
             UnknownReservation: There is no such attempt in this ledger.
@@ -191,7 +194,7 @@ class LedgerBookings(LedgerReads):
             if attempt.status in ("settled", "released"):
                 return None
             nothing = Cost.zero(attempt.reserved.currency)
-            return Outcome("released", micros(ended_at), nothing, None, None, http_status, error)
+            return Outcome("released", micros(ended_at), nothing, None, finish_reason, http_status, error)
 
         return self._end(attempt_id, outcome)
 

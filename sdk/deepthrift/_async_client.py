@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from deepthrift._connect import Connection
     from deepthrift._core import Core
     from deepthrift.local import Engine
+    from deepthrift.middleware import Middleware
 
 
 class AsyncClient(AsyncRequests, AsyncBatches):
@@ -54,6 +55,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         extra_body: Further fields of every request.
         proxy: The proxy's URL; left out, the environment's.
         transport: An httpx transport in place of the client's own.
+        middleware: Functions around every attempt, the first one outermost; see `deepthrift.middleware`.
 
     Raises:
         ConfigurationError: A setting is wrong.
@@ -80,6 +82,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         extra_body: JSONObject | None = None,
         proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
         if on_mode_mismatch not in ("warn", "raise"):
             raise ConfigurationError(f"on_mode_mismatch is 'warn' or 'raise', not {on_mode_mismatch!r}")
@@ -105,6 +108,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             on_mode_mismatch=on_mode_mismatch,
             tags=dict(tags or {}),
             extra_body=dict(extra_body or {}),
+            middleware=_callables(middleware),
         )
         self._prices = price_book(prices)
         self._connection: Connection | None = connect(base_url, host=host, model=model, api_key=api_key)
@@ -140,6 +144,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         max_retries: int = 2,
         budget_wait: float | None = None,
         engine: Engine | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> Self:
         """A client for a model on this machine; the engine starts on `async with` and ends with it.
 
@@ -158,6 +163,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             max_retries: As for the client.
             budget_wait: As for the client.
             engine: An engine that you have configured yourself, in place of the settings above.
+            middleware: As for the client.
 
         Raises:
             MissingExtra: `deepthrift[local]` is not installed.
@@ -175,6 +181,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             deadline=deadline,
             max_retries=max_retries,
             budget_wait=budget_wait,
+            middleware=middleware,
         )
         made._connection = None
         made._engine = engine or Engine(model, context=context, slots=slots, threads=threads, template=template)
@@ -411,3 +418,9 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             if crash is not None:
                 crash.request, crash.attempt_ids, crash.spend = error.request, error.attempt_ids, error.spend
                 raise crash from error
+
+
+def _callables(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:
+    if callable(middleware) or not all(map(callable, middleware)):
+        raise ConfigurationError("middleware is a list of functions of a request and call_next")
+    return tuple(middleware)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
@@ -28,6 +29,9 @@ from deepthrift.errors import (
 )
 from deepthrift_pricing import Attempt, Usage
 
+if TYPE_CHECKING:
+    from deepthrift._relay import Relay
+
 _PATH: Final = "/chat/completions"
 _ERROR_BODY: Final = 65_536
 
@@ -48,6 +52,8 @@ class BaseAttempt:
         self._end = 0.0
         self._attempt: Attempt | None = None
         self._booked = False
+        self._relay: Relay | None = None
+        self._http_status: int | None = None
 
     @property
     def attempt_id(self) -> str:
@@ -75,9 +81,10 @@ class BaseAttempt:
 
     async def _send(self) -> Incoming:
         """Send, and return the response when its head is there and is a success."""
-        self._incoming = incoming = await self._core.endpoint.send(
-            _PATH, self._body, len(self.step.request.body), self.step.request.headers
-        )
+        if self._core.settings.middleware:
+            incoming = await self._send_through()
+        else:
+            incoming = await self._post(self.step.request.headers)
         if incoming.status >= 300:
             data = await incoming.read_all(_ERROR_BODY)
             await incoming.close()
@@ -89,9 +96,45 @@ class BaseAttempt:
             raise error
         return incoming
 
+    async def _post(self, headers: Mapping[str, str], *, whole: bool = False) -> Incoming:
+        request = self.step.request
+        self._incoming = incoming = await self._core.endpoint.send(
+            _PATH, self._body, len(request.body), headers, whole=whole
+        )
+        self._http_status = incoming.status
+        return incoming
+
+    async def _send_through(self) -> Incoming:
+        """Send through the middleware; what comes out of it is read like a response off the wire."""
+        from deepthrift._relay import Meter, Relay, Relayed
+
+        core, request = self._core, self.step.request
+        self._relay = relay = Relay(
+            lambda headers: self._post(headers, whole=True),
+            self._translate,
+            Meter(Accumulator(core.profile, self.step.expects)),
+        )
+        try:
+            response = await relay.send(
+                self._books.exchange(self._held, request, core.endpoint.told(_PATH, request.headers)),
+                core.settings.middleware,
+            )
+        finally:
+            if (answer := relay.meter.answer) is not None:
+                self._book(answer)  # a whole answer arrived: it is billed, whatever the middleware made of it
+        self._incoming = relayed = Relayed(response, self._incoming)
+        if relay.cached:
+            self._books.cached = True
+        return relayed
+
+    @property
+    def _billed(self) -> Accumulator:
+        """What the endpoint itself said."""
+        return self._relay.meter.accumulator if self._relay is not None and self._relay.sent else self._accumulator
+
     def _translate(self, error: BaseException) -> BaseException:
         """Ours for a low-level error; anything else as it is."""
-        if isinstance(error, DeepthriftError):
+        if isinstance(error, DeepthriftError) or (self._relay is not None and error is self._relay.foreign):
             return error
         if isinstance(error, TimeoutError) and error.errno is None:
             return self._clock.timed_out(self._end)
@@ -106,9 +149,9 @@ class BaseAttempt:
         return error
 
     def _status(self) -> int | None:
-        return None if self._incoming is None else self._incoming.status
+        return self._http_status
 
-    def _book_unanswered(self, error: BaseException, *, unbilled: bool = False) -> None:
+    def _book_unanswered(self, error: BaseException | None, *, unbilled: bool = False) -> None:
         """Book an attempt of which no usable answer came."""
         if self._booked or self._attempt is None:
             return
@@ -125,7 +168,7 @@ class BaseAttempt:
         profile, model = self._core.profile, self.step.request.model
         if answer.usage is None:
             usage = estimated_usage(
-                profile, model, self.step.prompt, answer, self._accumulator.pieces, "the host reported no usage"
+                profile, model, self.step.prompt, answer, self._billed.pieces, "the host reported no usage"
             )
         else:
             usage = with_reasoning_tokens(profile, model, answer, answer.usage)
@@ -137,6 +180,15 @@ class BaseAttempt:
         """Book a complete answer."""
         if self._booked:
             return
+        if self._relay is not None and not self._relay.sent:
+            self._booked = True
+            self._books.release(self._held, finish_reason=answer.finish_reason)
+            return
+        if self._billed is not self._accumulator:
+            if not self._billed.finished:
+                self._book_unanswered(None)
+                return
+            answer = self._billed.answer()
         self._booked = True
         mode = self.step.request.mode if self._core.profile.two_pass is not None else answer.mode
         usage = self._usage(answer)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deepthrift._core import Core
 from deepthrift._fit import Fit
@@ -22,6 +23,10 @@ from deepthrift_pricing import (
     new_id,
     utc_now,
 )
+
+if TYPE_CHECKING:
+    from deepthrift._wire.request import WireRequest
+    from deepthrift.middleware import Request
 
 _LOG: Final = logging.getLogger("deepthrift")
 
@@ -44,6 +49,8 @@ class Books:
         self.group_id = group_id or self.call_id
         self.attempts: list[Attempt] = []
         self.warnings: list[str] = []
+        self.cached = False
+        """Whether a cache has answered."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -159,11 +166,41 @@ class Books:
             self._not_written(attempt, failure)
         self._replace(booked)
 
-    def release(self, attempt: Attempt, *, http_status: int | None = None, error: BaseException | None = None) -> None:
-        """Book that `attempt` is known not to be billed."""
+    def exchange(self, attempt: Attempt, request: WireRequest, told: tuple[str, Mapping[str, str]]) -> Request:
+        """`attempt` as the middleware sees it, given where it goes and its headers."""
+        from deepthrift.middleware import Request
+
+        return Request(
+            url=told[0],
+            headers=told[1],
+            body=json.loads(request.body),
+            host=attempt.host,
+            model=attempt.model,
+            mode=attempt.mode,
+            stream=request.stream,
+            attempt_id=attempt.id,
+            call_id=attempt.call_id,
+            group_id=attempt.group_id,
+            purpose=attempt.purpose,
+            tags=attempt.tags,
+        )
+
+    def release(
+        self,
+        attempt: Attempt,
+        *,
+        http_status: int | None = None,
+        finish_reason: str | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Book that `attempt` is known not to be billed; with a `finish_reason`, because it was answered unsent."""
         try:
             booked = self._core.ledger.release(
-                attempt.id, ended_at=utc_now(), http_status=http_status, error=_name(error)
+                attempt.id,
+                ended_at=utc_now(),
+                http_status=http_status,
+                finish_reason=finish_reason,
+                error=_name(error),
             )
         except LedgerError as failure:
             booked = attempt.model_copy(

@@ -28,7 +28,7 @@ from deepthrift.errors import (
     ServerError,
     ToolCallsMissing,
 )
-from deepthrift_pricing import Cost, Usage
+from deepthrift_pricing import Attempt, Cost, Usage
 
 T = TypeVar("T")
 
@@ -208,7 +208,7 @@ class Call:
             mode=answer.mode,
             requested_mode=self._options.mode,
             finish_reason=answer.finish_reason,
-            usage=_sum_usage([attempt.usage for attempt in attempts]),
+            usage=_sum_usage([_used(attempt) for attempt in attempts]),
             cost=Cost.sum((attempt.cost for attempt in attempts), self._core.currency),
             attempts=attempts,
             model=answer.model or (step.request.model if step is not None else self._core.model),
@@ -219,6 +219,7 @@ class Call:
             logprobs=answer.logprobs,
             reasoning_logprobs=answer.reasoning_logprobs,
             warnings=self._passes.warnings + answer.warnings + tuple(self._books.warnings),
+            cached=self._books.cached and all(attempt.status == "released" for attempt in attempts),
             seconds=self._time.elapsed,
         )
 
@@ -241,6 +242,11 @@ class Call:
         if isinstance(error, ResponseError | APIError) and error.partial is None:
             error.partial = self.reply
         return error
+
+
+def _used(attempt: Attempt) -> Usage | None:
+    """What is known of an attempt's tokens: one that is not billed used none."""
+    return Usage.of(0, 0) if attempt.status == "released" else attempt.usage
 
 
 def _as_reasoning(event: StreamEvent) -> StreamEvent:

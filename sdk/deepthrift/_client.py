@@ -9,7 +9,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict, TypeVar, Unpack
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import httpx
 
     from deepthrift.local import Engine
+    from deepthrift.middleware import Middleware
 
 T = TypeVar("T")
 
@@ -185,6 +186,7 @@ class ClientSettings(TypedDict, total=False):
     extra_body: JSONObject | None
     proxy: str | None
     transport: httpx.AsyncBaseTransport | None
+    middleware: Sequence[Middleware]
 
 
 class LocalSettings(TypedDict, total=False):
@@ -203,6 +205,7 @@ class LocalSettings(TypedDict, total=False):
     max_retries: int
     budget_wait: float | None
     engine: Engine | None
+    middleware: Sequence[Middleware]
 
 
 class Client(Requests, Batches):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from deepthrift._clock import Clock
 from deepthrift._endpoint import Endpoint
@@ -13,6 +13,9 @@ from deepthrift._options import Options
 from deepthrift.errors import InsufficientBalance
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Ledger, PrefixTracker, PriceBook
+
+if TYPE_CHECKING:
+    from deepthrift.middleware import Middleware
 
 _BALANCE_PAUSE: Final = 60.0
 """Seconds for which no call is sent after a 402: it could only be refused again."""
@@ -31,6 +34,7 @@ class Settings:
     on_mode_mismatch: Literal["warn", "raise"]
     tags: Mapping[str, str]
     extra_body: Mapping[str, object]
+    middleware: tuple[Middleware, ...] = ()
 
 
 class Core:

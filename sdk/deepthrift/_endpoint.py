@@ -81,7 +81,14 @@ class Endpoint:
         self._draining = 0
 
     async def send(
-        self, path: str, data: RequestBody, size: int, headers: Mapping[str, str], *, beside: bool = False
+        self,
+        path: str,
+        data: RequestBody,
+        size: int,
+        headers: Mapping[str, str],
+        *,
+        beside: bool = False,
+        whole: bool = False,
     ) -> Incoming:
         """Post JSON; returns when the response's head is there. Errors are httpx's.
 
@@ -91,6 +98,7 @@ class Endpoint:
             size: Its length in bytes.
             headers: Further headers.
             beside: See `path`.
+            whole: Whether `headers` are all there are to be, beside the length.
         """
         if self._draining and not (isinstance(self._transport, OriginTransport) and self._transport.idle):
             # A stream's last bytes follow its end mark within a moment; a handshake takes longer than waiting for them.
@@ -100,11 +108,15 @@ class Endpoint:
         request = httpx.Request(
             "POST",
             self._path(path, beside),
-            headers={**self._headers, **headers, "content-length": str(size)},
+            headers={**({} if whole else self._headers), **headers, "content-length": str(size)},
             stream=data,
             extensions={"timeout": {"connect": _CONNECT_SECONDS, "read": None, "write": None, "pool": None}},
         )
         return Incoming(await self._transport.handle_async_request(request))
+
+    def told(self, path: str, headers: Mapping[str, str], *, beside: bool = False) -> tuple[str, Mapping[str, str]]:
+        """Where a request would go, and all of its headers but the length."""
+        return str(self._path(path, beside)), {**self._headers, **headers}
 
     async def get(self, path: str, *, beside: bool = False) -> Incoming:
         """Get; returns when the response's head is there. Errors are httpx's. `path` and `beside` are as for `send`."""

@@ -43,6 +43,7 @@ class Group:
             "usage": reduce(add, (reply.usage for reply in self.replies)),
             "cost": Cost.sum(costs, costs[0].total.currency),
             "warnings": tuple(dict.fromkeys(warning for reply in self.replies for warning in reply.warnings)),
+            "cached": all(reply.cached for reply in self.replies),
             "seconds": time.monotonic() - self._started,
         }
 

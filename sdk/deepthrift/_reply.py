@@ -73,6 +73,8 @@ class Reply(BaseModel):
     """The tokens of the reasoning, where the host tells them apart."""
     warnings: tuple[str, ...] = ()
     """What was repaired or not honoured, for a person to read."""
+    cached: bool = False
+    """Whether it came from a cache, at no cost."""
     seconds: float = 0.0
     """Wall-clock time from the call to its end, retries and waiting for budget included."""
 

@@ -173,7 +173,7 @@ class StreamAttempt(BaseAttempt):
         if not self._body.sent:
             self._books.release(self._attempt, error=error)
             return
-        answer = self._accumulator.answer()
+        answer = self._billed.answer()
         usage = self.partial_usage(answer)
         self._books.settle(
             self._attempt,
@@ -192,9 +192,9 @@ class StreamAttempt(BaseAttempt):
         profile, model = self._core.profile, self.step.request.model
         why = "the stream did not come to its end; prompt and received tokens were counted here"
         if answer.usage is None:
-            usage = estimated_usage(profile, model, self.step.prompt, answer, self._accumulator.pieces, why)
+            usage = estimated_usage(profile, model, self.step.prompt, answer, self._billed.pieces, why)
         else:
-            counted, reasoning = received_tokens(profile, model, answer, self._accumulator.pieces)
+            counted, reasoning = received_tokens(profile, model, answer, self._billed.pieces)
             completion = max(counted, answer.usage.completion_tokens)
             usage = Usage.of(
                 answer.usage.prompt_tokens,
