@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "budget": "Set, show and reset budgets on your spend.",
     "chat": "Hold a conversation.",
     "count": "Count tokens exactly as V3.1 does.",
+    "dashboard": "Show the spend live in a browser.",
     "demo": "A dozen questions through the router on a real local model.",
     "doctor": "Say what is missing, and the command that mends it.",
     "engine": "Serve a local model on this machine.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepthrift.cli._format import money
@@ -20,11 +21,22 @@ def make_report(ledger: Ledger, since: datetime | None, until: datetime | None, 
     from deepthrift_pricing import PriceBook
     from deepthrift_pricing.reports import Report
 
-    book = price_book(prices) if prices else _book_of(ledger, since)
+    book = price_book(prices) if prices else book_of(ledger, since)
     return Report.of(ledger, since=since, until=until, prices=book, compare=PriceBook.named("comparison").rows)
 
 
-def _book_of(ledger: Ledger, since: datetime | None) -> PriceBook:
+def make_page(ledger: Ledger, path: Path, since: datetime | None, until: datetime | None, prices: str | None) -> None:
+    """Write the report as a page, beside the same comparison models."""
+    from deepthrift.cli._prices import price_book
+    from deepthrift_pricing import PriceBook
+    from deepthrift_pricing.reports.page import report_page, write_page
+
+    book = price_book(prices) if prices else book_of(ledger, since)
+    compare = PriceBook.named("comparison").rows
+    write_page(report_page(ledger, since=since, until=until, prices=book, compare=compare), path)
+
+
+def book_of(ledger: Ledger, since: datetime | None) -> PriceBook:
     """The packaged price book that the attempts were booked at; the built-in one if they mix several."""
     from deepthrift.cli._prices import PROFILES
     from deepthrift_pricing import PriceBook

@@ -16,6 +16,7 @@ Examples:
   deepthrift spend --by day --since 7d
   deepthrift spend --by tag:team --json
   deepthrift spend --report
+  deepthrift spend --since 30d --html report.html
   deepthrift spend --since 30d --export month.csv
   deepthrift spend --prune 90d
 
@@ -30,7 +31,15 @@ Groups: mode, model, host, purpose, status, certainty, finish_reason, error,
 @click.option("--since", metavar="MOMENT", type=moment, help="From then on: 2025-09-05, today, 24h, 7d.")
 @click.option("--until", metavar="MOMENT", type=moment, help="Up to then.")
 @click.option("--report", "reporting", is_flag=True, help="Cache, escalations, and what other ways would have cost.")
-@click.option("--prices", metavar="NAME|FILE", help="With --report: the prices that the calls were booked at.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report as one page for a browser; it needs deepthrift[report].",
+)
+@click.option(
+    "--prices", metavar="NAME|FILE", help="With --report or --html: the prices that the calls were booked at."
+)
 @click.option(
     "--export",
     "file",
@@ -46,6 +55,7 @@ def command(
     since: datetime | None,
     until: datetime | None,
     reporting: bool,
+    page: Path | None,
     prices: str | None,
     file: Path | None,
     before: datetime | None,
@@ -59,7 +69,7 @@ def command(
     """
     from deepthrift.cli._ledger import ledger_path, open_ledger
     from deepthrift.cli._output import Output
-    from deepthrift.cli._reporting import make_report, show_report
+    from deepthrift.cli._reporting import make_page, make_report, show_report
     from deepthrift.cli._spending import remarks, show_budgets, spend_table
     from deepthrift_pricing.reports import export
 
@@ -71,6 +81,9 @@ def command(
         totals = opened.spend(since=since, until=until, by=())
         budgets = opened.budget_status()
         report = make_report(opened, since, until, prices) if reporting else None
+        if page is not None:
+            with output.working("drawing the page", elsewhere=False):
+                make_page(opened, page, since, until, prices)
         written = None if file is None else export(opened, file, since=since, until=until)
         if before is not None and not yes:
             click.confirm(f"Delete every attempt from before {before:%Y-%m-%d %H:%M %Z}?", abort=True, err=True)
@@ -86,6 +99,7 @@ def command(
                 "totals": totals,
                 "budgets": budgets,
                 **({"report": report} if report else {}),
+                **({"page": page} if page else {}),
                 **({"exported": {"file": file, "attempts": written}} if file else {}),
                 **({"pruned": pruned} if before else {}),
             }
@@ -109,6 +123,8 @@ def command(
         show_budgets(budgets, output)
     elif rows:
         output.print("\nNo budget is in force; set one: deepthrift budget set 0.50 --per day", style="dim")
+    if page is not None:
+        output.print(f"\nThe page is in {page}", whole=True)
     if file is not None:
         output.print(f"\n{written:,} attempts written to {file}", whole=True)
     if before is not None:
