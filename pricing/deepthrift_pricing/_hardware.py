@@ -84,32 +84,67 @@ class Machine(BaseModel):
         Raises:
             ConfigurationError: A figure is missing or outside its range.
         """
-        hourly, busy = _decimal("gpu_hour", gpu_hour), _decimal("utilisation", utilisation)
-        if not 0 < busy <= 1:
-            raise ConfigurationError(f"utilisation is a share above 0 and up to 1, not {busy}")
         if self.completion_tokens_per_second is None:
             raise ConfigurationError(
                 f"{self.name}: no throughput is published; measure completion tokens per second and state it"
             )
-
-        def per_million(tokens_per_second: Decimal) -> Decimal:
-            exact = hourly * self.gpus * _MILLION / (tokens_per_second * _SECONDS_PER_HOUR * busy)
-            return exact.quantize(_FINEST, rounding=ROUND_CEILING)
-
-        prompt = self.prompt_tokens_per_second
-        carried = "prompt and completion tokens by the time they take" if prompt else "completion tokens alone"
-        return Price(
-            id=f"hardware-{self.id}",
+        return hardware_price(
+            f"hardware-{self.id}",
+            self.gpus,
+            gpu_hour,
+            utilisation,
+            completion_rate=self.completion_tokens_per_second,
+            prompt_rate=self.prompt_tokens_per_second,
+            currency=currency,
             host=host,
             models=models,
-            currency=currency,
-            cache_hit=Decimal(0),
-            cache_miss=per_million(prompt) if prompt else Decimal(0),
-            completion=per_million(self.completion_tokens_per_second),
-            source=f"{self.source} ({self.origin}); {hourly} {currency} per GPU-hour, {busy} busy",
+            source=f"{self.source} ({self.origin})",
             checked=checked or datetime.now(UTC).date(),
-            note=f"own hardware: {self.name}; the cost is carried by {carried}",
+            what=self.name,
         )
+
+
+def hardware_price(
+    id_: str,
+    gpus: int,
+    gpu_hour: Decimal | str,
+    utilisation: Decimal | str,
+    *,
+    completion_rate: Decimal,
+    prompt_rate: Decimal | None,
+    currency: Currency,
+    host: str,
+    models: tuple[str, ...],
+    source: str,
+    checked: date,
+    what: str,
+) -> Price:
+    """The arithmetic of `Machine.price`; rates are tokens per second.
+
+    Raises:
+        ConfigurationError: A figure is outside its range.
+    """
+    hourly, busy = _decimal("gpu_hour", gpu_hour), _decimal("utilisation", utilisation)
+    if not 0 < busy <= 1:
+        raise ConfigurationError(f"utilisation is a share above 0 and up to 1, not {busy}")
+
+    def per_million(tokens_per_second: Decimal) -> Decimal:
+        exact = hourly * gpus * _MILLION / (tokens_per_second * _SECONDS_PER_HOUR * busy)
+        return exact.quantize(_FINEST, rounding=ROUND_CEILING)
+
+    carried = "prompt and completion tokens by the time they take" if prompt_rate else "completion tokens alone"
+    return Price(
+        id=id_,
+        host=host,
+        models=models,
+        currency=currency,
+        cache_hit=Decimal(0),
+        cache_miss=per_million(prompt_rate) if prompt_rate else Decimal(0),
+        completion=per_million(completion_rate),
+        source=f"{source}; {hourly} {currency} per GPU-hour, {busy} busy",
+        checked=checked,
+        note=f"own hardware: {what}; the cost is carried by {carried}",
+    )
 
 
 @cache

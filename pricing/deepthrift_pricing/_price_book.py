@@ -131,6 +131,25 @@ class PriceBook:
             book += PriceBook(layer)
         return book
 
+    def at_tier(self, tier: str) -> PriceBook:
+        """The book for an account or a client whose requests all go at one service tier: its rows, as the usual price.
+
+        `AsyncClient(…, host="bedrock", prices=PriceBook.builtin().at_tier("flex"))` books flex calls at what they cost.
+
+        Raises:
+            PriceNotFound: No row is of that tier.
+        """
+        layers = [
+            tuple(row.model_copy(update={"tier": "standard"}) for row in layer if row.tier == tier)
+            for layer in self._layers
+        ]
+        if not any(layers):
+            known = ", ".join(sorted({row.tier for row in self.rows}))
+            raise PriceNotFound(f"no price is of the tier {tier!r}; the tiers are {known}")
+        book = PriceBook()
+        book._layers = tuple(layer for layer in layers if layer)
+        return book
+
     @property
     def rows(self) -> tuple[Price, ...]:
         """Every row, the first layer first."""

@@ -55,7 +55,7 @@ def parse_prices(text: str, where: str) -> tuple[Price, ...]:
     Keys beside the `[[price]]` tables hold for every row that does not say otherwise. A row gives its amounts as
     `cache_hit`, `cache_miss` and `completion`, or once for each currency as `usd = [hit, miss, completion]` and
     `cny = [...]`; `daily` may list several windows; `times` multiplies the amounts. Such a row becomes several prices,
-    and their ids say which.
+    and their ids say which. A `[[hardware]]` table is a price made from machines of one's own.
     """
     import tomllib  # costs milliseconds, and a program may never read a price file
 
@@ -63,26 +63,50 @@ def parse_prices(text: str, where: str) -> tuple[Price, ...]:
         document = cast("dict[str, object]", tomllib.loads(text, parse_float=Decimal))
     except tomllib.TOMLDecodeError as error:
         raise PriceDataError(f"{where}: not valid TOML: {error}") from error
-    tables = document.pop("price", None)
-    if not isinstance(tables, list) or not tables:
+    tables = _tables(document, "price", where)
+    machines = _tables(document, "hardware", where)
+    if not tables and not machines:
         raise PriceDataError(f"{where}: no [[price]] table found; each row of a price file is one")
     rows: list[Price] = []
-    for number, table in enumerate(cast("list[object]", tables), 1):
-        if not isinstance(table, dict):
-            raise PriceDataError(f"{where}: row {number} is not a table; write [[price]] above it")
-        row = {**document, **cast("dict[str, object]", table)}
-        name = f"{where}: row {number} ({row.get('id', 'no id')})"
-        for fields in _expand(row, name):
+    for name, row in tables:
+        for fields in _expand({**document, **row}, name):
             try:
                 rows.append(Price.model_validate(fields))
             except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(str(part) for part in first["loc"])
-                raise PriceDataError(f"{name}: {place + ': ' if place else ''}{first['msg']}") from error
+                raise _wrong(name, error) from error
+    if machines:
+        from deepthrift_pricing._hardware_row import HardwareRow
+
+        shared = {key: value for key, value in document.items() if key in HardwareRow.model_fields}
+        for name, row in machines:
+            try:
+                rows.append(HardwareRow.model_validate({**shared, **row}).price())
+            except ValidationError as error:
+                raise _wrong(name, error) from error
     ids = [row.id for row in rows]
     if twice := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
         raise PriceDataError(f"{where}: the id {twice[0]!r} is used twice; every row needs its own")
     return tuple(rows)
+
+
+def _tables(document: dict[str, object], kind: str, where: str) -> list[tuple[str, dict[str, object]]]:
+    """The tables of one kind, taken out of the document, each with its name for errors."""
+    tables = document.pop(kind, [])
+    if not isinstance(tables, list):
+        raise PriceDataError(f"{where}: {kind} is not a list of tables; write [[{kind}]] above each")
+    found: list[tuple[str, dict[str, object]]] = []
+    for number, table in enumerate(cast("list[object]", tables), 1):
+        if not isinstance(table, dict):
+            raise PriceDataError(f"{where}: row {number} is not a table; write [[{kind}]] above it")
+        row = cast("dict[str, object]", table)
+        found.append((f"{where}: row {number} ({row.get('id', 'no id')})", row))
+    return found
+
+
+def _wrong(name: str, error: ValidationError) -> PriceDataError:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return PriceDataError(f"{name}: {place + ': ' if place else ''}{first['msg']}")
 
 
 def _expand(row: Mapping[str, object], name: str) -> list[dict[str, object]]:

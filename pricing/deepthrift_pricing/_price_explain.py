@@ -70,7 +70,8 @@ def explain_price(
     else:
         why = f"the {price.decided_by} decides"
     others = len(candidates) - 1
-    why += f"; {others} other row{'' if others == 1 else 's'} for this model did not hold or is wider" if others else ""
+    if others:
+        why += f"; {others} other row{'' if others == 1 else 's'} for this model: not in force then, or wider"
     return PriceExplanation(
         price=price,
         usage=usage,

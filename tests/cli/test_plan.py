@@ -22,6 +22,16 @@ def test_a_load_is_priced_both_ways_and_what_does_not_fit_is_said(run: Run) -> N
     assert "no throughput is published" in text
 
 
+def test_the_memory_of_all_weights_is_compared(run: Run) -> None:
+    fits = {row["weights"]: row["machines"] for row in run(*LOAD, "--json").json["fits"]}
+    assert fits["brief-full"] == []
+    assert not any(name.startswith("brief") for name in fits["brief-int8"])
+    assert "brief-high-volume" in fits["published-gguf-2bit"]
+    assert "published-h200" in fits["published-fp8"]
+    text = " ".join(run(*LOAD).out.split())
+    assert "brief-full 1,300 GB none of these" in text
+
+
 def test_a_machine_of_ones_own_has_a_cost_and_a_break_even(run: Run) -> None:
     own = ("--gpus", "8", "--memory-gb", "1128", "--tokens-per-second", "20000", "--prompt-tokens-per-second", "200000")
     found = run(*LOAD, *own, "--weights", "published-fp8", "--prices", "official-2025-09-05", "--json").json

@@ -28,6 +28,22 @@ def test_the_row_in_force_at_a_moment(run: Run) -> None:
     assert [(row["cache_hit"], row["cache_miss"], row["completion"]) for row in v31] == [("0.07", "0.56", "1.68")]
 
 
+def test_the_comparison_models_service_tiers_and_stale_rows_are_shown(run: Run, tmp_path: Path) -> None:
+    rows = run("price", "--prices", "comparison", "--json").json["prices"]
+    assert [(row["cache_miss"], row["completion"]) for row in rows] == [
+        ("1.75", "14.00"),
+        ("5.00", "25.00"),
+        ("0.08", "0.30"),
+    ]
+    assert [row["id"] for row in run("price", "--host", "bedrock", "--json").json["prices"]] == ["bedrock/v3.1/usd"]
+    [flex] = run("price", "--host", "bedrock", "--tier", "flex", "--json").json["prices"]
+    assert flex["completion"] == "0.84"
+    assert len(run("price", "--host", "bedrock", "--all", "--json").json["prices"]) == 4
+    file = tmp_path / "old.toml"
+    file.write_text('host = "h"\nchecked = 2020-01-01\n[[price]]\nid = "old"\ncache_miss = "1"\ncompletion = "2"\n')
+    assert "compare it again" in run("price", "--prices", str(file)).out
+
+
 def test_no_price_is_an_error_and_never_zero(run: Run) -> None:
     ran = run("price", "--host", "nobody")
     assert ran.code == 1
@@ -52,6 +68,18 @@ def test_explain_gives_the_reference_cost(run: Run) -> None:
     assert totals == {"standard": Decimal("0.000382928"), "thinking": Decimal("0.001138208")}
 
 
+def test_explain_knows_the_end_of_a_request_and_its_tier(run: Run) -> None:
+    usage = ("price", "explain", "--prompt", "2000", "--completion", "500", "--mode", "standard", "--json")
+    peak = ("--host", "deepseek", "--model", "deepseek-flash", "--at", "2026-11-23T00:59Z")
+    [before] = run(*usage, *peak).json
+    [across] = run(*usage, *peak, "--ended", "2026-11-23T01:01Z").json
+    assert (before["cost"]["total"]["amount"], before["cost"]["certainty"]) == ("0.0006", "exact")
+    assert (across["cost"]["total"]["amount"], across["cost"]["certainty"]) == ("0.0012", "estimated")
+    assert "the dearer is booked" in across["decision"]
+    [batch] = run(*usage, "--host", "bedrock", "--model", "deepseek.v3.1", "--tier", "batch").json
+    assert batch["cost"]["total"]["amount"] == "0.001"
+
+
 @pytest.mark.parametrize(
     "usage",
     [
@@ -71,5 +99,7 @@ def test_a_price_file_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert "mine" in ran.out
     assert " 1 USD" in ran.out
+    file.write_text('host = "mine"\nmodels = ["m"]\nchecked = 2026-11-01\n' + file.read_text())
+    assert run("price", "explain", "--prompt", "1", "--completion", "0", "--prices", str(file)).code == 0
     file.write_text("price = 3")
     assert run("price", "--prices", str(file)).code == 1

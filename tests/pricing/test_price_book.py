@@ -447,3 +447,15 @@ def test_an_explanation_of_a_flat_price_without_a_price_for_hits() -> None:
     assert "500 cache hit (no own price, billed as a miss) × 1 ÷ 1,000,000 = 0.0005" in told.arithmetic
     assert not any("reasoning" in line for line in told.arithmetic)
     assert told.decision.endswith("the start decides")
+
+
+def test_a_book_at_a_service_tier_has_its_rows_as_the_usual_price() -> None:
+    flex = PriceBook.builtin().at_tier("flex")
+    assert {row.id for row in flex.rows} == {"bedrock/v3.1-flex/usd"}
+    usage = Usage.of(1_000_000, 1_000_000)
+    cost = flex.cost(
+        usage, host="bedrock", model="deepseek.v3-v1:0", mode="standard", started_at=utc("2026-11-20T12:00:00")
+    )
+    assert (cost.total, cost.price_ids) == (Money.of("1.13"), ("bedrock/v3.1-flex/usd",))
+    with pytest.raises(PriceNotFound, match="batch, flex, priority, standard"):
+        PriceBook.builtin().at_tier("express")

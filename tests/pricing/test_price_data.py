@@ -63,6 +63,49 @@ def test_numbers_in_a_file_are_exact_as_written() -> None:
     assert (row.cache_miss, row.completion) == (Decimal("0.1"), Decimal("0.3"))
 
 
+def test_machines_of_ones_own_are_prices_in_a_file() -> None:
+    rows = parse_prices(
+        """
+        host = "vllm"
+        checked = 2026-11-01
+        decided_by = "start"
+
+        [[price]]
+        id = "rented"
+        cache_miss = "1"
+        completion = "2"
+
+        [[hardware]]
+        id = "own"
+        gpus = 8
+        gpu_hour = "2.50"
+        utilisation = "0.5"
+        completion_tokens_per_second = 2500
+        prompt_tokens_per_second = 20000
+        source = "measured on 2026-10-30"
+
+        [[hardware]]
+        id = "brief"
+        machine = "brief-production"
+        gpu_hour = "2.50"
+        utilisation = "0.5"
+        """,
+        "mine",
+    )
+    rented, own, brief = rows
+    assert rented.host == own.host == brief.host == "vllm"
+    # 8 GPUs at 2.50 an hour, busy half of it: 40 USD for each hour of work, in which 9,000,000 tokens are generated.
+    assert (own.cache_hit, own.cache_miss, own.completion) == (0, Decimal("0.555556"), Decimal("4.444445"))
+    assert "measured on 2026-10-30" in own.source
+    # 2 GPUs: 10 USD an hour of work for 380 tokens a second, which carry all of it.
+    assert (brief.cache_miss, brief.completion) == (0, Decimal("7.309942"))
+    assert "project brief" in brief.source
+
+
+MACHINE = (
+    '[[hardware]]\nid = "a"\ngpus = 8\ngpu_hour = "2.50"\nutilisation = "0.5"\n'
+    "completion_tokens_per_second = 2500\nchecked = 2026-11-01\n"
+)
 MISTAKES = {
     "not TOML": ("[[price]\n", "not valid TOML"),
     "no rows": ("host = 'x'\n", "price"),
@@ -92,6 +135,15 @@ MISTAKES = {
     "two amounts instead of three": (ROW.replace('cache_miss = "1"\ncompletion', 'usd = ["1", "2"]\nnote'), "three"),
     "times nothing": (ROW + "times = 'twice'\n", "times"),
     "the same id twice": (ROW + ROW, "twice"),
+    "machines that are not tables": ("hardware = 8\n", "hardware"),
+    "no throughput": (MACHINE.replace("completion_tokens_per_second = 2500\n", ""), "completion_tokens_per_second"),
+    "an unknown machine": (MACHINE + 'machine = "abacus"\n', "brief-production"),
+    "a machine without a published throughput": (
+        MACHINE.replace("completion_tokens_per_second = 2500", 'machine = "published-h200"'),
+        "no throughput is published",
+    ),
+    "a machine that is never busy": (MACHINE.replace('"0.5"', '"0"'), "utilisation"),
+    "a machine that costs nothing": (MACHINE.replace('"2.50"', '"0"'), "gpu_hour"),
 }
 
 

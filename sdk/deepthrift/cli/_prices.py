@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
 PROFILES: Final = ("brief", "official-2025-09-05", "official-2025-09-29")
 """The named profiles: the project's own yardstick, and what DeepSeek charged for V3.1 and after."""
+COMPARISON: Final = "comparison"
+"""Models of others, for what a month would have cost elsewhere; never used to bill a call."""
 
 
 def price_book(name: str) -> PriceBook:
-    """The book that `name` stands for: a profile, `builtin`, or a TOML file.
+    """The book that `name` stands for: a profile, `builtin`, `comparison`, or a TOML file.
 
     Raises:
         click.BadParameter: It is none of them.
@@ -25,7 +27,7 @@ def price_book(name: str) -> PriceBook:
 
     if name == "builtin":
         return PriceBook.builtin()
-    if name in PROFILES:
+    if name in PROFILES or name == COMPARISON:
         return PriceBook.named(name)
     path = Path(name).expanduser()
     if not path.is_file():

@@ -115,10 +115,13 @@ def command(
         make_plan(load, hosted=hosted, machines=chosen or machines, weights=kind, gpu_hour=gpu_hour, currency=currency)
         for kind in kinds
     ]
+    fits = [(form, [machine for machine in chosen or machines if machine.holds(form)]) for form in weights]
     if as_json:
-        output.document({"plans": plans})
+        told = [{"weights": form.id, "machines": [machine.id for machine in those]} for form, those in fits]
+        output.document({"plans": plans, "fits": told})
         return
     _show(output, plans, hosted)
+    _show_fits(output, fits)
 
 
 def _own(gpus: int | None, memory: int | None, rate: Decimal | None, prompt_rate: Decimal | None) -> Machine | None:
@@ -209,6 +212,16 @@ def _show(output: Output, plans: Sequence[Plan], hosted: Sequence[Price]) -> Non
     output.print("\nbreak-even: requests a month from which the machines are cheaper than every hosted price above")
     if hosted:
         output.print("brief: the project brief's figures. published: a named page's. --list has the sources.")
+
+
+def _show_fits(output: Output, fits: Sequence[tuple[Weights, Sequence[Machine]]]) -> None:
+    from deepthrift.cli._output import table
+
+    output.print("\nmemory: which weights one of these machines can hold, with nothing left for long contexts")
+    rows = table("weights", "memory", "fit on", right=("memory",))
+    for form, machines in fits:
+        rows.add_row(form.id, f"{form.memory_gb:,} GB", ", ".join(each.id for each in machines) or "none of these")
+    output.print(rows)
 
 
 def _machine_row(option: MachineOption) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from deepthrift_pricing import Currency, Mode, Price, PriceBook, PriceExplanation
 
 MODES: tuple[Mode, ...] = ("standard", "thinking")
+DAYS = ("", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 EPILOG = """\b
 Examples:
   deepthrift price
   deepthrift price --host deepseek --model deepseek-chat --at 2025-09-10
   deepthrift price --host deepseek --all
+  deepthrift price --host bedrock --tier batch
+  deepthrift price --prices comparison
   deepthrift price explain --prompt 2000 --cache-hit 1536 --completion 500
 
 `brief` is the project's own yardstick, a price for each mode. It was never an official table: DeepSeek has charged one
@@ -33,6 +36,8 @@ Examples:
   deepthrift price explain --prompt 2000 --completion 500 --mode thinking --prices brief
   deepthrift price explain --prompt 2000 --completion 500 --prices builtin \\
       --host deepseek --model deepseek-chat --at 2025-08-30T17:00Z
+  deepthrift price explain --prompt 2000 --completion 500 --host deepseek \\
+      --model deepseek-flash --at 2026-11-23T00:59Z --ended 2026-11-23T01:01Z
 """
 
 
@@ -45,6 +50,7 @@ def _which(function: Callable[..., object]) -> Callable[..., object]:
             click.option("--host", metavar="NAME", help="The host that bills, e.g. deepseek."),
             click.option("--model", metavar="NAME", help="The model, e.g. deepseek-chat."),
             click.option("--mode", type=click.Choice(["standard", "thinking"]), help="Only this mode."),
+            click.option("--tier", metavar="NAME", help="The service tier, such as batch.  [default: standard]"),
             click.option(
                 "--at", "at", metavar="MOMENT", type=moment, help="The moment; UTC if no zone is given.  [default: now]"
             ),
@@ -68,6 +74,7 @@ def command(
     host: str | None,
     model: str | None,
     mode: Mode | None,
+    tier: str | None,
     at: datetime | None,
     currency: Currency,
     everything: bool,
@@ -87,15 +94,16 @@ def command(
         and (model is None or "*" in row.models or model.lower() in row.models)
         and (mode is None or row.mode in (None, mode))
         and row.currency == currency
+        and row.tier == (tier or (row.tier if everything else "standard"))
     ]
     rows = fitting if everything else _in_force(fitting, when, mode)
     if not rows:
         from deepthrift_pricing.errors import PriceNotFound
 
-        asked = " ".join(filter(None, (host, model, mode)))
+        asked = " ".join(filter(None, (host, model, mode, tier)))
         raise PriceNotFound(
             f"no {currency} price in force at {when:%Y-%m-%d %H:%M} for {asked or 'this'}; "
-            "--all shows every row, --at another moment"
+            "--all shows every row, --at another moment."
         )
     if as_json:
         output.document({"at": when, "per_tokens": 1_000_000, "currency": currency, "prices": rows})
@@ -125,7 +133,9 @@ def _in_force(rows: Sequence[Price], when: datetime, mode: Mode | None) -> list[
         for row in group:
             for name in row.models:
                 for each in (mode,) if mode else (row.mode,) if row.mode else MODES:
-                    found = book.find(host=row.host, model=name, mode=each, at=when, currency=row.currency)
+                    found = book.find(
+                        host=row.host, model=name, mode=each, at=when, currency=row.currency, tier=row.tier
+                    )
                     deciding.add(found.id)
     return [row for row in rows if row.id in deciding]
 
@@ -143,9 +153,13 @@ def _show(output: Output, rows: Sequence[Price]) -> None:
         found.add_row(row.id, row.mode or "both", hit, f"{row.cache_miss:f}", f"{row.completion:f}")
     output.print(found)
     told: dict[str, list[str]] = {}
+    today = datetime.now(UTC).date()
     for row in rows:
         models = "any model" if row.models == ("*",) else ", ".join(row.models)
-        lines = (f"{models}; {_holds(row)}", row.note, f"source: {row.source or 'not given'}, checked {row.checked}")
+        source = f"source: {row.source or 'not given'}, checked {row.checked}"
+        if row.stale_at(today):
+            source += ", which is long ago: compare it again"
+        lines = (f"{models}; {_holds(row)}", row.note, source)
         told.setdefault("\n".join(f"  {line}" for line in lines if line), []).append(row.id)
     for text, names in told.items():
         output.print(f"\n{', '.join(names)}", style="dim")
@@ -163,7 +177,9 @@ def _holds(row: Price) -> str:
     if row.daily:
         parts.append(f"daily {row.daily[0]:%H:%M}-{row.daily[1]:%H:%M} {row.zone}")
     if row.weekdays:
-        parts.append("on weekdays " + " ".join(str(day) for day in sorted(row.weekdays)))
+        parts.append("on " + " ".join(DAYS[day] for day in sorted(row.weekdays)))
+    if row.except_dates:
+        parts.append("but on " + " ".join(f"{day:%Y-%m-%d}" for day in sorted(row.except_dates)))
     return " ".join(parts) or "no dates: holds whenever it is chosen"
 
 
@@ -174,6 +190,7 @@ def _holds(row: Price) -> str:
 @click.option("--cache-hit", type=click.IntRange(min=0), default=0, help="Prompt tokens read from the cache.")
 @click.option("--completion", type=click.IntRange(min=0), required=True, help="Generated tokens, reasoning included.")
 @click.option("--reasoning", type=click.IntRange(min=0), default=0, help="Generated tokens that are reasoning.")
+@click.option("--ended", metavar="MOMENT", type=moment, help="When the request ended.  [default: at once]")
 @_which
 def explain(
     prompt: int,
@@ -184,7 +201,9 @@ def explain(
     host: str | None,
     model: str | None,
     mode: Mode | None,
+    tier: str | None,
     at: datetime | None,
+    ended: datetime | None,
     currency: Currency,
     as_json: bool,
 ) -> None:
@@ -213,11 +232,13 @@ def explain(
             each,
             book.explain(
                 usage,
-                host=host or "deepseek",
-                model=model or "deepseek-chat",
+                host=host or _only(book, "host", "deepseek"),
+                model=model or _only(book, "models", "deepseek-chat"),
                 mode=each,
                 started_at=when,
+                ended_at=ended,
                 currency=currency,
+                tier=tier or "standard",
             ),
         )
         for name, book in books
@@ -236,3 +257,9 @@ def explain(
         output.print(f"row {made.price.id}, {made.window}; {made.decision}", style="dim")
         for line in made.arithmetic[:-1]:
             output.print(f"  {line}")
+
+
+def _only(book: PriceBook, field: Literal["host", "models"], usual: str) -> str:
+    """The one host or model that every row of a book is for; `usual` where it has several, or is for any."""
+    found = {name for row in book.rows for name in ((row.host,) if field == "host" else row.models)} - {"*"}
+    return found.pop() if len(found) == 1 else usual
