@@ -9,7 +9,7 @@ from deepthrift._expected_length import ExpectedLength, told_length
 from deepthrift._limits import Limits, first_limits, second_limits
 from deepthrift._options import Options
 from deepthrift._wire.conversation import question_of, wire_messages, with_question
-from deepthrift._wire.request import check_options
+from deepthrift._wire.request import settled
 from deepthrift.errors import ContextLengthExceeded
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import (
@@ -44,7 +44,7 @@ def estimate_call(
         PriceNotFound: It has no price.
     """
     messages = wire_messages(options.messages, profile, tools=bool(options.tools))
-    check_options(options, profile)
+    options, _ = settled(options, profile)
     name = profile.model_for(options.mode, model)
     length = told_length(expected_length, options.messages, options.mode)
     history: Sequence[Usage] = ()

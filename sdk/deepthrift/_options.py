@@ -14,6 +14,9 @@ from deepthrift_pricing import Mode, Purpose
 ToolChoice: TypeAlias = Literal["auto", "none", "required"] | JSONObject
 """Whether the model may, must not or must call a tool, or the one that it must call, in the OpenAI shape."""
 
+OnUnsupported: TypeAlias = Literal["downgrade", "raise"]
+"""What becomes of a thinking call that asks for what only standard mode can do."""
+
 
 class CallOptions(TypedDict, total=False):
     """The keyword arguments that every kind of call takes, beside `mode` and `max_tokens`.
@@ -35,6 +38,8 @@ class CallOptions(TypedDict, total=False):
         retry_unanswered: Whether to try again when an answer was lost that may be billed, instead of the client's.
         purpose: Why the call is made, for the ledger.
         group_id: Joins several calls into one answer in the ledger.
+        on_unsupported: What becomes of a thinking call that asks for what only standard mode can do, such as tools:
+            `"raise"`, or `"downgrade"`, and standard mode runs, with a warning on the reply.
         extra_body: Further fields of the request; they win over everything else.
         extra_headers: Further headers of the request; they win over the client's.
     """
@@ -54,6 +59,7 @@ class CallOptions(TypedDict, total=False):
     retry_unanswered: bool | None
     purpose: Purpose
     group_id: str | None
+    on_unsupported: OnUnsupported
     extra_body: JSONObject | None
     extra_headers: Mapping[str, str] | None
 
@@ -112,6 +118,7 @@ class Options:
     retry_unanswered: bool | None = None
     purpose: Purpose = "answer"
     group_id: str | None = None
+    on_unsupported: OnUnsupported = "raise"
     extra_body: JSONObject | None = None
     extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
 
@@ -135,4 +142,7 @@ def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: Ch
     purpose = given.get("purpose", "answer")
     if purpose not in get_args(Purpose):
         raise InvalidRequestError(f"{purpose!r} is not a purpose of a call; use one of {', '.join(get_args(Purpose))}")
+    on_unsupported = given.get("on_unsupported", "raise")
+    if on_unsupported not in get_args(OnUnsupported):
+        raise InvalidRequestError(f"on_unsupported is 'raise' or 'downgrade', not {on_unsupported!r}")
     return Options(messages=messages, mode=mode, max_tokens=max_tokens, **given)

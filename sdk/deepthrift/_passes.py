@@ -12,7 +12,7 @@ from deepthrift._options import Options
 from deepthrift._tokenize import engine_count
 from deepthrift._wire.answer import Answer
 from deepthrift._wire.conversation import WireMessage, question_of, wire_messages, with_question
-from deepthrift._wire.request import WireRequest, build_request, check_options
+from deepthrift._wire.request import WireRequest, build_request, settled
 from deepthrift.errors import ContextLengthExceeded
 from deepthrift_pricing import Mode
 
@@ -38,11 +38,10 @@ class Passes:
 
     def __init__(self, core: Core, options: Options, *, stream: bool) -> None:
         self._core = core
-        self._options = options
         self._stream = stream
         self.messages = wire_messages(options.messages, core.profile, tools=bool(options.tools))
-        self.warnings = check_options(options, core.profile)
-        self._two_pass = core.profile.two_pass if options.mode == "thinking" else None
+        self._options, self.warnings = settled(options, core.profile)
+        self._two_pass = core.profile.two_pass if self._options.mode == "thinking" else None
         self._notes: Answer | None = None
         self.step: Step | None = None
         """The request that was sent last, or is about to be."""

@@ -6,9 +6,10 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, cast
 
+from deepthrift._messages import JSONObject
 from deepthrift._options import Options
 from deepthrift._wire.conversation import WireMessage
 from deepthrift.errors import InvalidRequestError, UnsupportedFeature
@@ -32,6 +33,24 @@ class WireRequest:
     messages: Sequence[WireMessage]
     max_tokens: int
     """The most completion tokens that may be billed, whether or not the request says so."""
+
+
+def settled(options: Options, profile: HostProfile) -> tuple[Options, tuple[str, ...]]:
+    """`options` as they are sent, and warnings about them: in standard mode, where thinking cannot do what is asked and
+    the call says to downgrade.
+
+    Raises:
+        InvalidRequestError: A value is out of range.
+        UnsupportedFeature: The mode or the host cannot do it.
+    """
+    try:
+        return options, check_options(options, profile)
+    except UnsupportedFeature as error:
+        if options.on_unsupported != "downgrade" or options.mode != "thinking":
+            raise
+        standard = replace(options, mode="standard")
+        warnings = check_options(standard, profile)
+        return standard, (f"standard mode ran instead of thinking: {error.message}", *warnings)
 
 
 def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
@@ -82,6 +101,8 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
             f"{profile.name!r} documents no switch for the thinking mode, so nothing was sent for it; pass the switch "
             "in extra_body, or find it with `deepthrift doctor --probe`"
         )
+    if "strict_tools" not in rules.features and any(map(_is_strict, options.tools or ())):
+        warnings.append(f"strict mode of tools is not known of {profile.name!r}, so it was not asked for")
     if limit is not None and options.max_tokens is not None and options.max_tokens > limit:
         where = f"in {options.mode} mode on {profile.name!r}"
         told = f"max_tokens={options.max_tokens:,} is above the limit of {limit:,} {where}"
@@ -232,7 +253,8 @@ def build_request(
     if options.reasoning_budget is not None and profile.reasoning_budget_field is not None and mode == "thinking":
         body[profile.reasoning_budget_field] = options.reasoning_budget
     if options.tools:
-        body["tools"] = list(options.tools)
+        strict = "strict_tools" in profile.rules(mode).features
+        body["tools"] = [tool if strict or not _is_strict(tool) else _not_strict(tool) for tool in options.tools]
     if options.logprobs or options.top_logprobs is not None:
         body["logprobs"] = True
     for extra in (profile.body, switch.body, extra_body, options.extra_body):
@@ -250,6 +272,16 @@ def build_request(
         messages=messages,
         max_tokens=max_tokens,
     )
+
+
+def _is_strict(tool: JSONObject) -> bool:
+    function = tool.get("function")
+    return isinstance(function, Mapping) and bool(function.get("strict"))
+
+
+def _not_strict(tool: JSONObject) -> JSONObject:
+    function = cast("JSONObject", tool["function"])
+    return {**tool, "function": {key: value for key, value in function.items() if key != "strict"}}
 
 
 def _merge(body: Body, extra: Mapping[str, object]) -> None:

@@ -10,7 +10,7 @@ from typing import Final, Literal, NoReturn, TypeAlias, cast, get_args
 from deepthrift._messages import JSONObject, Message, Messages
 from deepthrift._options import ChatOptions, options_of
 from deepthrift._wire.conversation import wire_messages
-from deepthrift._wire.request import check_options
+from deepthrift._wire.request import settled
 from deepthrift.errors import InvalidRequestError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode
@@ -187,4 +187,4 @@ def check_row(row: BatchRow, mode: Mode | None, profile: HostProfile, model: str
     wanted = row_mode(row, mode, profile)
     options = options_of(row.messages, wanted or "standard", row.max_tokens, row.options)
     wire_messages(options.messages, profile, tools=bool(options.tools))
-    check_options(options, profile)
+    settled(options, profile)

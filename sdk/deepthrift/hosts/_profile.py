@@ -15,9 +15,18 @@ from deepthrift.hosts._dialects import Dialect, Switch, switch_for
 from deepthrift_pricing import Mode
 
 Feature: TypeAlias = Literal[
-    "forced_tool_choice", "json_object", "json_schema", "logprobs", "prefix", "seed", "temperature", "tools", "top_p"
+    "forced_tool_choice",
+    "json_object",
+    "json_schema",
+    "logprobs",
+    "prefix",
+    "seed",
+    "strict_tools",
+    "temperature",
+    "tools",
+    "top_p",
 ]
-"""Something a mode of a host can or cannot do."""
+"""Something a mode of a host can or cannot do. Without `strict_tools`, a tool's `strict` is not sent."""
 
 Tokenizer: TypeAlias = Literal["auto", "bytes", "engine", "v3.1"]
 """How prompts are counted. `v3.1`: exactly, here. `engine`: by the server's own tokenizer. `bytes`: by an upper bound.

@@ -237,5 +237,14 @@ ROWS: Final = (
         limits=(16384, 16384),
         url="https://ai-gateway.helicone.ai/v1",
     ),
+    Row(
+        "streamlake",
+        _ENABLE,
+        "deepseek-v3.1",
+        "enable-thinking",
+        context=98304,
+        limits=(32000, 32000),
+        url="https://wanqing.streamlakeapi.com/api/gateway/v1/endpoints",
+    ),
     Row("replicate", _NOTHING, "deepseek-ai/deepseek-v3.1", None),
 )
