@@ -132,3 +132,21 @@ def test_an_interrupt_finishes_what_is_under_way(
     assert "38 rows were not begun" in ran.err
     assert len(read_lines(Path(files[1]))) == len(server.requests) == 2
     assert all(line["deepthrift"]["outcome"] == "answered" for line in read_lines(Path(files[1])))
+
+
+def test_a_second_process_is_refused(
+    run: Run, server: BillServer, env: dict[str, str], files: tuple[str, str], tmp_path: Path
+) -> None:
+    server.script = Answer(delay=30)
+    with running("batch", "run", *files, *RATES, env=env) as command:
+        server.wait_for(lambda each: each.in_flight == 3)
+        ran = run("batch", "run", *files, *RATES, env=env)
+        command.send(signal.SIGKILL)
+        command.end()
+    assert ran.code == 2
+    assert "another process is writing" in ran.err
+    server.script = Answer()
+    ran = run("batch", "run", *files, *RATES, env=env)
+    assert ran.code == 1
+    assert "3 unanswered" in ran.out
+    assert len(server.requests) == 3
