@@ -33,7 +33,7 @@ from deepthrift.errors import (
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode
 
-_STOPS: Final = (
+STOPS: Final = (
     AuthenticationFailed,
     BatchError,
     BudgetExceeded,
@@ -163,7 +163,7 @@ class Runner:
             except DeepthriftError as error:
                 result = BatchResult(row=row, error=error)
                 if not costs(error):
-                    if isinstance(error, _STOPS):
+                    if isinstance(error, STOPS):
                         self.stopped = self.stopped or error
                         await self._sink.unsent(row)
                         return

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "batch": "Answer a file of requests, resumably.",
     "budget": "Set, show and reset budgets on your spend.",
     "chat": "Hold a conversation.",
+    "compare": "Ask two endpoints the same, side by side.",
     "count": "Count tokens exactly as V3.1 does.",
     "dashboard": "Show the spend live in a browser.",
     "demo": "A dozen questions through the router on a real local model.",

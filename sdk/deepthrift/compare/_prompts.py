@@ -1,0 +1,91 @@
+"""Prompts from a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, cast
+
+from deepthrift._messages import JSONObject, Messages
+from deepthrift.batch import BatchRow
+from deepthrift.batch._row import parse_row
+from deepthrift.errors import InvalidRequestError
+
+_FIELDS: Final = frozenset({"id", "messages", "mode", "prompt"})
+
+
+def read_prompts(path: str | Path) -> list[BatchRow]:
+    """The prompts in a JSON Lines file.
+
+    A line is a text, `{"prompt": "…"}`, `{"messages": […]}`, each with an `id` if you like, or a row of a batch.
+
+    Raises:
+        InvalidRequestError: The file cannot be read, or a line is none of these.
+    """
+    try:
+        lines = Path(path).read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(f"{str(path)!r} cannot be read: {error}") from error
+    found: list[object] = []
+    places: list[int] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"line {number} of {str(path)!r} is not JSON: {error}") from None
+        places.append(number)
+    if not found:
+        raise InvalidRequestError(f"{str(path)!r} has no prompts")
+    return _rows(found, places, "line")
+
+
+def rows_of(prompts: Iterable[BatchRow | JSONObject | str]) -> list[BatchRow]:
+    """The prompts as rows.
+
+    Raises:
+        InvalidRequestError: One is none.
+    """
+    given = list(prompts)
+    return _rows(given, range(1, len(given) + 1), "prompt")
+
+
+def _rows(values: Iterable[object], places: Iterable[int], what: str) -> list[BatchRow]:
+    rows: list[BatchRow] = []
+    seen: set[str] = set()
+    for value, place in zip(values, places, strict=True):
+        try:
+            row = _row(value, place)
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"{what} {place}: {error.message}. Nothing was sent") from None
+        if row.custom_id in seen:
+            raise InvalidRequestError(f"{what} {place}: the id {row.custom_id!r} is that of an earlier one")
+        seen.add(row.custom_id)
+        rows.append(row)
+    return rows
+
+
+def _row(value: object, place: int) -> BatchRow:
+    if isinstance(value, BatchRow):
+        return value
+    if isinstance(value, str) and value.strip():
+        return BatchRow(custom_id=str(place), messages=value, line=place)
+    if not isinstance(value, Mapping):
+        raise InvalidRequestError("a prompt is a text or a JSON object")
+    fields = cast("Mapping[str, object]", value)
+    if "body" in fields:
+        return parse_row(fields, place)
+    if unknown := sorted(set(fields) - _FIELDS):
+        raise InvalidRequestError(f"{unknown[0]!r} is not a field of a prompt; use {', '.join(sorted(_FIELDS))}")
+    prompt, messages = fields.get("prompt"), fields.get("messages")
+    if (prompt is None) is (messages is None):
+        raise InvalidRequestError("a prompt has either prompt or messages")
+    if prompt is not None and not (isinstance(prompt, str) and prompt.strip()):
+        raise InvalidRequestError("prompt is a text that is not blank")
+    name = fields.get("id", place)
+    if not isinstance(name, str | int):
+        raise InvalidRequestError("id is a text or a number")
+    body = {"messages": messages if prompt is None else [{"role": "user", "content": cast("Messages", prompt)}]}
+    return parse_row({"custom_id": str(name), "mode": fields.get("mode"), "body": body}, place)
