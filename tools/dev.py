@@ -33,6 +33,7 @@ LINTERS: Dict[str, List[str]] = {
     "mypy": ["mypy"],
     "pyright": ["pyright"],
     "import directions": ["lint-imports"],
+    "spelling": ["codespell"],
 }
 WORKERS = ["-n", str(min(os.cpu_count() or 1, 8)), "--dist", "loadgroup"]
 FAST = ["pytest", "-m", "not slow"]
@@ -202,12 +203,12 @@ def slow(rest: List[str]) -> int:
 
 
 def lint(rest: List[str]) -> int:
-    """ruff, mypy, pyright and the import directions"""
+    """ruff, mypy, pyright, the import directions and the spelling"""
     install("dev")
     failed: List[str] = []
     for name, command in LINTERS.items():
         say(name)
-        if call([*command, *rest]) != 0:
+        if call(command) != 0:
             failed.append(name)
     if failed:
         say(f"failed: {', '.join(failed)}")
@@ -237,6 +238,13 @@ def docs(rest: List[str]) -> int:
     return call(["python", "tools/reference.py", *rest])
 
 
+def site(rest: List[str]) -> int:
+    """build the documentation site into site/; a broken link fails"""
+    install("dev")
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"
+    return call(["mkdocs", "build", "--strict", "--quiet", *rest])
+
+
 def bench(rest: List[str]) -> int:
     """the benchmarks: measurements, not tests (`bench NAME` runs one)"""
     install("test")
@@ -263,7 +271,16 @@ def run(rest: List[str]) -> int:
 
 def clean(rest: List[str]) -> int:
     """remove the virtual environment, caches and build products"""
-    names = [".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache", "dist", "build"]
+    names = [
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".hypothesis",
+        ".import_linter_cache",
+        "dist",
+        "build",
+        "site",
+    ]
     for path in [VENV, *(ROOT / name for name in names), *ROOT.glob(".coverage*"), ROOT / "htmlcov"]:
         if path.is_dir():
             shutil.rmtree(path)
@@ -290,6 +307,7 @@ TASKS: Dict[str, Callable[[List[str]], int]] = {
     "check": check,
     "format": tidy,
     "docs": docs,
+    "site": site,
     "bench": bench,
     "run": run,
     "clean": clean,

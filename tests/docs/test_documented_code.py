@@ -44,7 +44,7 @@ SYBIL = Sybil([CodeBlockParser("python", lambda example: run(str(example.parsed)
 
 
 def examples() -> Iterator[Example]:
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
     sources = [path for folder in ("sdk", "router", "pricing") for path in sorted((ROOT / folder).rglob("*.py"))]
     for path in [*pages, *sources]:
         yield from SYBIL.parse(path).examples()
