@@ -27,10 +27,10 @@ def servers() -> Iterator[tuple[BillServer, BillServer]]:
 
 
 async def run(
-    servers: tuple[BillServer, BillServer], prompts: Any, ledger: Ledger | None = None, **options: Any
+    servers: tuple[BillServer, BillServer], prompts: Any, ledger: Ledger | None = None, **changes: Any
 ) -> Any:
     each = {"ledger": ledger, "max_retries": 0}
-    options: dict[str, Any] = {"max_tokens": 64, **given}
+    options: dict[str, Any] = {"max_tokens": 64, **changes}
     async with AsyncClient(**settings(servers[0], **each)) as a, AsyncClient(**settings(servers[1], **each)) as b:
         return await compare(a, b, prompts, **options)
 
