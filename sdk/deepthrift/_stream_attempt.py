@@ -114,7 +114,7 @@ class StreamAttempt(BaseAttempt):
         events += self._accumulator.flush()
         answer = self._accumulator.answer()
         if not self._accumulator.finished:
-            if self.started:
+            if self.started or answer.usage is not None:
                 raise ConnectionFailed("the stream ended before the answer did")
             if self._noise:
                 raise MalformedResponse("the endpoint did not send a stream of events; is the base URL right?")
