@@ -12,6 +12,7 @@ from deepthrift_router._decision import PlanCost, PlanName
 from deepthrift_router._economy import Costs, Spread
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._prior import Score
+from deepthrift_router._rungs import Rung
 from deepthrift_router._verification import Prospect, second_prospects
 
 Action: TypeAlias = Literal["accept", "escalate", "sample"]
@@ -64,19 +65,59 @@ def _sample(stakes: Stakes, prospects: Sequence[Prospect]) -> float:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A piece of evidence that can be bought: what it costs, in 10⁻¹² of the currency, and how it may come out."""
+
+    name: str
+    cost: float
+    prospects: Sequence[Prospect]
+
+
+def best_step(belief: Belief, stakes: Stakes, offers: Sequence[Offer]) -> tuple[str, dict[str, float]]:
+    """`accept`, `escalate`, or the name of the offer to buy; with the utility of each.
+
+    Evidence is bought only if what it can change is worth more than it costs; of several such pieces the one first that
+    is worth most for its price, for the others can still be bought after it.
+    """
+    utilities: dict[str, float] = {str(name): worth for name, worth in next_action(belief, stakes)[1].items()}
+    now = max(utilities.values())
+    best, ratio = max(utilities, key=lambda name: utilities[name]), 0.0
+    if not stakes.can_think:
+        return best, utilities
+    for offer in offers:
+        if not offer.prospects:
+            continue
+        worth = _expected(stakes, offer.prospects) - now
+        utilities[offer.name] = now + worth - offer.cost
+        if worth > offer.cost and worth / max(offer.cost, 1e-9) > ratio:
+            best, ratio = offer.name, worth / max(offer.cost, 1e-9)
+    return best, utilities
+
+
+def _expected(stakes: Stakes, prospects: Sequence[Prospect]) -> float:
+    return sum(each.chance * max(next_action(each.after, stakes, each.further)[1].values()) for each in prospects)
+
+
 def plan_costs(
-    score: Score, costs: Costs, value: float, likelihoods: Likelihoods, *, always_sample: bool
+    score: Score,
+    costs: Costs,
+    rungs: Sequence[Rung],
+    value: float,
+    likelihoods: Likelihoods,
+    per_second: float = 0.0,
+    *,
+    always_sample: bool,
 ) -> dict[PlanName, PlanCost]:
     """What each plan is expected to cost and to be worth, as if nothing stood in its way."""
     currency = costs.worst_standard.currency
     belief = score.belief
     ahead = second_prospects(belief, "any", likelihoods, score.weight, 2)
-    stakes = Stakes(value, costs.sample.expected, costs.escalation.expected, True, True)
-    sampled, escalated, right = _cascade(belief, stakes, ahead, always_sample)
-    cascade = costs.standard + costs.sample.times(sampled) + costs.escalation.times(escalated)
-    worst = costs.worst_standard * (2 if sampled else 1) + costs.worst_thinking
 
-    def plan(name: PlanName, cost: Spread, most: Money, p_right: float) -> PlanCost:
+    def price_of(rung: Rung) -> float:
+        return rung.escalation.expected + per_second * (rung.seconds or 0.0)
+
+    def plan(name: PlanName, cost: Spread, most: Money, p_right: float, seconds: float | None) -> PlanCost:
         return PlanCost(
             plan=name,
             cost=_money(cost.expected, currency),
@@ -84,14 +125,27 @@ def plan_costs(
             high=_money(cost.high, currency),
             worst=most,
             p_right=p_right,
-            utility=_money(value * p_right - cost.expected, currency),
+            utility=_money(value * p_right - cost.expected - per_second * (seconds or 0.0), currency),
+            seconds=seconds,
         )
 
-    return {
-        "standard": plan("standard", costs.standard, costs.worst_standard, belief.p_standard),
-        "cascade": plan("cascade", cascade, worst, right),
-        "thinking": plan("thinking", costs.thinking, costs.worst_thinking, belief.p_thinking),
+    plans: dict[PlanName, PlanCost] = {
+        "standard": plan("standard", costs.standard, costs.worst_standard, belief.p_standard, costs.seconds)
     }
+    if rungs:
+        up = min(rungs, key=price_of)
+        sample = costs.sample.expected + per_second * (costs.seconds or 0.0)
+        stakes = Stakes(value, sample, price_of(up), True, True)
+        sampled, escalated, right = _cascade(belief, stakes, ahead, always_sample)
+        cascade = costs.standard + costs.sample.times(sampled) + up.escalation.times(escalated)
+        worst = costs.worst_standard * (2 if sampled else 1) + up.worst
+        seconds = None
+        if costs.seconds is not None and up.seconds is not None:
+            seconds = costs.seconds * (1 + sampled) + up.seconds * escalated
+        plans["cascade"] = plan("cascade", cascade, worst, right, seconds)
+    for rung in rungs:
+        plans[rung.name] = plan(rung.name, rung.first, rung.worst, belief.p_thinking, rung.seconds)
+    return plans
 
 
 def _cascade(

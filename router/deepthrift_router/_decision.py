@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict
 from deepthrift_pricing import Mode, Money
 from deepthrift_router._prior import Score
 
-RoutePolicy: TypeAlias = Literal["auto", "cascade", "standard", "thinking"]
+RoutePolicy: TypeAlias = Literal["auto", "cascade", "standard", "thinking", "specialist"]
 """`auto`: the plan of the highest expected utility. `cascade`: standard and a second sample first, thinking when they
-do not agree. `standard`, `thinking`: that mode only."""
+do not agree. `standard`, `thinking`, `specialist`: that only."""
 
-PlanName: TypeAlias = Literal["standard", "cascade", "thinking"]
-"""`standard`: accept the standard answer. `cascade`: standard, verify, maybe escalate. `thinking`: think at once."""
+PlanName: TypeAlias = Literal["standard", "cascade", "thinking", "specialist"]
+"""`standard`: accept the standard answer. `cascade`: standard, verify, maybe escalate. `thinking`: think at once.
+`specialist`: ask the model on another endpoint at once."""
 
 
 class TokenLength(BaseModel):
@@ -48,7 +49,9 @@ class PlanCost(BaseModel):
     p_right: float
     """Probability that the answer is right."""
     utility: Money
-    """`p_right` times the value of a right answer, less the expected cost."""
+    """`p_right` times the value of a right answer, less the expected cost and, where a second has a value, the wait."""
+    seconds: float | None = None
+    """How long it is expected to take; `None` where nobody asked or too few calls are on record."""
     possible: bool = True
     note: str = ""
     """Why it was not possible."""
@@ -61,6 +64,8 @@ class Evidence(BaseModel):
 
     signal: str
     outcome: str
+    condition: str = "any"
+    """Which table of likelihoods it was read in, such as by the length of the answer."""
     detail: str = ""
     weight: float | None
     """Change of the log odds that the standard answer is right; `None`: no data, so no weight."""
@@ -96,12 +101,18 @@ class Decision(BaseModel):
     value_of_right_answer: Money
     value_source: Literal["given", "default"]
     max_cost: Money | None = None
+    threshold: float | None = None
+    """Escalated from this gain on, where a target share or a bound on the quality lost sets it."""
     budget_left: Money | None = None
     """The least room among the budgets in scope when the plan was made; `None`: no budget."""
     prompt_tokens: int
     lengths: tuple[TokenLength, ...] = ()
     group_id: str
     """Every attempt of this answer carries it in the ledger."""
+    setting: str = "shipped"
+    """The version of the setting that the likelihoods and the prior come from."""
+    shadow: str | None = None
+    """What the shadow setting would have done at the end, where there is one."""
 
     @property
     def gain(self) -> float:

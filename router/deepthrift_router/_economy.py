@@ -38,23 +38,19 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """The cost of every step of one routed answer."""
+    """The cost of standard calls on one prompt."""
 
     standard: Spread
     sample: Spread
     """A further standard call on the same prompt."""
-    thinking: Spread
-    """Thinking as the first call."""
-    escalation: Spread
-    """Thinking after a standard call on the same prompt."""
     worst_standard: Money
-    worst_thinking: Money
     standard_price: Price
-    thinking_price: Price
     prompt_tokens: int
-    lengths: tuple[TokenLength, ...]
+    length: TokenLength
     cached_share: float | None
     """Share of the prompt that later calls of a group found in the cache, as recorded; `None`: no record."""
+    seconds: float | None = None
+    """Expected of a standard call; `None` where nobody asked or too few are on record."""
 
     def sample_like(self, completion_tokens: int) -> float:
         """The expected cost of a further standard call whose answer is so long."""

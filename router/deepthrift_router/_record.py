@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from deepthrift import Reply
 from deepthrift_pricing import Attempt, Currency, Money, Usage
 from deepthrift_router._belief import Belief
 from deepthrift_router._decision import Decision, Evidence
 from deepthrift_router._economy import LEAST_RECORDED
-from deepthrift_router._outlook import Outlook
 from deepthrift_router._savings import Savings, estimated_savings, measured_savings
+
+if TYPE_CHECKING:
+    from deepthrift_router._outlook import Outlook
+    from deepthrift_router._rungs import Rung
 
 
 def decision_of(
@@ -21,10 +25,12 @@ def decision_of(
     evidence: Sequence[Evidence] = (),
     missing: Sequence[str] = (),
     degraded: Sequence[str] = (),
+    setting: str = "shipped",
+    shadow: str | None = None,
 ) -> Decision:
     """The record of a decision."""
     missing = [*missing]
-    lengths = outlook.costs.lengths
+    lengths = (outlook.costs.length, *(rung.length for rung in outlook.rungs if rung.name == "thinking"))
     if any(length.source == "prior" for length in lengths):
         missing.append(
             f"lengths: fewer than {LEAST_RECORDED} calls of a mode are recorded, so the training data's are used"
@@ -45,10 +51,13 @@ def decision_of(
         value_of_right_answer=outlook.value,
         value_source="default" if outlook.preference.value is None else "given",
         max_cost=outlook.preference.max_cost,
+        threshold=outlook.preference.threshold,
         budget_left=None if outlook.room is None else outlook.room.left,
         prompt_tokens=outlook.costs.prompt_tokens,
         lengths=lengths,
         group_id=outlook.request.group_id,
+        setting=setting,
+        shadow=shadow,
     )
 
 
@@ -66,16 +75,19 @@ def total_usage(attempts: Sequence[Attempt]) -> Usage:
     return total
 
 
-def savings_of(outlook: Outlook, spent: Money, first: Reply, thinking: Reply | None, *, passes: int) -> Savings:
+def savings_of(
+    outlook: Outlook, spent: Money, first: Reply, thought: tuple[Reply, Rung] | None, *, passes: int
+) -> Savings:
     """What was saved against always thinking: measured where thinking ran, else estimated from recorded calls."""
-    price = outlook.costs.thinking_price
-    if outlook.no_thinking is not None:
+    rung = outlook.thinking
+    if rung is None:
         return Savings.unknown(spent, f"there is no thinking to compare with: {outlook.no_thinking}")
-    if thinking is None:
-        return estimated_savings(spent, outlook.recorded, first.usage, price, passes=passes)
+    if thought is None or thought[1].name != "thinking":
+        return estimated_savings(spent, rung.recorded, first.usage, rung.price, passes=passes)
+    thinking = thought[0]
     if thinking.mode != "thinking":
         return Savings.unknown(spent, "thinking was asked for, but standard mode ran")
     settled = [attempt for attempt in thinking.attempts if attempt.status == "settled" and attempt.usage is not None]
     if not settled:
         return Savings.unknown(spent, "what thinking used is not exactly known")
-    return measured_savings(spent, total_usage(settled), first.usage, price, passes=passes)
+    return measured_savings(spent, total_usage(settled), first.usage, rung.price, passes=passes)

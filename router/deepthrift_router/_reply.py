@@ -8,9 +8,11 @@ from deepthrift import Reply
 from deepthrift_router._decision import Decision
 from deepthrift_router._savings import Savings
 
-Step: TypeAlias = Literal["standard", "sample", "escalate", "thinking", "kept standard"]
-"""One step on the way to the answer. `sample`: a second standard answer. `escalate`: thinking after a standard one.
-`thinking`: thinking as the first call. `kept standard`: thinking gave no usable answer, so the earlier one stands."""
+Step: TypeAlias = Literal["standard", "sample", "check", "escalate", "thinking", "specialist", "kept standard"]
+"""One step on the way to the answer. `sample`: a further standard answer. `check`: a check that took a call.
+`escalate`: thinking after a standard answer. `thinking`: thinking as the first call, or beside the standard one in a
+race. `specialist`: the model on another endpoint. `kept standard`: thinking gave no usable answer, so the earlier one
+stands."""
 
 
 class RoutedReply(Reply):
@@ -32,5 +34,5 @@ class RoutedReply(Reply):
 
     @property
     def escalated(self) -> bool:
-        """Whether thinking ran after a standard answer."""
-        return "escalate" in self.path
+        """Whether thinking, or a specialist, ran after a standard answer."""
+        return "escalate" in self.path or "specialist" in self.path[1:]

@@ -2,52 +2,85 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeVar
 
-from deepthrift import Reply
-from deepthrift.errors import AuthenticationFailed, DeepthriftError, InsufficientBalance, PermissionRefused
-from deepthrift_pricing import Attempt, Cost, Mode, Money, Purpose
-from deepthrift_router._decide import Action, Stakes, next_action
+from deepthrift import Reply, StreamEvent
+from deepthrift.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    DeepthriftError,
+    InsufficientBalance,
+    PermissionRefused,
+)
+from deepthrift_pricing import Money, Purpose
+from deepthrift_router._audits import Outcomes
+from deepthrift_router._buyer import Buyer
+from deepthrift_router._calls import Asked, Calls
+from deepthrift_router._checks import Check
+from deepthrift_router._evidence import Reader
 from deepthrift_router._likelihoods import Likelihoods
-from deepthrift_router._outlook import Outlook, room_now
-from deepthrift_router._record import decision_of, savings_of, total_cost, total_usage
+from deepthrift_router._outlook import Outlook
+from deepthrift_router._reasons import why_accept, why_escalate
+from deepthrift_router._record import decision_of, savings_of
 from deepthrift_router._reply import RoutedReply, Step
-from deepthrift_router._signals import Draft, FinishSignal, Validator, free_signals, unusable
-from deepthrift_router._verification import AGREEMENT, THIRD, Verification
+from deepthrift_router._rungs import Rung, RungName
+from deepthrift_router._signals import Draft, unusable
+from deepthrift_router._telling import Telling
+from deepthrift_router._validators import Validator
+from deepthrift_router._verification import Verification
+from deepthrift_router._watch import PartialValidator, Watch
 
-if TYPE_CHECKING:
-    from deepthrift import AsyncClient
-
-_ENOUGH: Final = 3
-"""After a sample that failed, no other one is asked for."""
+T = TypeVar("T")
 _STEPS: Final[Mapping[Purpose, str]] = {
     "answer": "the first call",
     "sample": "a further sample",
+    "verify": "a check",
     "escalate": "thinking",
 }
+_OWN: Final = frozenset({"attempts", "usage", "cost", "seconds", "warnings"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a router brings to each of its answers."""
+
+    likelihoods: Likelihoods
+    validators: Sequence[Validator] = ()
+    partial_validators: Sequence[PartialValidator] = ()
+    checks: Sequence[Check] = ()
+    setting: str = "shipped"
+
+
+@dataclass(slots=True)
+class Trail:
+    """What happened on the way to one answer."""
+
+    path: list[Step] = field(default_factory=list[Step])
+    degraded: list[str] = field(default_factory=list[str])
+    why: str = ""
+    thought: tuple[Reply, Rung] | None = None
+    """The last reply of a rung above the standard call."""
 
 
 class Route:
-    """Runs one plan. Every await is a call of the client, which books whatever happens; nothing is held in between."""
+    """Runs one plan. Every await is a call of a client, which books whatever happens; nothing is held in between."""
 
-    def __init__(
-        self, client: AsyncClient, outlook: Outlook, likelihoods: Likelihoods, validators: Sequence[Validator]
-    ) -> None:
-        self._client = client
+    def __init__(self, calls: Calls, outlook: Outlook, setup: Setup, telling: Telling | None = None) -> None:
+        self._calls = calls
+        self._client = calls.client
         self._outlook = outlook
         self._request = outlook.request
-        self._validators = validators
-        self._seen = Verification(outlook.score.belief, outlook.score.weight, likelihoods)
-        self._free = Money.zero(outlook.value.currency)
-        self._drafts: list[Draft] = []
-        self._degraded: list[str] = list(outlook.degraded)
-        self._path: list[Step] = []
-        self._replies: list[Reply] = []
-        self._attempts: list[Attempt] = []
-        self._started = time.monotonic()
-        self._why = ""
+        self._preference = outlook.preference
+        self._setup = setup
+        self._telling = telling
+        self._seen = Verification(outlook.score.belief, outlook.score.weight, setup.likelihoods)
+        self._reader = Reader(self._seen, outlook.request, setup.validators, Money.zero(outlook.value.currency))
+        self._trail = Trail(degraded=list(outlook.degraded))
+        self._lost: DeepthriftError = ConfigurationError("the standard call of a race was never made")
+        self._buyer = Buyer(calls, outlook, self._seen, self._reader, setup.checks, set())
 
     async def run(self) -> RoutedReply:
         """The routed answer.
@@ -56,265 +89,311 @@ class Route:
             DeepthriftError: There is no answer at all; the error carries the attempts and the spend of the whole group.
         """
         try:
-            if self._outlook.plan == "thinking":
-                return await self._think_at_once()
+            if self._outlook.plan in ("thinking", "specialist"):
+                return await self._up_first()
+            if self._preference.race and self._outlook.plan == "cascade":
+                return await self._race()
             return await self._standard_first()
         except DeepthriftError as error:
-            if self._attempts:
-                error.attempt_ids = tuple(attempt.id for attempt in self._attempts)
-                error.spend = total_cost(self._attempts, self._outlook.value.currency)
+            if self._calls.attempts:
+                error.attempt_ids = tuple(attempt.id for attempt in self._calls.attempts)
+                error.spend = self._calls.spent
             raise
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """The two replies, as far as they were asked for: what an audit need not ask again."""
+        drafts, thought = self._reader.drafts, self._trail.thought
+        ours = thought is not None and thought[1].name == "thinking"
+        return Outcomes(self._chosen.reply if drafts else None, thought[0] if thought is not None and ours else None)
 
     # -- plans ------------------------------------------------------------------------------------------------------
 
-    async def _think_at_once(self) -> RoutedReply:
-        fixed = self._outlook.preference.policy == "thinking"
-        self._path.append("thinking")
+    async def _up_first(self) -> RoutedReply:
+        name: RungName = "specialist" if self._outlook.plan == "specialist" else "thinking"
+        fixed = self._preference.policy == name
+        rung = next((each for each in self._outlook.rungs if each.name == name), None)
+        self._trail.path.append(name)
         try:
-            reply = await self._send("thinking", "answer")
+            reply = await self._send_up(rung, "answer", sure=fixed)
         except (AuthenticationFailed, InsufficientBalance, PermissionRefused):
             raise
         except DeepthriftError as error:
             if fixed:
                 raise
             if not error.attempt_ids:
-                self._path.pop()
-            self._degraded.append(f"thinking: {type(error).__name__}: {error}")
+                self._trail.path.pop()
+            self._trail.degraded.append(f"{name}: {type(error).__name__}: {error}")
             return await self._standard_first()
-        problem = self._refused(reply)
+        problem = await self._reader.refused(reply)
         if problem is None or fixed:
-            return self._finish(reply, self._confidence_in(reply, problem), thinking=reply)
-        self._degraded.append(f"thinking: {problem}")
-        standard = await self._send_or_none("standard", "answer")
+            return self._finish(reply, self._confidence_in(reply, problem))
+        self._trail.degraded.append(f"{name}: {problem}")
+        self._withdraw("standard", problem)
+        standard = await self._send_or_none(self._request.standard(self._client.host))
         if standard is None or unusable(standard) is not None:
-            return self._finish(reply, 0.0, thinking=reply)
-        self._path.append("standard")
-        self._start(standard)
-        self._why = "thinking gave no usable answer, so a standard one was asked for"
-        return self._finish(standard, self._seen.belief.p_standard, thinking=reply)
+            return self._finish(reply, 0.0)
+        self._trail.path.append("standard")
+        await self._reader.first(standard)
+        self._trail.why = f"{name} gave no usable answer, so a standard one was asked for"
+        return self._finish(standard, self._seen.belief.p_standard)
 
     async def _standard_first(self) -> RoutedReply:
-        self._path.append("standard")
-        reply = await self._send("standard", "answer")
-        self._start(reply)
+        self._trail.path.append("standard")
+        reply = await self._first_standard()
         if reply.tool_calls:
             self._seen.missing.append("agreement: tool calls are not verified")
-            self._why = "the answer is a tool call"
+            self._trail.why = "the answer is a tool call"
             return self._finish(reply, self._seen.belief.p_standard)
         if self._outlook.plan == "standard":
             self._say_unusable(reply)
             return self._finish(reply, self._seen.belief.p_standard)
-        return await self._verify()
+        rung = await self._verify()
+        if rung is None:
+            return self._finish(self._chosen.reply, self._seen.belief.p_standard)
+        return await self._escalate(rung)
 
-    async def _verify(self) -> RoutedReply:
-        """Buys evidence while it can change what is done, then accepts or escalates."""
-        seen, asked = self._seen, 1
+    async def _race(self) -> RoutedReply:
+        """Both modes at once: a standard answer that is accepted ends thinking, and thinking that is done ends it."""
+        zero = Money.zero(self._outlook.value.currency)
+        rung, _ = self._outlook.reach(zero, self._outlook.room, self._calls.left)
+        both = self._outlook.costs.worst_standard + rung.worst if rung is not None else zero
+        short = self._outlook.short_of(both, zero, self._outlook.room)
+        if rung is None or short is not None:
+            self._trail.degraded.append(f"race: {short or 'there is nothing to race with'}")
+            return await self._standard_first()
+        self._trail.path.append("standard")
+        self._trail.path.append(rung.name)
+        standard = asyncio.ensure_future(self._raced_standard())
+        thinking = asyncio.ensure_future(self._raced_thinking(rung))
+        try:
+            await asyncio.wait((standard, thinking), return_when=asyncio.FIRST_COMPLETED)
+            if thinking.done() and not standard.done() and (thought := thinking.result()) is not None:
+                await _cancel(standard)
+                return await self._won_by(thought)
+            if await standard:
+                self._trail.why += "; thinking, which ran beside it, was cancelled" if not thinking.done() else ""
+                await _cancel(thinking)
+                return self._finish(self._chosen.reply, self._seen.belief.p_standard)
+            return await self._won_by(await thinking)
+        finally:
+            await _cancel(standard)
+            await _cancel(thinking)
+
+    async def _raced_standard(self) -> bool:
+        """Whether the standard answer can be accepted."""
+        try:
+            reply = await self._first_standard(hold=True)
+        except DeepthriftError as error:
+            self._lost = error
+            self._trail.degraded.append(f"standard: {type(error).__name__}: {error}")
+            return False
+        return bool(reply.tool_calls) or await self._verify(racing=True) is None
+
+    async def _raced_thinking(self, rung: Rung) -> Reply | None:
+        asked = self._request.thinking(rung.client.host, "escalate")
+        try:
+            # Streamed, so that cancelling it stops the upstream, and what was generated is booked as such.
+            reply = await self._calls.send(asked, client=rung.client, tell=lambda _: None)
+        except DeepthriftError as error:
+            self._trail.degraded.append(f"{rung.name}: {type(error).__name__}: {error}")
+            return None
+        self._trail.thought = (reply, rung)
+        return reply
+
+    async def _won_by(self, reply: Reply | None) -> RoutedReply:
+        if reply is not None:
+            problem = await self._reader.refused(reply)
+            if problem is None:
+                self._trail.why = "both modes were asked at once, and the answer is that of thinking"
+                return self._finish(reply, self._confidence_in(reply, None))
+            self._trail.degraded.append(f"thinking: {problem}")
+        if not self._reader.drafts:
+            if reply is None:
+                raise self._lost
+            return self._finish(reply, 0.0)
+        self._trail.path.append("kept standard")
+        self._say_unusable(self._chosen.reply)
+        return self._finish(self._chosen.reply, self._seen.belief.p_standard)
+
+    # -- verifying --------------------------------------------------------------------------------------------------
+
+    async def _verify(self, *, racing: bool = False) -> Rung | None:
+        """Buys evidence while it can change what is done; then what to escalate to, or `None` to accept."""
+        seen = self._seen
         while True:
-            stakes, short = self._outlook.stakes(
-                spent=total_cost(self._attempts, self._outlook.value.currency),
-                samples=asked,
-                room=room_now(self._client, self._request, "thinking"),
-                draft_tokens=self._drafts[0].reply.usage.completion_tokens,
-            )
-            if self._outlook.preference.policy == "cascade":
-                action = self._fixed_rule(stakes, asked)
-            else:
-                action, _ = next_action(seen.belief, stakes, seen.prospects(self._outlook.preference.max_samples))
-            if action == "sample":
-                asked = asked + 1 if await self._sample() else _ENOUGH
+            stakes, rung, short = self._buyer.stakes()
+            step = self._buyer.next_step(stakes)
+            if step == "sample":
+                await self._sample()
                 continue
-            if action == "escalate":
-                self._why = self._why_escalate()
-                return await self._escalate()
-            if self._drafts[0].answer is None and not seen.settled:
+            check = next((each for each in self._setup.checks if each.name == step), None)
+            if check is not None:
+                await self._check(check)
+                continue
+            threshold = self._preference.threshold
+            if step == "escalate" and rung is not None:
+                self._trail.why = why_escalate(seen, threshold)
+                return rung
+            if self._reader.drafts[0].answer is None and not seen.settled:
                 seen.missing.append("agreement: the answer is open text, which cannot be compared")
             worth = stakes.value * seen.belief.p_thinking - stakes.escalation
             if short is not None and (seen.settled or worth > stakes.value * seen.belief.p_standard):
-                self._degraded.append(f"escalation: {short}")
-            self._why = self._why_accept(short)
-            return self._finish(self._chosen.reply, seen.belief.p_standard)
+                self._trail.degraded.append(f"escalation: {short}")
+            self._trail.why = why_accept(seen, len(self._reader.drafts), short, threshold)
+            return None
 
-    def _fixed_rule(self, stakes: Stakes, asked: int) -> Action:
-        """The cascade's: one second sample, and thinking unless it agrees."""
-        seen = self._seen
-        if asked == 1 and stakes.can_sample and stakes.can_think and seen.prospects(2):
-            return "sample"
-        if not stakes.can_think or seen.agreed or (not seen.settled and self._drafts[0].answer is None):
-            return "accept"
-        return "escalate"
-
-    # -- steps ------------------------------------------------------------------------------------------------------
-
-    async def _sample(self) -> bool:
-        """Buys one more standard answer; whether there is one."""
-        reply = await self._send_or_none("standard", "sample")
+    async def _check(self, check: Check) -> None:
+        """Buys one check. A failure is missing evidence, and it is not tried again."""
+        asked = self._buyer.ask(check)
+        self._buyer.spent.add(check.name)
+        if isinstance(asked, str):
+            return
+        reply = await self._send_or_none(asked, check=check)
         if reply is None:
-            return False
-        self._path.append("sample")
-        draft = Draft.of(reply, self._request.question)
-        self._drafts.append(draft)
-        problem = unusable(reply)
-        self._seen.sample(draft.answer, reply.cost.total, problem=None if problem is None else problem[1])
-        return True
+            return
+        self._trail.path.append("check")
+        await self._reader.bought(check, reply)
 
-    async def _escalate(self) -> RoutedReply:
-        draft = self._chosen
+    async def _sample(self) -> None:
+        """Buys one more standard answer. After one that failed, no other is asked for."""
+        reply = await self._send_or_none(self._request.sample(self._client.host, len(self._reader.drafts) + 1))
+        if reply is None:
+            self._buyer.spent.add("sample")
+            return
+        self._trail.path.append("sample")
+        self._reader.sample(reply)
+
+    # -- escalating -------------------------------------------------------------------------------------------------
+
+    async def _escalate(self, rung: Rung | None) -> RoutedReply:
+        draft, tried, last = self._chosen, list[str](), None
         useless = unusable(draft.reply) is not None
-        reply = await self._send_or_none("thinking", "escalate")
-        if reply is None:
+        while rung is not None:
+            tried.append(rung.name)
+            self._withdraw(rung.name, self._trail.why)
+            reply = await self._send_up_or_none(rung, None if useless else draft.reply.text)
+            if reply is not None:
+                last = reply
+                self._trail.path.append("escalate" if rung.name == "thinking" else "specialist")
+                problem = await self._reader.refused(reply)
+                if problem is None:
+                    return self._finish(reply, self._confidence_in(reply, None))
+                self._trail.degraded.append(f"{rung.name}: {problem}")
+            rung, _ = self._outlook.reach(self._calls.spent, self._buyer.room(), self._calls.left, tried=tried)
+        if last is None:
             self._say_unusable(draft.reply)
             return self._finish(draft.reply, self._seen.belief.p_standard)
-        self._path.append("escalate")
-        problem = self._refused(reply)
-        if problem is None:
-            return self._finish(reply, self._confidence_in(reply, None), thinking=reply)
-        self._degraded.append(f"thinking: {problem}")
-        if useless or (self._seen.settled and unusable(reply) is None):
-            return self._finish(reply, 0.0, thinking=reply)
-        self._path.append("kept standard")
-        self._why = f"thinking was tried, but {problem}; the standard answer stands"
-        return self._finish(draft.reply, self._seen.belief.p_standard, thinking=reply)
+        if useless or (self._seen.settled and unusable(last) is None):
+            return self._finish(last, 0.0)
+        self._trail.path.append("kept standard")
+        self._trail.why = f"{' and '.join(tried)} gave no usable answer; the standard answer stands"
+        return self._finish(draft.reply, self._seen.belief.p_standard)
 
     def _confidence_in(self, reply: Reply, problem: str | None) -> float:
         """Confidence in the answer of a thinking call."""
         if problem is not None:
             return 0.0
-        if reply.mode == "thinking":
+        if reply.mode == "thinking" or (self._trail.path and "specialist" in self._trail.path):
             return self._seen.belief.p_thinking
-        self._degraded.append("thinking: it was asked for, but the endpoint ran standard mode")
+        self._trail.degraded.append("thinking: it was asked for, but the endpoint ran standard mode")
         return min(self._seen.belief.p_standard, self._seen.belief.p_thinking)
+
+    # -- calls ------------------------------------------------------------------------------------------------------
+
+    async def _first_standard(self, *, hold: bool = False) -> Reply:
+        """The first standard answer, with what is free to see of it."""
+        asked = self._request.standard(self._client.host)
+        watch: Watch | None = None
+        telling = self._telling
+        if telling is None or hold:
+            reply = await self._calls.send(asked)
+        else:
+            sure = self._outlook.plan == "standard"
+            watch = None if sure else Watch(self._setup.partial_validators, self._buyer.would_escalate)
+            reply = await self._calls.send(asked, tell=lambda event: telling.hear(event, sure=sure), watch=watch)
+        await self._reader.first(reply, cut=None if watch is None else watch.problem)
+        return reply
+
+    async def _send_up(self, rung: Rung | None, purpose: Purpose, hint: str | None = None, *, sure: bool) -> Reply:
+        client = self._client if rung is None else rung.client
+        asked = self._request.thinking(client.host, purpose, hint if self._preference.draft_as_hint else None)
+        telling = self._telling
+
+        def hear(event: StreamEvent) -> None:
+            if telling is not None:
+                telling.hear(event, sure=sure)
+
+        reply = await self._calls.send(asked, client=client, tell=None if telling is None else hear)
+        if rung is not None:
+            self._trail.thought = (reply, rung)
+        return reply
+
+    async def _send_up_or_none(self, rung: Rung, hint: str | None) -> Reply | None:
+        try:
+            return await self._send_up(rung, "escalate", hint, sure=False)
+        except DeepthriftError as error:
+            self._trail.degraded.append(f"{rung.name} failed with {type(error).__name__}: {error}")
+            return None
+
+    async def _send_or_none(self, asked: Asked, check: Check | None = None) -> Reply | None:
+        """A call whose failure leaves the earlier answer standing; the failure is part of the decision."""
+        try:
+            return await self._calls.send(asked, client=None if check is None else check.client)
+        except DeepthriftError as error:
+            what = _STEPS[asked.purpose] if check is None else f"the check {check.name}"
+            told = f"{what} failed with {type(error).__name__}: {error}"
+            (self._seen.missing if asked.purpose in ("sample", "verify") else self._trail.degraded).append(told)
+            return None
+
+    # -- result -----------------------------------------------------------------------------------------------------
 
     @property
     def _chosen(self) -> Draft:
         """The standard answer that is believed in."""
-        return self._drafts[self._seen.chosen]
+        return self._reader.drafts[self._seen.chosen]
 
-    async def _send_or_none(self, mode: Mode, purpose: Purpose) -> Reply | None:
-        """A call whose failure leaves the earlier answer standing; the failure is part of the decision."""
-        try:
-            return await self._send(mode, purpose)
-        except DeepthriftError as error:
-            told = f"{_STEPS[purpose]} failed with {type(error).__name__}: {error}"
-            (self._seen.missing if purpose == "sample" else self._degraded).append(told)
-            return None
-
-    async def _send(self, mode: Mode, purpose: Purpose) -> Reply:
-        request = self._request
-        if mode == "thinking":
-            options = request.thinking_options(self._client.host)
-        elif purpose == "sample":
-            options = request.sample_options(len(self._drafts) + 1)
-        else:
-            options = request.options.copy()
-        options["group_id"] = request.group_id
-        options["purpose"] = purpose
-        try:
-            reply = await self._client.chat(request.messages, mode=mode, max_tokens=request.max_tokens, **options)
-        except DeepthriftError as error:
-            booked = (self._client.ledger.attempt(attempt_id) for attempt_id in error.attempt_ids)
-            self._attempts += [attempt for attempt in booked if attempt is not None]
-            raise
-        self._attempts += reply.attempts
-        self._replies.append(reply)
-        return reply
-
-    # -- evidence ---------------------------------------------------------------------------------------------------
-
-    def _start(self, reply: Reply) -> None:
-        """Reads the free signals off the first standard answer."""
-        draft = Draft.of(reply, self._request.question)
-        self._drafts.append(draft)
-        for signal in free_signals(self._validators):
-            read = signal.read(draft)
-            if isinstance(read, str):
-                self._seen.missing.append(f"{signal.name}: {read}")
-                continue
-            self._seen.observe(
-                signal.name,
-                read.outcome,
-                self._free,
-                detail=read.detail,
-                decisive=read.decisive,
-                matter_of_course=isinstance(signal, FinishSignal),
-            )
-            if read.decisive:
-                return
-        self._seen.start(draft.answer, self._free)
-
-    def _refused(self, reply: Reply) -> str | None:
-        """Why a thinking answer cannot be accepted, or `None`."""
-        draft = Draft.of(reply, self._request.question)
-        for signal in free_signals(self._validators):
-            read = signal.read(draft)
-            if not isinstance(read, str) and read.decisive:
-                return f"{signal.name}: {read.detail or read.outcome}"
-        return None
-
-    # -- words ------------------------------------------------------------------------------------------------------
+    def _withdraw(self, to: RungName | Literal["standard"], reason: str) -> None:
+        if self._telling is not None:
+            self._telling.withdraw(to, reason)
 
     def _say_unusable(self, reply: Reply) -> None:
         problem = unusable(reply)
         if problem is not None:
-            self._degraded.append(f"answer: {problem[1]}")
+            self._trail.degraded.append(f"answer: {problem[1]}")
 
-    def _why_escalate(self) -> str:
-        decisive = next((item for item in self._seen.evidence if item.decisive), None)
-        if decisive is not None:
-            return f"escalated to thinking ({decisive.signal}: {decisive.detail or decisive.outcome})"
-        return (
-            f"escalated to thinking: {self._told()}it is expected to add {self._seen.belief.gain:+.2f} to the chance "
-            "of a right answer, which is worth more than it costs"
-        )
-
-    def _why_accept(self, short: str | None) -> str:
-        right = f"it is right with a probability of {self._seen.belief.p_standard:.2f}"
-        if short is not None:
-            return f"the standard answer was accepted, for thinking is out of reach ({short}); {right}"
-        if len(self._drafts) == 1:
-            return f"the standard answer was accepted without a second sample: {right}, and none would pay"
-        return f"the standard answer was accepted: {self._told()}{right}"
-
-    def _told(self) -> str:
-        bought = [item for item in self._seen.evidence if item.signal in (AGREEMENT, THIRD)]
-        if not bought:
-            return ""
-        nth = "second" if len(bought) == 1 else "third"
-        return f"the {nth} sample {_SAMPLE_WORDS[bought[-1].outcome]}, so "
-
-    # -- result -----------------------------------------------------------------------------------------------------
-
-    def _finish(self, chosen: Reply, confidence: float, *, thinking: Reply | None = None) -> RoutedReply:
-        outlook = self._outlook
-        cost = Cost.sum((attempt.cost for attempt in self._attempts), outlook.value.currency)
+    def _finish(self, chosen: Reply, confidence: float) -> RoutedReply:
+        outlook, calls, trail = self._outlook, self._calls, self._trail
+        if self._telling is not None:
+            self._telling.settle(chosen.text, "sample" if self._seen.chosen else "standard", trail.why)
+        cost = calls.cost
         passes = 1 if self._client.host.two_pass is None else 2
         return RoutedReply(
             **{name: getattr(chosen, name) for name in Reply.model_fields if name not in _OWN},
-            attempts=tuple(self._attempts),
-            usage=total_usage(self._attempts),
+            attempts=tuple(calls.attempts),
+            usage=calls.usage,
             cost=cost,
-            seconds=time.monotonic() - self._started,
-            warnings=tuple(dict.fromkeys((*chosen.warnings, *self._degraded))),
+            seconds=calls.seconds,
+            warnings=tuple(dict.fromkeys((*chosen.warnings, *trail.degraded))),
             confidence=confidence,
             decision=decision_of(
                 outlook,
                 belief=self._seen.belief,
-                reason=f"{outlook.reason}. {self._why}".rstrip(" .") + ".",
+                reason=f"{outlook.reason}. {trail.why}".rstrip(" .") + ".",
                 evidence=self._seen.evidence,
                 missing=self._seen.missing,
-                degraded=self._degraded,
+                degraded=trail.degraded,
+                setting=self._setup.setting,
             ),
-            savings=savings_of(outlook, cost.total, self._replies[0], thinking, passes=passes),
-            path=tuple(self._path),
+            savings=savings_of(outlook, cost.total, calls.replies[0], trail.thought, passes=passes),
+            path=tuple(trail.path),
             group_id=self._request.group_id,
         )
 
 
-_SAMPLE_WORDS: Final = {
-    "agree": "agrees",
-    "disagree": "disagrees",
-    "no_answer": "has no answer to compare",
-    "with_first": "agrees with the first",
-    "with_second": "agrees with the second, not the first",
-    "with_neither": "agrees with neither",
-}
-_OWN: Final = frozenset({"attempts", "usage", "cost", "seconds", "warnings"})
+async def _cancel(task: asyncio.Future[T]) -> None:
+    """End `task` and wait for its end; its failure is nobody's any more."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()

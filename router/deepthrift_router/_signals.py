@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, Protocol
 
 from deepthrift import Reply
 from deepthrift_router._answers import Answer, parse_answer
 from deepthrift_router._hedging import hedging_of
-
-Validator: TypeAlias = Callable[[Reply], bool | str]
-"""Your own check of an answer: `True` when it passes, else `False` or the reason as text. One that raises `ValueError`
-or `AssertionError` refuses the answer, too; any other exception counts as no evidence."""
+from deepthrift_router._tokens import logprob_outcome
+from deepthrift_router._validators import Validator, ValidatorSignal
 
 COMPLETE: Final = frozenset({"stop", "tool_calls", "function_call", "eos", "eos_token", "end_turn", "stop_sequence"})
 """Finish reasons of answers that came to their own end."""
@@ -50,7 +48,7 @@ class Signal(Protocol):
         """Its name in the decision and in the table of likelihoods."""
         ...
 
-    def read(self, draft: Draft) -> Reading | str:
+    async def read(self, draft: Draft) -> Reading | str:
         """What it saw, or why it saw nothing."""
         ...
 
@@ -60,7 +58,7 @@ class FinishSignal:
 
     name = "finish"
 
-    def read(self, draft: Draft) -> Reading | str:
+    async def read(self, draft: Draft) -> Reading | str:
         """`complete`, or decisively not."""
         problem = unusable(draft.reply)
         if problem is None:
@@ -68,36 +66,28 @@ class FinishSignal:
         return Reading(problem[0], detail=problem[1], decisive=True)
 
 
+class LogprobSignal:
+    """How sure the model was of its least sure tokens, where the request asked for log-probabilities. Free.
+
+    Without weight until `calibrate` has seen log-probabilities with their outcomes.
+    """
+
+    name = "logprobs"
+
+    async def read(self, draft: Draft) -> Reading | str:
+        """The span in which the tenth percentile of the tokens' log-probabilities lies."""
+        outcome = logprob_outcome(draft.reply.logprobs or ())
+        return "none came with the answer; logprobs=True asks for them" if outcome is None else Reading(outcome)
+
+
 class HedgingSignal:
     """Whether the answer doubts itself or refuses. Free."""
 
     name = "hedging"
 
-    def read(self, draft: Draft) -> Reading | str:
+    async def read(self, draft: Draft) -> Reading | str:
         """`plain`, `hedged` or `refused`."""
         return Reading(hedging_of(draft.reply.text))
-
-
-class ValidatorSignal:
-    """A user's own check. Free; a refusal is decisive, a pass has no measured weight."""
-
-    def __init__(self, check: Validator) -> None:
-        self._check = check
-        self.name = f"validator {getattr(check, '__name__', type(check).__name__)!r}"
-
-    def read(self, draft: Draft) -> Reading | str:
-        """`passed`, or decisively `refused`."""
-        try:
-            verdict = cast("object", self._check(draft.reply))
-        except (ValueError, AssertionError) as error:
-            return Reading("refused", detail=f"{type(error).__name__}: {error}", decisive=True)
-        except Exception as error:
-            return f"it raised {type(error).__name__}: {error}"
-        if isinstance(verdict, str):
-            return Reading("refused", detail=verdict, decisive=True)
-        if isinstance(verdict, bool):
-            return Reading("passed") if verdict else Reading("refused", decisive=True)
-        return f"it returned {verdict!r} instead of a bool or a reason"
 
 
 def unusable(reply: Reply) -> tuple[str, str] | None:
@@ -111,6 +101,7 @@ def unusable(reply: Reply) -> tuple[str, str] | None:
     return None
 
 
-def free_signals(validators: Sequence[Validator]) -> list[Signal]:
+def free_signals(validators: Sequence[Validator], *, logprobs: bool = False) -> list[Signal]:
     """The signals that cost nothing, in the order in which they are read."""
-    return [FinishSignal(), *(ValidatorSignal(check) for check in validators), HedgingSignal()]
+    signals: list[Signal] = [FinishSignal(), *(ValidatorSignal(check) for check in validators), HedgingSignal()]
+    return [*signals, LogprobSignal()] if logprobs else signals

@@ -92,6 +92,7 @@ class Verification:
             Evidence(
                 signal=signal,
                 outcome=outcome,
+                condition=condition,
                 detail=detail,
                 weight=weight,
                 decisive=decisive,
@@ -147,6 +148,24 @@ class Verification:
             return _third_prospects(self.belief, self._condition(), self._likelihoods, self._familiarity)
         condition = extent_of(self.answers[0])
         return second_prospects(self.belief, condition, self._likelihoods, self._familiarity, samples)
+
+    def check_prospects(self, signal: str) -> tuple[Prospect, ...]:
+        """How a check may come out; empty when there is no data on it, or nothing to check."""
+        if self.settled or not self.answers or self.answers[0] is None or self.chosen:
+            return ()
+        table = self._likelihoods.table(signal, extent_of(self.answers[0]))
+        temper = self._likelihoods.temper(signal, self._familiarity)
+        return tuple(
+            Prospect(self.belief.chance(chances), self.belief.given(chances, temper))
+            for chances in (table or {}).values()
+        )
+
+    def if_hedging(self, outcome: str) -> Belief:
+        """The belief if the answer turned out so worded."""
+        table = self._likelihoods.table(HEDGING)
+        if table is None or outcome not in table:
+            return self.belief
+        return self.belief.given(table[outcome], self._likelihoods.temper(HEDGING, self._familiarity))
 
     def _condition(self) -> str:
         first, second = self.answers[0], self.answers[1]

@@ -15,7 +15,7 @@ from deepthrift._messages import JSONObject, Messages
 from deepthrift._options import ChatOptions, Options, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream, Source
-from deepthrift.errors import ConfigurationError, DeepthriftError, EngineCrashed, StreamInterrupted
+from deepthrift.errors import APIError, ConfigurationError, ConnectionFailed, DeepthriftError, StreamInterrupted
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
@@ -120,7 +120,6 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         self._proxy = proxy
         self._prefixes = PrefixTracker()
         self._engine: Engine | None = None
-        self._own_engine = False
         self._core: Core | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sources: set[Source] = set()
@@ -163,8 +162,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             deadline: As for the client.
             max_retries: As for the client.
             budget_wait: As for the client.
-            engine: An engine that you have configured yourself, in place of the settings above. One that runs already
-                is left running, so several clients can use it.
+            engine: An engine that you have configured yourself, in place of the settings above.
             middleware: As for the client.
 
         Raises:
@@ -238,20 +236,21 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             EngineError: It could not be started.
         """
         self._check_loop()
-        engine = self._engine
-        if engine is not None and self._connection is None:
+        if self._engine is not None and self._connection is None:
             from deepthrift._connect import Connection
 
-            self._own_engine = not engine.running
             try:
-                if self._own_engine:
-                    await engine.__aenter__()
+                await self._engine.__aenter__()
             except BaseException:
                 await self.aclose()
                 raise
-            self._transport = engine.transport()
+            profile = self._engine.profile
+            url = self._engine.url.rstrip("/")
             self._connection = Connection(
-                url=f"{engine.url}/v1", profile=engine.profile, model=engine.model, key=engine.key
+                url=url if url.endswith("/v1") else f"{url}/v1",
+                profile=profile,
+                model=self._engine.model,
+                key=self._engine.key,
             )
         return self
 
@@ -274,8 +273,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         finally:
             if self._engine is not None:
                 self._connection = None
-                if self._own_engine:
-                    await self._engine.aclose()
+                await self._engine.aclose()
             if self._own_ledger:
                 self._ledger.close()
 
@@ -412,11 +410,14 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         return self._core
 
     async def _blame_engine(self, error: DeepthriftError) -> None:
-        """Raise the engine's own death instead of the broken stream that it caused."""
-        crash = error.__cause__
-        if isinstance(error, StreamInterrupted) and isinstance(crash, EngineCrashed):
-            crash.request, crash.attempt_ids, crash.spend = error.request, error.attempt_ids, error.spend
-            raise crash from error
+        """Raise the engine's own death instead of the lost connection that it caused."""
+        if self._engine is None or not isinstance(error, APIError | StreamInterrupted):
+            return
+        if isinstance(error, StreamInterrupted | ConnectionFailed):
+            crash = await self._engine.crash()
+            if crash is not None:
+                crash.request, crash.attempt_ids, crash.spend = error.request, error.attempt_ids, error.spend
+                raise crash from error
 
 
 def _callables(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:

@@ -58,7 +58,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._url = httpx.URL(url)
-        self._origin = origin_of(self._url)
+        self._origin = _origin(self._url)
         self._keepalive = keepalive
         self._ssl = ssl_context
         self._free: deque[tuple[httpcore.AsyncHTTPConnection, float]] = deque()
@@ -82,7 +82,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         """Send `request`; the response's body is still to be read."""
         if self._closed:
             raise ConfigurationError("the client is closed; make a new one")
-        if origin_of(request.url) != self._origin:
+        if _origin(request.url) != self._origin:
             raise httpx.UnsupportedProtocol(f"this transport serves {self._url} only")
         await self._take_place()
         connection: httpcore.AsyncHTTPConnection | None = None
@@ -210,8 +210,7 @@ class _Body(httpx.AsyncByteStream):
             self._owner._release(connection)  # pyright: ignore[reportPrivateUsage]  # one idea in two classes
 
 
-def origin_of(url: httpx.URL) -> httpcore.Origin:
-    """The scheme, host and port of `url`."""
+def _origin(url: httpx.URL) -> httpcore.Origin:
     port = url.port or (443 if url.scheme == "https" else 80)
     return httpcore.Origin(url.raw_scheme, url.raw_host, port)
 

@@ -18,6 +18,9 @@ DeepthriftError
 │   ├── ModeNotHonoured           another mode ran than the one asked for (raised only with `on_mode_mismatch="raise"`)
 │   ├── ToolCallsMissing          tool calls were announced, and none came
 │   └── StructuredOutputError     the answer is not the JSON that was asked for
+├── CalibrationError              the router cannot promise or learn what was asked (deepthrift_router)
+│   ├── NotEnoughLabels           too few labelled answers; says how many more
+│   └── NoLift                    the new setting is no better than the one in force
 ├── ToolError                     a loop of tool calls could not go on
 │   ├── ToolFailed                a tool raised (only with `on_error="raise"`)
 │   └── ToolLoopExceeded          its limit on rounds or on spend was reached
@@ -28,9 +31,7 @@ DeepthriftError
     ├── ModelFileError            the model file is missing, damaged or not GGUF
     ├── DownloadError             a model could not be fetched, or its hash is wrong
     ├── EngineStartFailed         the engine did not come up; carries the end of its log
-    │   └── NotEnoughMemory       the model does not fit into the memory that is free
-    └── EngineCrashed             the engine died while in use; the next call starts it again
-        └── EngineKeepsCrashing   it died too often and is not started again
+    └── EngineCrashed             the engine died while in use
 ```
 """
 
@@ -67,6 +68,7 @@ __all__ = [
     "BadRequest",
     "BatchError",
     "BudgetExceeded",
+    "CalibrationError",
     "ConfigurationError",
     "ConnectionFailed",
     "ContextLengthExceeded",
@@ -77,7 +79,6 @@ __all__ = [
     "EmptyResponse",
     "EngineCrashed",
     "EngineError",
-    "EngineKeepsCrashing",
     "EngineStartFailed",
     "InsufficientBalance",
     "InvalidRequestError",
@@ -88,7 +89,8 @@ __all__ = [
     "MissingExtra",
     "ModeNotHonoured",
     "ModelFileError",
-    "NotEnoughMemory",
+    "NoLift",
+    "NotEnoughLabels",
     "NotFound",
     "Overloaded",
     "PermissionRefused",
@@ -248,6 +250,28 @@ class StructuredOutputError(ResponseError):
     """The answer is empty, cut off or not of the type asked for, after all repairs. `partial` holds the last answer."""
 
 
+class CalibrationError(DeepthriftError):
+    """The router cannot promise or learn what was asked: what it knows of your traffic does not bear it out."""
+
+
+class NotEnoughLabels(CalibrationError):
+    """There are too few labelled answers for a promise or a fit.
+
+    Attributes:
+        labels: How many there are.
+        needed: About how many it takes in all, or `None` where more would not help.
+    """
+
+    def __init__(self, message: str, *, labels: int = 0, needed: int | None = None) -> None:
+        super().__init__(message)
+        self.labels = labels
+        self.needed = needed
+
+
+class NoLift(CalibrationError):
+    """What was fitted is no better than the setting in force, on labels that it has not seen. Nothing was written."""
+
+
 class ToolError(DeepthriftError):
     """A loop of tool calls could not go on.
 
@@ -304,35 +328,5 @@ class EngineStartFailed(EngineError):
     """The engine did not come up; the message ends with the last lines of its log."""
 
 
-class NotEnoughMemory(EngineStartFailed):
-    """The model does not fit into the memory that is free; the message has both figures."""
-
-
 class EngineCrashed(EngineError):
-    """The engine died while in use. What it was answering is lost; the next call starts it again.
-
-    Attributes:
-        exit_code: Its exit code, a negative number for the signal that ended it, or `None` if nobody saw it.
-        out_of_memory: Whether it ended because memory ran out, or `None` where that cannot be told.
-        log: The last lines of its log. They hold no prompts and no key.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        exit_code: int | None = None,
-        out_of_memory: bool | None = None,
-        log: str = "",
-        request: RequestInfo | None = None,
-        attempt_ids: tuple[str, ...] = (),
-        spend: Money | None = None,
-    ) -> None:
-        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
-        self.exit_code = exit_code
-        self.out_of_memory = out_of_memory
-        self.log = log
-
-
-class EngineKeepsCrashing(EngineCrashed):
-    """The engine died more than 3 times within 5 minutes, and is not started again."""
+    """The engine died while in use."""

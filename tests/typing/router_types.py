@@ -5,19 +5,40 @@ from __future__ import annotations
 from typing import assert_type
 
 from deepthrift import AsyncClient, Client, Reply
-from deepthrift_router import ModeRouter, RoutedReply
+from deepthrift_router import (
+    AsyncRoutedStream,
+    AuditReport,
+    Fits,
+    ModeRouter,
+    Preferences,
+    RoutedParsed,
+    RoutedReply,
+    RoutedStream,
+    Setting,
+)
 
 
-async def routed(client: AsyncClient) -> None:
-    router = ModeRouter(client)
-    reply = await router.chat("How many primes are below 1,000?", max_tokens=256)
+class City:
+    """Any type that pydantic can validate."""
+
+    name: str
+
+
+async def awaited(client: AsyncClient) -> None:
+    router = ModeRouter(client, preferences=Preferences(target_share=0.2), validators=[Fits(City)])
+    reply = await router.chat("How many primes are below 1,000?", max_tokens=256, policy="cascade")
     assert_type(reply, RoutedReply)
     plain: Reply = reply
     assert_type(plain.text, str)
     assert_type(reply.confidence, float)
+    assert_type(router.stream("Hello"), AsyncRoutedStream)
+    assert_type(await router.parse("Which city?", into=City), RoutedParsed[City])
+    assert_type(router.audit(), AuditReport)
 
 
-async def routed_batch(client: AsyncClient, sync: Client) -> None:
-    await client.batch(["How many primes are below 1,000?"], through=ModeRouter(client))
-    sync.batch(["How many primes are below 1,000?"], through=ModeRouter(sync))
-    sync.batch(["How many primes are below 1,000?"], through=ModeRouter(client))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def direct(client: Client) -> None:
+    router = ModeRouter(client, specialist=client)
+    assert_type(router.chat("Hello"), RoutedReply)
+    assert_type(router.stream("Hello"), RoutedStream)
+    assert_type(router.parse("Which city?", into=City).value, City)
+    assert_type(router.calibrate(), Setting)

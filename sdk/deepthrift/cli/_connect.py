@@ -16,7 +16,7 @@ from deepthrift.cli._exits import Terminated
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
     from deepthrift.cli._endpoint import Endpoint
-    from deepthrift.cli._options import EndpointOptions, LedgerPlace
+    from deepthrift.cli._options import EndpointOptions
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Budget, PriceBook
 
@@ -85,7 +85,7 @@ class Place:
 
     endpoint: Endpoint
     prices: PriceBook | None = None
-    ledger: LedgerPlace | None = None
+    ledger: Path | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     budgets: Sequence[Budget] = ()
     """Budgets in force beside those kept by `deepthrift budget`."""
@@ -115,11 +115,7 @@ async def connect(place: Place, output: Output) -> AsyncGenerator[AsyncClient]:
     async with contextlib.AsyncExitStack() as stack:
         ledger = stack.enter_context(open_ledger(place.ledger, budgets=place.budgets))
         if endpoint.local:
-            from deepthrift.cli._loading import loading
-            from deepthrift.local import Engine
-
-            engine = Engine(endpoint.model, on_progress=loading(output))
-            client = AsyncClient.local(engine=engine, prices=place.prices, ledger=ledger, tags=place.tags)
+            client = AsyncClient.local(endpoint.model, prices=place.prices, ledger=ledger, tags=place.tags)
             with output.working("starting the embedded engine"):
                 await stack.enter_async_context(client)
         else:

@@ -27,9 +27,7 @@ is worth its price. The saving it tells is net of every check, and negative when
 @click.argument("question")
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would be done and what it would cost; ask nothing.")
 @click.option("--system", metavar="TEXT", help="Instructions for the model.")
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most that may be generated in each call."
-)
+@click.option("--max-tokens", type=int, metavar="N", help="The most that may be generated in each call.")
 @endpoint_options
 @json_option
 def command(

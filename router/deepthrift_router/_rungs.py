@@ -1,0 +1,86 @@
+"""What an answer can be escalated to: thinking, and a specialist on another endpoint, as one kind of thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from deepthrift.errors import DeepthriftError, InvalidRequestError
+from deepthrift_pricing import Mode, Money, Price, Usage, utc_now
+from deepthrift_router._economy import Spread, cost_of, expected_length, recorded_calls
+from deepthrift_router._latency import expected_seconds, timed_attempts
+
+if TYPE_CHECKING:
+    from deepthrift import AsyncClient
+    from deepthrift_router._decision import TokenLength
+    from deepthrift_router._prior import Prior
+    from deepthrift_router._request import Request
+
+RungName: TypeAlias = Literal["thinking", "specialist"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way to escalate, with what it costs now."""
+
+    name: RungName
+    client: AsyncClient
+    first: Spread
+    """As the first call."""
+    escalation: Spread
+    """After a standard call on the same prompt, whose prefix is cached as far as was recorded."""
+    worst: Money
+    price: Price
+    length: TokenLength
+    recorded: list[Usage]
+    seconds: float | None
+    """Expected; `None` where too few calls are on record."""
+
+    @property
+    def mode(self) -> Mode:
+        """Every rung above the first one thinks."""
+        return "thinking"
+
+
+def rung_of(
+    name: RungName, client: AsyncClient, request: Request, prior: Prior, cached: float | None, *, timed: bool
+) -> Rung | str:
+    """The rung, or why it cannot be used for this request.
+
+    Raises:
+        PriceNotFound: It has no price.
+    """
+    host, prices = client.host, client.prices
+    asked = request.thinking(host)
+    try:
+        estimate = client.estimate(asked.messages, mode="thinking", max_tokens=asked.max_tokens, **asked.options)
+    except InvalidRequestError as error:
+        return str(error)
+    model = host.model_for("thinking", client.model)
+    price = prices.find(host=host.name, model=model, mode="thinking", at=utc_now(), currency=estimate.worst.currency)
+    recorded = recorded_calls(client.ledger, host, model, "thinking")
+    length = expected_length("thinking", recorded, prior, estimate.max_tokens)
+    # Another endpoint's cache knows nothing of the calls made here.
+    warm = (cached or 0.0) if name == "thinking" else 0.0
+    seconds = expected_seconds(timed_attempts(client.ledger), host.name, model, "thinking") if timed else None
+    return Rung(
+        name=name,
+        client=client,
+        first=cost_of(price, estimate.prompt_tokens, length, 0.0),
+        escalation=cost_of(price, estimate.prompt_tokens, length, warm),
+        worst=estimate.worst,
+        price=price,
+        length=length,
+        recorded=recorded,
+        seconds=seconds,
+    )
+
+
+def specialist_rung(client: AsyncClient | None, request: Request, prior: Prior, *, timed: bool) -> Rung | str | None:
+    """The specialist's rung, why it cannot be used, or `None` where there is no specialist."""
+    if client is None:
+        return None
+    try:
+        return rung_of("specialist", client, request, prior, None, timed=timed)
+    except DeepthriftError as error:
+        return f"{type(error).__name__}: {error}"

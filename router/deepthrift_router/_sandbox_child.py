@@ -1,0 +1,176 @@
+"""Runs untrusted Python with as little as the system lets it have. Started as a program of its own, never imported.
+
+Standard input begins with one line of JSON: the code, its limits, the folder to work in, the folders to read. The rest
+is what the code reads. Standard error begins with one line of JSON: what is shut off. Linux's namespaces do it where
+they are allowed; a supervisor outside of them ends whatever the code started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from typing import Any
+
+NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
+RDONLY, NOSUID, NODEV, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+DETACH = 2
+KEPT = {"ST_NOEXEC": 8, "ST_NOATIME": 1024, "ST_NODIRATIME": 2048, "ST_RELATIME": 1 << 21}
+PDEATHSIG, NO_NEW_PRIVS = 1, 38
+NOBODY = 65534
+REFUSED = 97
+"""Exit code when the code was not run, for it could not be isolated."""
+
+
+def limit(limits: dict[str, int]) -> None:
+    """Set the limits of this process and of all that it starts; none can be raised again."""
+    import resource
+
+    sizes = {
+        "RLIMIT_CPU": limits["cpu_seconds"],
+        "RLIMIT_AS": limits["memory_mb"] << 20,
+        "RLIMIT_FSIZE": limits["file_mb"] << 20,
+        "RLIMIT_NOFILE": 64,
+        "RLIMIT_NPROC": limits["processes"],
+        "RLIMIT_CORE": 0,
+    }
+    for name, value in sizes.items():
+        with contextlib.suppress(ValueError, OSError, AttributeError):
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+
+def drop_root(folders: list[str]) -> None:
+    """Become nobody where nobody may read the interpreter: a limit on processes does not hold for root."""
+    if os.geteuid() != 0:
+        return
+    for folder in folders:
+        while folder not in ("", "/"):
+            if not os.stat(folder).st_mode & 1:
+                return
+            folder = os.path.dirname(folder)
+    with contextlib.suppress(OSError):
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+
+
+def unshare(libc: Any) -> list[str]:
+    """Leave the network, the processes and the mounts of the system behind; what of that worked."""
+    uid, gid = os.geteuid(), os.getegid()
+    if libc.unshare(NEWUSER | NEWNET | NEWPID | NEWIPC | NEWNS) != 0:
+        return []
+    with contextlib.suppress(OSError):
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    return ["network", "processes"]
+
+
+def enclose(libc: Any, work: str, readable: list[str]) -> list[str]:
+    """A root folder of its own: the interpreter's folders to read, the working folder to write, nothing else."""
+
+    def mount(source: str, target: str, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
+        if libc.mount(source.encode(), target.encode(), kind, ctypes.c_ulong(flags), data) != 0:
+            raise OSError(ctypes.get_errno(), f"mount {target}")
+
+    root = os.path.join(work, ".root")
+    try:
+        os.mkdir(root)
+        mount("none", "/", None, REC | PRIVATE)
+        mount("tmpfs", root, b"tmpfs", NOSUID | NODEV, b"size=1m,mode=755")
+        for folder in (*readable, work):
+            inside = root + folder
+            os.makedirs(inside, exist_ok=True)
+            mount(folder, inside, None, BIND | REC)
+            if folder != work:
+                found = os.statvfs(folder).f_flag
+                kept = sum(flag for name, flag in KEPT.items() if found & getattr(os, name, 0))
+                mount("none", inside, None, REMOUNT | BIND | RDONLY | NOSUID | NODEV | kept)
+        os.makedirs(root + "/dev")
+        for device in ("/dev/null", "/dev/urandom"):
+            with open(root + device, "w"):
+                pass
+            mount(device, root + device, None, BIND)
+        for link in ("/bin", "/lib", "/lib64", "/lib32", "/sbin"):
+            if os.path.islink(link):
+                os.symlink(os.readlink(link), root + link)
+        os.chdir(root)
+        if libc.syscall(PIVOT_ROOT[os.uname().machine], b".", b".") != 0 or libc.umount2(b".", DETACH) != 0:
+            raise OSError(ctypes.get_errno(), "pivot_root")
+    except (OSError, KeyError):
+        os.chdir(work)
+        return []
+    os.chdir(work)
+    return ["files"]
+
+
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+"""The number of the system call, which the C library does not wrap."""
+
+
+def execute(task: dict[str, Any], held: list[str]) -> None:
+    """The code itself, in this process, which has nothing left to lose."""
+    if os.name == "posix":
+        limit(task["limits"])
+    sys.stderr.write(json.dumps(held) + "\n")
+    sys.stderr.flush()
+    if task["required"] and len(held) < 3:
+        raise SystemExit(REFUSED)
+    exec(compile(task["code"], "answer.py", "exec"), {"__name__": "__main__"})
+
+
+def end_of(task: dict[str, Any], held: list[str]) -> int:
+    """The exit code of the code."""
+    code = 1
+    try:
+        execute(task, held)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if isinstance(end.code, str):
+            sys.stderr.write(end.code + "\n")
+    except BaseException:
+        traceback.print_exc()
+    with contextlib.suppress(BaseException):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return code & 255
+
+
+def main() -> None:
+    """Isolate, run, and report how it ended."""
+    task = json.loads(sys.stdin.readline())
+    if not hasattr(os, "fork"):
+        os._exit(end_of(task, []))
+    libc: Any = None
+    held: list[str] = []
+    if sys.platform == "linux":
+        drop_root(task["readable"])
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        held = unshare(libc)
+    child = os.fork()
+    if child == 0:
+        if libc is not None:
+            libc.prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if held:
+                held = held + enclose(libc, task["work"], task["readable"])
+            libc.prctl(NO_NEW_PRIVS, 1, 0, 0, 0)
+        os._exit(end_of(task, held))
+
+    # The first process of its own space of processes: with it, all that it started ends, whatever it did to hide.
+    def end_child(number: int, frame: object) -> None:
+        os.kill(child, signal.SIGKILL)
+
+    signal.signal(signal.SIGTERM, end_child)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+if __name__ == "__main__":
+    main()
