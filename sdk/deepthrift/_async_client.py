@@ -23,7 +23,6 @@ from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PrefixTracker, 
 if TYPE_CHECKING:
     import httpx
 
-    from deepthrift._call import Call
     from deepthrift._connect import Connection
     from deepthrift._core import Core
     from deepthrift.local import Engine
@@ -302,12 +301,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             APIError: The endpoint could not be used, or answered with an error.
             ResponseError: The answer cannot be used.
         """
-        call = self._call(options_of(messages, mode, max_tokens, options), stream=False)
-        try:
-            return await call.run()
-        except DeepthriftError as error:
-            await self._blame_engine(error)
-            raise
+        return await self._answered(options_of(messages, mode, max_tokens, options))
 
     def stream(
         self,
@@ -318,10 +312,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         **options: Unpack[ChatOptions],
     ) -> AsyncStream:
         """One answer as it arrives; see `chat` for the arguments and errors, and `AsyncStream` for its use."""
-        call = self._call(options_of(messages, mode, max_tokens, options), stream=True)
-        source = Source(call, asyncio.get_running_loop(), self._blame_engine, self._sources.discard)
-        self._sources.add(source)
-        return AsyncStream(source)
+        return self._streamed(options_of(messages, mode, max_tokens, options))
 
     def estimate(
         self,
@@ -385,10 +376,23 @@ class AsyncClient(AsyncRequests, AsyncBatches):
                 "this AsyncClient was first used in another event loop; make one for each loop, or use Client"
             )
 
-    def _call(self, options: Options, *, stream: bool) -> Call:
+    async def _answered(self, options: Options) -> Reply:
         from deepthrift._call import Call
 
-        return Call(self._ready(), options, stream=stream)
+        call = Call(self._ready(), options, stream=False)
+        try:
+            return await call.run()
+        except DeepthriftError as error:
+            await self._blame_engine(error)
+            raise
+
+    def _streamed(self, options: Options) -> AsyncStream:
+        from deepthrift._call import Call
+
+        call = Call(self._ready(), options, stream=True)
+        source = Source(call, asyncio.get_running_loop(), self._blame_engine, self._sources.discard)
+        self._sources.add(source)
+        return AsyncStream(source)
 
     def _ready(self) -> Core:
         from deepthrift._core import Core

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._async_tasks import AsyncTasks
 from deepthrift._messages import JSONObject, Messages
-from deepthrift._options import options_of
+from deepthrift._options import CallOptions, Options, completion_of, options_of
+from deepthrift._reply import Reply
+from deepthrift._stream import AsyncStream
 from deepthrift_pricing import Mode
 
 if TYPE_CHECKING:
@@ -17,10 +19,51 @@ if TYPE_CHECKING:
 
 
 class AsyncRequests(AsyncTasks):
-    """Counts, models and the balance."""
+    """Completions of plain text, counts, models and the balance."""
 
     @abstractmethod
     def _ready(self) -> Core: ...
+
+    @abstractmethod
+    async def _answered(self, options: Options) -> Reply: ...
+
+    @abstractmethod
+    def _streamed(self, options: Options) -> AsyncStream: ...
+
+    async def complete(
+        self,
+        prompt: str,
+        *,
+        suffix: str | None = None,
+        max_tokens: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Reply:
+        """What the model writes after `prompt`, or between `prompt` and `suffix`: plain text, without a chat.
+
+        It is priced, budgeted and booked like any call, in standard mode.
+
+        Args:
+            prompt: The text before the gap, to the letter. Servers of your own read V3.1's special tokens in it.
+            suffix: The text after the gap.
+            max_tokens: The most tokens to generate; left out, what the host's profile says, 512 in most.
+            **options: See `CallOptions`.
+
+        Raises:
+            UnsupportedFeature: The host does not complete text, or fills no gaps; nothing was sent.
+            DeepthriftError: As for `chat`.
+        """
+        return await self._answered(completion_of(prompt, suffix, max_tokens, options))
+
+    def stream_complete(
+        self,
+        prompt: str,
+        *,
+        suffix: str | None = None,
+        max_tokens: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncStream:
+        """The same as `complete`, as it arrives; see `AsyncStream` for its use."""
+        return self._streamed(completion_of(prompt, suffix, max_tokens, options))
 
     async def count(
         self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None
@@ -35,7 +78,8 @@ class AsyncRequests(AsyncTasks):
         from deepthrift._wire.conversation import wire_messages
 
         core = self._ready()
-        wire = wire_messages(options_of(messages, mode, None, {}).messages, core.profile, tools=bool(tools))
+        asked = options_of(messages, mode, None, {}).messages
+        wire = wire_messages(asked, core.profile, mode=mode, tools=bool(tools))
         counted = await engine_count(core, wire, mode=mode, tools=tools)
         if counted is not None:
             return counted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -32,7 +33,6 @@ from deepthrift_pricing import Attempt, Usage
 if TYPE_CHECKING:
     from deepthrift._relay import Relay
 
-_PATH: Final = "/chat/completions"
 _ERROR_BODY: Final = 65_536
 
 
@@ -99,7 +99,7 @@ class BaseAttempt:
     async def _post(self, headers: Mapping[str, str], *, whole: bool = False) -> Incoming:
         request = self.step.request
         self._incoming = incoming = await self._core.endpoint.send(
-            _PATH, self._body, len(request.body), headers, whole=whole
+            request.path, self._body, len(request.body), headers, beside=request.beside, whole=whole
         )
         self._http_status = incoming.status
         return incoming
@@ -112,13 +112,12 @@ class BaseAttempt:
         self._relay = relay = Relay(
             lambda headers: self._post(headers, whole=True),
             self._translate,
-            Meter(Accumulator(core.profile, self.step.expects)),
+            Meter(_accumulator(core, self.step)),
         )
         try:
-            response = await relay.send(
-                self._books.exchange(self._held, request, core.endpoint.told(_PATH, request.headers)),
-                core.settings.middleware,
-            )
+            told = core.endpoint.told(request.path, request.headers, beside=request.beside)
+            exchange = self._books.exchange(self._held, request, told)
+            response = await relay.send(exchange, core.settings.middleware)
         finally:
             if (answer := relay.meter.answer) is not None:
                 self._book(answer)  # a whole answer arrived: it is billed, whatever the middleware made of it
@@ -254,14 +253,26 @@ class PlainAttempt(BaseAttempt):
                 self._book_unanswered(error, unbilled=unbilled)
                 raise error
             self._accumulator.add(chunk)
-        if not any(choice.message or choice.delta for chunk in chunks for choice in chunk.choices or ()):
+        if not any(
+            choice.message or choice.delta or choice.text is not None
+            for chunk in chunks
+            for choice in chunk.choices or ()
+        ):
             raise MalformedResponse(
                 "the endpoint's answer has no choices with a message; does the base URL end where it should, "
                 "such as in '/v1'?"
             )
         self._accumulator.flush()
         self._accumulator.done = True
-        return self._accumulator.answer()
+        return self._without_echo(self._accumulator.answer())
+
+    def _without_echo(self, answer: Answer) -> Answer:
+        """`answer` without the beginning that llama.cpp repeats where it does not stream."""
+        last = self.step.request.messages[-1] if self.step.request.messages else {}
+        begun = str(last.get("content") or "") if last.get("prefix") else ""
+        if begun and self._core.profile.prefix_form == "last_message" and answer.text.startswith(begun):
+            return replace(answer, text=answer.text[len(begun) :])
+        return answer
 
 
 def _accumulator(core: Core, step: Step) -> Accumulator:

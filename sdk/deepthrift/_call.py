@@ -8,10 +8,11 @@ from typing import TypeVar
 from deepthrift._attempts import PlainAttempt
 from deepthrift._books import Books
 from deepthrift._clock import with_retries
+from deepthrift._completion import passes_of
 from deepthrift._core import Core
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
 from deepthrift._options import Options
-from deepthrift._passes import Passes, Step
+from deepthrift._passes import Step
 from deepthrift._reply import Reply
 from deepthrift._stream_attempt import StreamAttempt
 from deepthrift._wire.answer import Answer
@@ -43,7 +44,7 @@ class Call:
     def __init__(self, core: Core, options: Options, *, stream: bool) -> None:
         self._core = core
         self._options = options
-        self._passes = Passes(core, options, stream=stream)
+        self._passes = passes_of(core, options, stream=stream)
         tags = {**core.settings.tags, **(options.tags or {})}
         if not all(isinstance(text, str) for pair in tags.items() for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidRequestError("tags are pairs of strings")

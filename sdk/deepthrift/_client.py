@@ -327,10 +327,10 @@ class Client(Requests, Batches):
         **options: Unpack[ChatOptions],
     ) -> Stream:
         """One answer as it arrives; see `AsyncClient.stream`."""
-        opened = self._loop.run(
-            _on_loop(lambda: self._async.stream(messages, mode=mode, max_tokens=max_tokens, **options))
-        )
-        return Stream(self._loop, opened)
+        return self._opened(lambda: self._async.stream(messages, mode=mode, max_tokens=max_tokens, **options))
+
+    def _opened(self, opening: Callable[[], AsyncStream]) -> Stream:
+        return Stream(self._loop, self._loop.run(_on_loop(opening)))
 
     def estimate(
         self,

@@ -68,6 +68,10 @@ def count_and_ids(
     same = profile.exact_prompts
     ids = tokens.encode_messages(messages, mode=mode, tools=tools, literals="control" if same else "text")
     counted, margin = len(ids), profile.extra_tokens_per_message * len(messages)
+    seed = messages[-1].get("reasoning_content") if messages[-1].get("prefix") else None
+    if isinstance(seed, str):  # the beginning of the reasoning, which no public template renders
+        counted += tokens.count_text(seed)
+        margin += 1
     certainty: Certainty = "exact" if margin == 0 and (same or not tools) else "estimated"
     return PromptCount(counted + margin, counted, certainty), ids
 

@@ -43,8 +43,8 @@ def estimate_call(
         InvalidRequestError: The request is wrong.
         PriceNotFound: It has no price.
     """
-    messages = wire_messages(options.messages, profile, tools=bool(options.tools))
     options, _ = settled(options, profile)
+    messages = wire_messages(options.messages, profile, mode=options.mode, tools=bool(options.tools))
     name = profile.model_for(options.mode, model)
     length = told_length(expected_length, options.messages, options.mode)
     history: Sequence[Usage] = ()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, TypedDict, cast, get_args
 
-from deepthrift._messages import JSONObject, Messages
+from deepthrift._messages import AssistantMessage, JSONObject, Messages, message_list
 from deepthrift.errors import InvalidRequestError
 from deepthrift_pricing import Mode, Purpose
 
@@ -71,11 +71,14 @@ class ChatOptions(CallOptions, total=False):
         tools: Functions that the model may call, in the OpenAI shape. V3.1 calls tools in standard mode only.
         tool_choice: `"auto"`, `"none"`, `"required"`, or one function by name, in the OpenAI shape.
         response_format: `{"type": "json_object"}`, or a JSON schema where the host can.
+        prefix: How the model's words begin: those of the answer in standard mode, those of the reasoning in thinking
+            mode. The reply holds what comes after it.
     """
 
     tools: Sequence[JSONObject] | None
     tool_choice: ToolChoice | None
     response_format: JSONObject | None
+    prefix: str | None
 
 
 def chat_options(
@@ -108,6 +111,8 @@ class Options:
     tools: Sequence[JSONObject] | None = None
     tool_choice: ToolChoice | None = None
     response_format: JSONObject | None = None
+    prefix: str | None = None
+    """Part of `messages` already."""
     logprobs: bool | None = None
     top_logprobs: int | None = None
     tags: Mapping[str, str] | None = None
@@ -121,6 +126,14 @@ class Options:
     on_unsupported: OnUnsupported = "raise"
     extra_body: JSONObject | None = None
     extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionOptions(Options):
+    """A completion of plain text as the user gave it; it has no messages."""
+
+    prompt: str
+    suffix: str | None = None
 
 
 _KNOWN = frozenset(each.name for each in fields(Options))
@@ -139,6 +152,9 @@ def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: Ch
             near = difflib.get_close_matches(name, _KNOWN, 1)
             hint = f"; did you mean {near[0]!r}?" if near else "; fields of your host go into extra_body={…}"
             raise InvalidRequestError(f"{name!r} is not an option of a call{hint}")
+    prefix = given.get("prefix")
+    if prefix is not None:
+        messages = _begun(messages, mode, prefix)
     purpose = given.get("purpose", "answer")
     if purpose not in get_args(Purpose):
         raise InvalidRequestError(f"{purpose!r} is not a purpose of a call; use one of {', '.join(get_args(Purpose))}")
@@ -146,3 +162,27 @@ def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: Ch
     if on_unsupported not in get_args(OnUnsupported):
         raise InvalidRequestError(f"on_unsupported is 'raise' or 'downgrade', not {on_unsupported!r}")
     return Options(messages=messages, mode=mode, max_tokens=max_tokens, **given)
+
+
+def completion_of(prompt: str, suffix: str | None, max_tokens: int | None, given: CallOptions) -> CompletionOptions:
+    """The options of one completion.
+
+    Raises:
+        InvalidRequestError: The name of an option is unknown.
+    """
+    known = options_of((), "standard", max_tokens, cast("ChatOptions", given))
+    for name in ("tools", "tool_choice", "response_format", "prefix"):
+        if getattr(known, name) is not None:
+            raise InvalidRequestError(f"{name} belongs to a chat; a completion goes on from its prompt alone")
+    held = {each.name: getattr(known, each.name) for each in fields(Options)}
+    return CompletionOptions(**held, prompt=prompt, suffix=suffix)
+
+
+def _begun(messages: Messages, mode: Mode, prefix: object) -> Messages:
+    """`messages` with the beginning of an answer, or of its reasoning, at their end."""
+    if not isinstance(prefix, str) or not prefix:
+        raise InvalidRequestError(f"prefix is text with which the model's words begin, not {prefix!r}")
+    begun: AssistantMessage = {"role": "assistant", "content": prefix, "prefix": True}
+    if mode == "thinking":
+        begun = {"role": "assistant", "content": "", "reasoning_content": prefix, "prefix": True}
+    return [*message_list(messages), begun]

@@ -39,9 +39,10 @@ class Passes:
     def __init__(self, core: Core, options: Options, *, stream: bool) -> None:
         self._core = core
         self._stream = stream
-        self.messages = wire_messages(options.messages, core.profile, tools=bool(options.tools))
         self._options, self.warnings = settled(options, core.profile)
-        self._two_pass = core.profile.two_pass if self._options.mode == "thinking" else None
+        mode, tools = self._options.mode, bool(options.tools)
+        self.messages = wire_messages(options.messages, core.profile, mode=mode, tools=tools)
+        self._two_pass = core.profile.two_pass if mode == "thinking" else None
         self._notes: Answer | None = None
         self.step: Step | None = None
         """The request that was sent last, or is about to be."""

@@ -3,24 +3,55 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._async_requests import AsyncRequests
 from deepthrift._messages import JSONObject, Messages
+from deepthrift._options import CallOptions
+from deepthrift._reply import Reply
+from deepthrift._stream import AsyncStream
 from deepthrift._tasks import Tasks
 from deepthrift_pricing import Mode
 
 if TYPE_CHECKING:
     from deepthrift._account import Balance, ModelInfo
+    from deepthrift._client import Stream
 
 
 class Requests(Tasks):
-    """Counts, models and the balance; see `AsyncRequests`."""
+    """Completions of plain text, counts, models and the balance; see `AsyncRequests`."""
 
     @property
     @abstractmethod
     def _tasks(self) -> AsyncRequests: ...
+
+    @abstractmethod
+    def _opened(self, opening: Callable[[], AsyncStream]) -> Stream: ...
+
+    def complete(
+        self,
+        prompt: str,
+        *,
+        suffix: str | None = None,
+        max_tokens: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Reply:
+        """What the model writes after `prompt`, or between `prompt` and `suffix`; see `AsyncClient.complete`."""
+        return self._run(self._tasks.complete(prompt, suffix=suffix, max_tokens=max_tokens, **options))
+
+    def stream_complete(
+        self,
+        prompt: str,
+        *,
+        suffix: str | None = None,
+        max_tokens: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Stream:
+        """The same as `complete`, as it arrives."""
+        return self._opened(
+            lambda: self._tasks.stream_complete(prompt, suffix=suffix, max_tokens=max_tokens, **options)
+        )
 
     def count(self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None) -> int:
         """Prompt tokens of a conversation; see `AsyncClient.count`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Final
 
 from pydantic import JsonValue
@@ -65,6 +66,7 @@ class Accumulator:
         self._saw_logprobs = False
         inline = profile.reasoning_in_text or (begun and profile.continues_in_text)
         self._split = ThinkSplitter(expected=mode == "thinking" and inline)
+        self._raw = False
         self._inline = False
         self._in_field = False
         self._usage: dict[str, JsonValue] | None = None
@@ -116,6 +118,12 @@ class Accumulator:
         delta = choice.delta or choice.message
         if delta is not None:
             self._delta(delta, events)
+        elif choice.text is not None:
+            self._raw = True
+            self._text.append(choice.text)
+            if choice.text:
+                self._chunks += 1
+                events.append(TextDelta(choice.text))
         if choice.logprobs is not None:
             self._add_logprobs(choice.logprobs)
         if choice.finish_reason:
@@ -168,6 +176,7 @@ class Accumulator:
         self._saw_logprobs = True
         self._logprobs += map(_token, logprobs.content or ())
         self._reasoning_logprobs += map(_token, logprobs.reasoning_content or ())
+        self._logprobs += _side_by_side(logprobs)
 
     def flush(self) -> list[StreamEvent]:
         """What was held back; to be called once, at the end."""
@@ -198,12 +207,24 @@ class Accumulator:
             honoured=True,
             complete=self.finished,
         )
+        if self._raw:  # plain text is what it is, whatever tags it holds
+            return replace(draft, mode="standard")
         return judge(draft, closed=self._split.closed, inline=self._inline, in_field=self._in_field)
 
 
 def _token(entry: Logprob) -> TokenLogprob:
     top = tuple((other.token, other.logprob) for other in entry.top_logprobs or () if other.logprob > _OUTSIDE)
     return TokenLogprob(token=entry.token, logprob=entry.logprob if entry.logprob > _OUTSIDE else None, top=top)
+
+
+def _side_by_side(logprobs: Logprobs) -> list[TokenLogprob]:
+    """The older form, in which a first token has none."""
+    given = zip_longest(logprobs.tokens or (), logprobs.token_logprobs or (), logprobs.top_logprobs or ())
+    return [
+        TokenLogprob(token=token, logprob=logprob, top=tuple((best or {}).items()))
+        for token, logprob, best in given
+        if token is not None
+    ]
 
 
 def _detail_text(detail: JsonValue) -> str:

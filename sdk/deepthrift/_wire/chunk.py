@@ -49,12 +49,18 @@ class Logprob(_Loose):
 class Logprobs(_Loose):
     content: list[Logprob] | None = None
     reasoning_content: list[Logprob] | None = None
+    tokens: list[str] | None = None
+    """The older form, of completions of plain text: lists side by side."""
+    token_logprobs: list[float | None] | None = None
+    top_logprobs: list[dict[str, float] | None] | None = None
 
 
 class Choice(_Loose):
     index: int = 0
     delta: Delta | None = None
     message: Delta | None = None
+    text: str | None = None
+    """What a completion of plain text says, in place of a delta or message."""
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
 

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, cast
 from deepthrift._messages import Messages
 from deepthrift.errors import InvalidRequestError, UnsupportedFeature
 from deepthrift.hosts import HostProfile
+from deepthrift_pricing import Mode
 
 WireMessage: TypeAlias = dict[str, object]
 
@@ -16,12 +17,15 @@ _ROLES: Final = ("system", "user", "assistant", "tool")
 _CLOSE: Final = "</think>"
 
 
-def wire_messages(messages: Messages, profile: HostProfile, *, tools: bool = False) -> list[WireMessage]:
+def wire_messages(
+    messages: Messages, profile: HostProfile, *, mode: Mode = "standard", tools: bool = False
+) -> list[WireMessage]:
     """Fresh messages for `profile`: parts joined, empty tool calls dropped, reasoning kept or stripped by its rule.
 
     Args:
         messages: The user's own; they stay as they are.
         profile: Whose rules hold.
+        mode: The mode that will run; it decides what an answer to be continued begins with.
         tools: Whether the request has tools. Hosts that keep reasoning then want its field in every answer.
 
     Raises:
@@ -30,8 +34,11 @@ def wire_messages(messages: Messages, profile: HostProfile, *, tools: bool = Fal
     """
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
-    out = [_message(place, message, profile) for place, message in enumerate(_listed(messages))]
+    listed = _listed(messages)
+    out = [_message(place, message, profile, last=place == len(listed) - 1) for place, message in enumerate(listed)]
     _check_order(out)
+    if out[-1].get("prefix"):
+        out[-1] = _begun(out[-1], mode, profile)
     if tools and profile.history == "keep":
         for message in out:
             if message["role"] == "assistant":
@@ -62,7 +69,22 @@ def with_question(messages: Sequence[WireMessage], question: str) -> list[WireMe
     return out
 
 
-def _message(place: int, given: object, profile: HostProfile) -> WireMessage:
+def _begun(message: WireMessage, mode: Mode, profile: HostProfile) -> WireMessage:
+    """The beginning of an answer: in thinking mode, most servers go on from its content as reasoning."""
+    seed = message.get("reasoning_content")
+    if not seed or (mode == "thinking" and profile.prefix_form == "reasoning_content"):
+        return message
+    content = message.get("content")
+    if mode == "standard":
+        raise InvalidRequestError("a prefix with reasoning_content begins the reasoning; use mode='thinking'")
+    if content:
+        raise InvalidRequestError(
+            f"{profile.name!r} goes on from reasoning or from an answer; give reasoning_content or content, not both"
+        )
+    return {**{key: value for key, value in message.items() if key != "reasoning_content"}, "content": seed}
+
+
+def _message(place: int, given: object, profile: HostProfile, *, last: bool) -> WireMessage:
     if not isinstance(given, Mapping):
         raise InvalidRequestError(f"messages[{place}] is a {type(given).__name__}; write {{'role': …, 'content': …}}")
     message = cast("Mapping[str, object]", given)
@@ -73,8 +95,13 @@ def _message(place: int, given: object, profile: HostProfile) -> WireMessage:
     out: WireMessage = {"role": role}
     calls = _tool_calls(place, message.get("tool_calls")) if role == "assistant" else []
     content = message.get("content")
+    begun = last and role == "assistant" and bool(message.get("prefix"))
+    if begun and calls:
+        raise InvalidRequestError("an assistant message with tool calls is complete: it cannot be a prefix")
     if content is None and calls:
         out["content"] = None
+    elif begun:
+        out["content"] = _content(place, role, content or "")
     elif role == "assistant" and profile.history == "strip":
         out["content"] = _without_reasoning(_content(place, role, content))
     else:
@@ -82,9 +109,11 @@ def _message(place: int, given: object, profile: HostProfile) -> WireMessage:
     if calls:
         out["tool_calls"] = calls
     for key, value in message.items():
-        if key in {"role", "content", "tool_calls"} or value is None:
+        if key in {"role", "content", "tool_calls"} or value is None or (key == "prefix" and not begun):
             continue
         if key in {"reasoning_content", "reasoning", "reasoning_details"} and profile.history == "strip":
+            if begun and key == "reasoning_content":
+                out[key] = _content(place, role, value)
             continue
         out[key] = value
     if role == "tool" and not isinstance(out.get("tool_call_id"), str):

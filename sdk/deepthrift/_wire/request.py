@@ -18,6 +18,7 @@ from deepthrift_pricing import Mode
 
 Body: TypeAlias = dict[str, object]
 
+CHAT: Final = "/chat/completions"
 _TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -33,6 +34,9 @@ class WireRequest:
     messages: Sequence[WireMessage]
     max_tokens: int
     """The most completion tokens that may be billed, whether or not the request says so."""
+    path: str = CHAT
+    beside: bool = False
+    """Whether the path is below the base URL without its `/v1`."""
 
 
 def settled(options: Options, profile: HostProfile) -> tuple[Options, tuple[str, ...]]:
@@ -238,6 +242,12 @@ def build_request(
     switch = profile.switch(mode)
     name = profile.model_for(mode, model)
     body: Body = {**profile.defaults, "model": name, "messages": list(messages)}
+    begun = bool(messages) and bool(messages[-1].get("prefix"))
+    if begun and profile.prefix_form in ("continue_final_message", "last_message"):
+        last = {key: value for key, value in messages[-1].items() if key != "prefix"}
+        body["messages"] = [*messages[:-1], last]
+        if profile.prefix_form == "continue_final_message":
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
     if stream:
         body["stream"] = True
         if profile.stream_usage:
@@ -252,25 +262,23 @@ def build_request(
             body[key] = value
     if options.reasoning_budget is not None and profile.reasoning_budget_field is not None and mode == "thinking":
         body[profile.reasoning_budget_field] = options.reasoning_budget
+    beta = begun
     if options.tools:
         strict = "strict_tools" in profile.rules(mode).features
         body["tools"] = [tool if strict or not _is_strict(tool) else _not_strict(tool) for tool in options.tools]
+        beta = beta or (strict and any(map(_is_strict, options.tools)))
     if options.logprobs or options.top_logprobs is not None:
         body["logprobs"] = True
-    for extra in (profile.body, switch.body, extra_body, options.extra_body):
-        _merge(body, extra or {})
-    try:
-        data = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
     return WireRequest(
-        body=data,
+        body=written(body, profile.body, switch.body, extra_body, options.extra_body),
         headers={**lowered(profile.headers), **lowered(switch.headers), **lowered(options.extra_headers)},
         model=name,
         mode=mode,
         stream=stream,
         messages=messages,
         max_tokens=max_tokens,
+        path=f"{profile.beta_path or ''}{CHAT}" if beta else CHAT,
+        beside=beta and profile.beta_path is not None,
     )
 
 
@@ -282,6 +290,20 @@ def _is_strict(tool: JSONObject) -> bool:
 def _not_strict(tool: JSONObject) -> JSONObject:
     function = cast("JSONObject", tool["function"])
     return {**tool, "function": {key: value for key, value in function.items() if key != "strict"}}
+
+
+def written(body: Body, *extras: Mapping[str, object] | None) -> bytes:
+    """`body` with `extras` laid over it, as JSON.
+
+    Raises:
+        InvalidRequestError: Something in it cannot be written as JSON.
+    """
+    for extra in extras:
+        _merge(body, extra or {})
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
 
 
 def _merge(body: Body, extra: Mapping[str, object]) -> None:

@@ -3,9 +3,11 @@
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
 from deepthrift.hosts._profile import (
     CachedTokens,
+    Completions,
     Feature,
     HostProfile,
     ModeRules,
+    PrefixForm,
     ReasoningField,
     Tokenizer,
     TwoPass,
@@ -14,10 +16,12 @@ from deepthrift.hosts._profile import (
 
 __all__ = [
     "CachedTokens",
+    "Completions",
     "Dialect",
     "Feature",
     "HostProfile",
     "ModeRules",
+    "PrefixForm",
     "ReasoningField",
     "Switch",
     "Tokenizer",

@@ -32,6 +32,15 @@ Tokenizer: TypeAlias = Literal["auto", "bytes", "engine", "v3.1"]
 """How prompts are counted. `v3.1`: exactly, here. `engine`: by the server's own tokenizer. `bytes`: by an upper bound.
 `auto`: as `v3.1` when the model's name says V3.1, else as `bytes`."""
 
+PrefixForm: TypeAlias = Literal["continue_final_message", "last_message", "message", "reasoning_content"]
+"""How a request says that its last message is to be continued.
+
+`message`: by `prefix` in that message, whose content begins the answer, or in thinking mode the reasoning.
+`reasoning_content`: the same, with the reasoning in a field of its own. `continue_final_message`: by two fields of the
+body, as vLLM has them. `last_message`: not at all: the server goes on from any answer at the end. Where it repeats what
+it was given, that is cut off.
+"""
+
 ReasoningField: TypeAlias = Literal["reasoning", "reasoning_content"]
 """The field of a message in which a host sends the reasoning back."""
 
@@ -60,6 +69,18 @@ class ModeRules(BaseModel):
     features: frozenset[Feature] = frozenset()
     ignored: tuple[str, ...] = ()
     """Options that the host accepts in this mode and gives no effect."""
+
+
+class Completions(BaseModel):
+    """How a host completes plain text, and fills in what is missing in its middle."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    fim: Literal["none", "suffix", "tokens"] = "none"
+    """How the text after the gap is sent: not at all, as `suffix`, or with V3.1's own tokens inside the prompt."""
+    max_tokens_default: PositiveInt = 512
+    """Completion tokens when the call does not say; it is sent, because servers stop after 16 without it."""
+    max_tokens_limit: PositiveInt | None = None
 
 
 class TwoPass(BaseModel):
@@ -126,6 +147,8 @@ class HostProfile(BaseModel):
     standard: ModeRules = Field(default_factory=ModeRules)
     thinking: ModeRules = Field(default_factory=ModeRules)
     two_pass: TwoPass | None = None
+    completions: Completions | None = None
+    """How plain text is completed at `/completions`, or `None` where the host does not."""
     context: PositiveInt = 131072
     """Tokens of prompt and completion together."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -142,6 +165,10 @@ class HostProfile(BaseModel):
     """A system message for conversations that have none."""
     history: Literal["strip", "keep"] = "strip"
     """Whether reasoning in earlier turns is stripped before sending, or sent back."""
+    prefix_form: PrefixForm = "message"
+    beta_path: str | None = None
+    """Where the host continues answers, completes text and calls strict tools, in place of the base URL's `/v1`, where it
+    does not do so there."""
     merge_roles: bool = False
     """Whether successive messages of one role are joined, for hosts that refuse them."""
 

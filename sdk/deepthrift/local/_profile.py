@@ -33,7 +33,10 @@ def profile_for(header: GGUFHeader, *, model: str, url: str, context: int) -> Ho
         "tokenizer": "v3.1" if exact else "engine",
         "exact_prompts": exact,
         "continues_in_text": exact,
+        "prefix_form": "message" if exact else "last_message",
     }
+    if profile.completions is not None and not exact:
+        update["completions"] = profile.completions.model_copy(update={"fim": "none"})
     if exact:
         for mode in ("standard", "thinking"):
             rules = profile.rules(mode)

@@ -91,3 +91,19 @@ async def test_the_default_model_thinks_in_two_passes() -> None:
     assert thinking.mode == "thinking"
     assert len(thinking.attempts) == 2
     assert 0 < thinking.usage.reasoning_tokens < thinking.usage.completion_tokens
+
+
+async def test_plain_text_and_begun_answers_are_continued_and_counted_exactly(chatty: Path) -> None:
+    async with AsyncClient.local(chatty, context=256) as client:
+        plain = await client.complete("The capital of", max_tokens=4)
+        assert (plain.usage.prompt_tokens, plain.usage.completion_tokens) == (1 + count_text("The capital of"), 4)
+        async with client.stream_complete("a = ", suffix="\nb = 2", max_tokens=4) as stream:
+            async for _ in stream:
+                pass
+        assert stream.reply.usage.prompt_tokens == 4 + count_text("a = ") + count_text("\nb = 2")
+        assert stream.reply.text
+        for mode in ("standard", "thinking"):
+            expected = client.estimate("Hello", prefix="Once upon", mode=mode, max_tokens=4).prompt_tokens
+            reply = await client.chat("Hello", prefix="Once upon", mode=mode, max_tokens=4)
+            assert reply.usage.prompt_tokens == expected
+            assert reply.mode == mode
