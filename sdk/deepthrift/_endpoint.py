@@ -93,7 +93,7 @@ class Endpoint:
         """Post JSON; returns when the response's head is there. Errors are httpx's.
 
         Args:
-            path: Below the base URL; with `beside`, below the base URL without its `/v1`.
+            path: Below the base URL; with `beside`, below the base URL without its `/v1` or `/beta`.
             data: The body.
             size: Its length in bytes.
             headers: Further headers.
@@ -130,7 +130,9 @@ class Endpoint:
         found = self._paths.get((path, beside))
         if found is None:
             base = self.url.path.rstrip("/")
-            found = self.url.copy_with(path=(base.removesuffix("/v1") if beside else base) + path)
+            if beside:  # a base URL of DeepSeek's may end in its beta path already
+                base = base.removesuffix("/v1").removesuffix("/beta")
+            found = self.url.copy_with(path=base + path)
             self._paths[path, beside] = found
         return found
 

@@ -66,7 +66,12 @@ async def test_strict_tools_of_the_official_api_are_beta_too() -> None:
     async with BillServer() as server:
         for tool in tools:
             await ask("async", server, "Why?", tools=[tool], client=OFFICIAL)
-        assert [request.path for request in server.requests] == ["/beta/chat/completions", "/v1/chat/completions"]
+        await ask("async", f"{server.origin}/beta", "Why?", tools=tools, client=OFFICIAL)
+        assert [request.path for request in server.requests] == [
+            "/beta/chat/completions",
+            "/v1/chat/completions",
+            "/beta/chat/completions",
+        ]
 
 
 async def test_a_server_of_v31_begins_the_reasoning_with_the_content() -> None:

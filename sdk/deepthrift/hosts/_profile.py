@@ -167,8 +167,7 @@ class HostProfile(BaseModel):
     """Whether reasoning in earlier turns is stripped before sending, or sent back."""
     prefix_form: PrefixForm = "message"
     beta_path: str | None = None
-    """Where the host continues answers, completes text and calls strict tools, in place of the base URL's `/v1`, where it
-    does not do so there."""
+    """Where strict tools, prefixes and completions go, in place of the base URL's `/v1`; `None` is where all goes."""
     merge_roles: bool = False
     """Whether successive messages of one role are joined, for hosts that refuse them."""
 
