@@ -259,6 +259,12 @@ def bench(rest: List[str]) -> int:
     return failed
 
 
+def release(rest: List[str]) -> int:
+    """what a release consists of, in dist/: built twice alike, with a bill of materials and hashes"""
+    install("dev")
+    return call(["python", "tools/api_compat.py"]) or call(["python", "tools/release.py"])
+
+
 def run(rest: List[str]) -> int:
     """any command inside the virtual environment, such as `run deepthrift ask …`"""
     if not rest:
@@ -309,6 +315,7 @@ TASKS: Dict[str, Callable[[List[str]], int]] = {
     "docs": docs,
     "site": site,
     "bench": bench,
+    "release": release,
     "run": run,
     "clean": clean,
 }
