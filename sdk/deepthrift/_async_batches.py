@@ -15,7 +15,16 @@ from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Estimate, Mode
 
 if TYPE_CHECKING:
-    from deepthrift.batch import BatchEstimate, BatchProgress, BatchResult, BatchRow, BatchSummary, Chatter
+    from deepthrift._core import Core
+    from deepthrift.batch import (
+        BatchEstimate,
+        BatchProgress,
+        BatchResult,
+        BatchRow,
+        BatchSummary,
+        Chatter,
+        NativeBatch,
+    )
     from deepthrift.batch._input import Check
     from deepthrift.batch._runner import Asker
 
@@ -190,6 +199,74 @@ class AsyncBatches(ABC):
             return await estimate_rows(found, one, self.host, self._currency, mode=mode, routed=routed)
         finally:
             source.close()
+
+    async def batch_submit(self, source: str | Path, out: str | Path, *, mode: Mode | None = None) -> NativeBatch:
+        """Hand a whole file to the host's own batch service, at its discount, where the host's profile knows of one.
+
+        Every row is reserved at its worst case and the batch tier's price before the file is uploaded. `OUT.job`
+        remembers it; with it and the same ledger, `batch_fetch` gets the results, from any process.
+
+        Args:
+            source: The in file, in the OpenAI batch format.
+            out: Where the results will be written.
+            mode: The mode of rows that name none; left out, standard.
+
+        Raises:
+            UnsupportedFeature: The host has no batch service, or cannot switch modes in one.
+            InvalidRequestError: A row is wrong; nothing was sent.
+            BudgetExceeded: All of it does not fit a budget; nothing was sent, and nothing stays reserved.
+            BatchError: It was submitted before.
+        """
+        from deepthrift.batch._native import submit
+
+        _, check = self._batch_parts(mode, None)
+        return await submit(self._ready(), Path(source), Path(out), check, mode)
+
+    async def batch_status(self, out: str | Path) -> NativeBatch:
+        """Where a submitted batch stands, as the host tells.
+
+        Raises:
+            BatchError: Nothing was submitted for this out file.
+        """
+        from deepthrift.batch._native import status
+
+        return await status(self._ready(), Path(out))
+
+    async def batch_fetch(
+        self,
+        out: str | Path,
+        *,
+        wait: bool = False,
+        poll: float = 30.0,
+        on_status: Callable[[NativeBatch], object] | None = None,
+    ) -> BatchSummary:
+        """Write the results of a submitted batch, and book each row: once, however often it is fetched.
+
+        Args:
+            out: The out file that it was submitted for.
+            wait: Whether to wait for its end.
+            poll: Seconds between two looks.
+            on_status: Called after each look.
+
+        Raises:
+            BatchError: It has not ended yet, or this ledger does not hold its reservations.
+        """
+        from deepthrift.batch._native import fetch
+
+        return await fetch(self._ready(), Path(out), wait=wait, poll=poll, on_status=on_status)
+
+    async def batch_cancel(self, out: str | Path) -> NativeBatch:
+        """Ask the host to stop a submitted batch. What it has answered by then is billed: fetch it.
+
+        Raises:
+            BatchError: Nothing was submitted for this out file.
+        """
+        from deepthrift.batch._native import cancel
+
+        return await cancel(self._ready(), Path(out))
+
+    @abstractmethod
+    def _ready(self) -> Core: ...
 
     def _batch_parts(self, mode: Mode | None, through: Chatter | None) -> tuple[Asker, Check]:
         from deepthrift.batch._row import check_row

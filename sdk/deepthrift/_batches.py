@@ -13,7 +13,15 @@ from deepthrift._messages import JSONObject
 from deepthrift_pricing import Mode
 
 if TYPE_CHECKING:
-    from deepthrift.batch import BatchEstimate, BatchProgress, BatchResult, BatchRow, BatchSummary, SyncChatter
+    from deepthrift.batch import (
+        BatchEstimate,
+        BatchProgress,
+        BatchResult,
+        BatchRow,
+        BatchSummary,
+        NativeBatch,
+        SyncChatter,
+    )
     from deepthrift.batch._chatter import Threaded
 
 T = TypeVar("T")
@@ -84,6 +92,29 @@ class Batches(ABC):
     ) -> BatchEstimate:
         """What a batch will cost, by mode; see `AsyncClient.batch_estimate`."""
         return self._run(self._tasks.batch_estimate(rows, mode=mode, routed=routed, expected_length=expected_length))
+
+    def batch_submit(self, source: str | Path, out: str | Path, *, mode: Mode | None = None) -> NativeBatch:
+        """Hand a whole file to the host's own batch service; see `AsyncClient.batch_submit`."""
+        return self._run(self._tasks.batch_submit(source, out, mode=mode))
+
+    def batch_status(self, out: str | Path) -> NativeBatch:
+        """Where a submitted batch stands; see `AsyncClient.batch_status`."""
+        return self._run(self._tasks.batch_status(out))
+
+    def batch_fetch(
+        self,
+        out: str | Path,
+        *,
+        wait: bool = False,
+        poll: float = 30.0,
+        on_status: Callable[[NativeBatch], object] | None = None,
+    ) -> BatchSummary:
+        """Write and book the results of a submitted batch; see `AsyncClient.batch_fetch`."""
+        return self._run(self._tasks.batch_fetch(out, wait=wait, poll=poll, on_status=on_status))
+
+    def batch_cancel(self, out: str | Path) -> NativeBatch:
+        """Ask the host to stop a submitted batch; see `AsyncClient.batch_cancel`."""
+        return self._run(self._tasks.batch_cancel(out))
 
 
 def _threaded(through: SyncChatter | None) -> Threaded | None:

@@ -12,6 +12,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.processes import running
 from tests.sdk.batch.files import last_lines, read_lines, row, write_rows
+from tests.sdk.batch.native_server import BatchService
 from tests.support.bill_server import Answer, BillServer, Failure
 
 KEY = "sk-very-secret-key"
@@ -150,3 +151,32 @@ def test_a_second_process_is_refused(
     assert ran.code == 1
     assert "3 unanswered" in ran.out
     assert len(server.requests) == 3
+
+
+def test_the_hosts_own_service(run: Run, files: tuple[str, str], tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text(
+        'host = "openai"\nsource = "a contract"\nchecked = 2026-11-01\ndecided_by = "start"\n'
+        '[[price]]\nid = "half"\nmodels = ["*"]\ntier = "batch"\nvalid_from = 2025-01-01T00:00:00Z\n'
+        'usd = ["0.035", "0.28", "0.84"]\n'
+    )
+    with BatchService(looks=2) as service:
+        env = {"DEEPTHRIFT_URL": service.url, "DEEPTHRIFT_HOST": "openai", "DEEPTHRIFT_PRICES": str(prices)}
+        ran = run("batch", "submit", *files, env=env)
+        assert ran.code == 0, ran.err
+        assert ran.out == "batch-0: validating, 0 of 3 answered\n"
+        assert run("batch", "status", files[1], "--json", env=env).json["state"] == "in_progress"
+        ran = run("batch", "fetch", files[1], env=env)
+        assert ran.code == 2
+        assert "fetch it when it has ended" in ran.err
+        ran = run("batch", "fetch", files[1], "--wait", "--poll", "0.01", env=env)
+        assert ran.code == 0, ran.err
+        assert ran.out.startswith("3 rows: 3 answered · $")
+        assert "batch-0: completed, 3 of 3 answered" in ran.err
+        told = run("batch", "fetch", files[1], "--json", env=env).json
+        assert Decimal(told["spend"]["amount"]) == service.bill
+        rows = run("spend", "--by", "tag:tier", "--json").json["rows"]
+        assert [(row["key"]["tag:tier"], Decimal(row["total"]["amount"])) for row in rows] == [("batch", service.bill)]
+        assert run("batch", "submit", *files, env=env).code == 2
+        assert run("batch", "cancel", files[1], env=env).out.startswith("batch-0: cancelling")
+    assert set(last_lines(Path(files[1]))) == {"a", "b", "c"}

@@ -2,6 +2,7 @@
 
 from deepthrift.batch._chatter import Chatter, SyncChatter
 from deepthrift.batch._estimate import BatchEstimate, ModeEstimate
+from deepthrift.batch._native_wire import NativeBatch, NativeState, RequestCounts
 from deepthrift.batch._progress import BatchProgress, BatchSummary
 from deepthrift.batch._result import BatchResult, Outcome
 from deepthrift.batch._row import BatchRow
@@ -14,6 +15,9 @@ __all__ = [
     "BatchSummary",
     "Chatter",
     "ModeEstimate",
+    "NativeBatch",
+    "NativeState",
     "Outcome",
+    "RequestCounts",
     "SyncChatter",
 ]

@@ -63,9 +63,9 @@ async def run_file(source: Path, out: Path, place: Place, output: Output, option
                     on_progress=show,
                     stop=interrupted,
                 )
-    code = _code(summary, interrupted=interrupted())
+    code = summary_code(summary, interrupted=interrupted())
     if output.as_json:
-        output.document(_document(summary, code))
+        output.document(summary_document(summary, code))
         return code
     output.print(summary_line(summary), whole=True)
     if summary.stopped is not None:
@@ -81,7 +81,8 @@ async def run_file(source: Path, out: Path, place: Place, output: Output, option
     return code
 
 
-def _code(summary: BatchSummary, *, interrupted: bool) -> int:
+def summary_code(summary: BatchSummary, *, interrupted: bool) -> int:
+    """The exit code of a batch."""
     if summary.stopped is not None:
         return exit_code(summary.stopped)
     if summary.unsent and interrupted:
@@ -89,7 +90,8 @@ def _code(summary: BatchSummary, *, interrupted: bool) -> int:
     return FAILURE if summary.unsent or summary.failed or summary.unanswered else OK
 
 
-def _document(summary: BatchSummary, code: int) -> dict[str, object]:
+def summary_document(summary: BatchSummary, code: int) -> dict[str, object]:
+    """The summary as JSON."""
     fields = ("rows", "answered", "failed", "unanswered", "unsent", "run_rows", "spend", "run_spend", "seconds", "out")
     return {
         **{name: getattr(summary, name) for name in fields},

@@ -2,6 +2,7 @@
 
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
 from deepthrift.hosts._profile import (
+    BatchRules,
     CachedTokens,
     Completions,
     Feature,
@@ -15,6 +16,7 @@ from deepthrift.hosts._profile import (
 )
 
 __all__ = [
+    "BatchRules",
     "CachedTokens",
     "Completions",
     "Dialect",

@@ -109,6 +109,25 @@ def _fill(template: str, values: dict[str, str]) -> str:
     return re.sub(r"\{(question|notes)\}", lambda match: values.get(match[1], match[0]), template)
 
 
+class BatchRules(BaseModel):
+    """How a host takes whole batches, in the form of OpenAI's files and batches."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    tier: str = "batch"
+    """The service tier at which the price book holds what is answered in a batch."""
+    upload: str = "/files"
+    """Where the file of requests goes, below the base URL."""
+    purpose: str = "batch"
+    """What the host calls the purpose of such a file."""
+    endpoint: str = "/v1/chat/completions"
+    """What the host calls the place of chats, in the file and when the batch is made."""
+    window: str = "24h"
+    """The time in which the host promises to be done."""
+    max_rows: PositiveInt = 50_000
+    max_megabytes: PositiveInt = 200
+
+
 class HostProfile(BaseModel):
     """How one kind of endpoint wants to be spoken to.
 
@@ -149,6 +168,8 @@ class HostProfile(BaseModel):
     two_pass: TwoPass | None = None
     completions: Completions | None = None
     """How plain text is completed at `/completions`, or `None` where the host does not."""
+    batch: BatchRules | None = None
+    """How the host takes whole batches; `None` where it does not, or does not say how."""
     context: PositiveInt = 131072
     """Tokens of prompt and completion together."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"

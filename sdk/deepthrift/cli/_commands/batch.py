@@ -14,6 +14,8 @@ Examples:
   deepthrift batch run in.jsonl out.jsonl --dry-run
   deepthrift batch run in.jsonl out.jsonl
   deepthrift batch run in.jsonl out.jsonl --mode auto
+  deepthrift batch submit in.jsonl out.jsonl --host deepinfra
+  deepthrift batch fetch out.jsonl --host deepinfra --wait
 
 The files have the form of OpenAI's batches; a row may name its mode beside its body: "mode": "thinking".
 """
@@ -93,3 +95,82 @@ def run_command(
         run(estimate_file(source, place, output, mode, expected_tokens))
         return 0
     return run(run_file(source, out, place, output, RunOptions(mode, concurrency, retry_failed, retry_unanswered)))
+
+
+SUBMIT_EPILOG = """\b
+Examples:
+  deepthrift batch submit in.jsonl out.jsonl --host deepinfra
+  deepthrift batch status out.jsonl --host deepinfra
+  deepthrift batch fetch out.jsonl --host deepinfra --wait
+
+Every row is reserved in the budgets at its worst case and the batch tier's price before the file is uploaded; the fetch
+books what it really cost. OUT.job remembers the batch: with it and the same ledger, any process can fetch it. Submitted
+again after a lost connection, it looks for the batch first and begins none twice.
+"""
+
+_SOURCE = click.argument("source", metavar="IN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_OUT = click.argument("out", metavar="OUT", type=click.Path(dir_okay=False, path_type=Path))
+
+
+@command.command("submit", epilog=SUBMIT_EPILOG)
+@_SOURCE
+@_OUT
+@click.option("--mode", type=click.Choice(["standard", "thinking"]), help="For rows that name none.")
+@endpoint_options
+@json_option
+def submit_command(
+    source: Path, out: Path, mode: Literal["standard", "thinking"] | None, endpoint: EndpointOptions, as_json: bool
+) -> None:
+    """Hand IN to the host's own batch service, at its discount; the results are for OUT."""
+    from deepthrift.cli._batch_native import submit
+    from deepthrift.cli._connect import prepare, run
+    from deepthrift.cli._output import Output
+
+    output = Output(as_json=as_json)
+    run(submit(source, out, prepare(endpoint, output), output, mode))
+
+
+@command.command("status", epilog="Example: deepthrift batch status out.jsonl --host deepinfra")
+@_OUT
+@endpoint_options
+@json_option
+def status_command(out: Path, endpoint: EndpointOptions, as_json: bool) -> None:
+    """Say where the batch that was submitted for OUT stands."""
+    from deepthrift.cli._batch_native import status
+    from deepthrift.cli._connect import prepare, run
+    from deepthrift.cli._output import Output
+
+    output = Output(as_json=as_json)
+    run(status(out, prepare(endpoint, output), output))
+
+
+@command.command("fetch", epilog="Example: deepthrift batch fetch out.jsonl --host deepinfra --wait")
+@_OUT
+@click.option("--wait", is_flag=True, help="Wait until the batch has ended.")
+@click.option(
+    "--poll", type=click.FloatRange(min=0.01), default=30.0, show_default=True, help="Seconds between two looks."
+)
+@endpoint_options
+@json_option
+def fetch_command(out: Path, wait: bool, poll: float, endpoint: EndpointOptions, as_json: bool) -> int:
+    """Write the results of the batch to OUT, and book them: once, however often they are fetched."""
+    from deepthrift.cli._batch_native import fetch
+    from deepthrift.cli._connect import prepare, run
+    from deepthrift.cli._output import Output
+
+    output = Output(as_json=as_json)
+    return run(fetch(out, prepare(endpoint, output), output, wait=wait, poll=poll))
+
+
+@command.command("cancel", epilog="Example: deepthrift batch cancel out.jsonl --host deepinfra")
+@_OUT
+@endpoint_options
+@json_option
+def cancel_command(out: Path, endpoint: EndpointOptions, as_json: bool) -> None:
+    """Ask the host to stop the batch; what it has answered by then is billed: fetch it."""
+    from deepthrift.cli._batch_native import cancel
+    from deepthrift.cli._connect import prepare, run
+    from deepthrift.cli._output import Output
+
+    output = Output(as_json=as_json)
+    run(cancel(out, prepare(endpoint, output), output))
