@@ -2,8 +2,10 @@
 
 from deepthrift._account import Balance, BalanceAmount, BalanceCurrency, ModelInfo
 from deepthrift._async_client import AsyncClient
+from deepthrift._breaker import CircuitBreaker, CircuitState
 from deepthrift._client import Client, Stream
 from deepthrift._conversation import Conversation
+from deepthrift._endpoints import Endpoint, EndpointStatus
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta, ToolCallDelta
 from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import (
@@ -33,8 +35,12 @@ __all__ = [
     "BalanceCurrency",
     "CallOptions",
     "ChatOptions",
+    "CircuitBreaker",
+    "CircuitState",
     "Client",
     "Conversation",
+    "Endpoint",
+    "EndpointStatus",
     "ExpectedLength",
     "FinishReason",
     "Finished",

@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Final, Literal, Self, Unpack
 
 from deepthrift._async_batches import AsyncBatches
 from deepthrift._async_requests import AsyncRequests
+from deepthrift._breaker import CircuitBreaker
+from deepthrift._endpoints import Endpoint, EndpointStatus, Shared, Upstream, Upstreams, upstreams_of
 from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
+from deepthrift._network import Cert, Network, Verify
 from deepthrift._options import ChatOptions, Options, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream, Source
 from deepthrift.errors import APIError, ConfigurationError, ConnectionFailed, DeepthriftError, StreamInterrupted
-from deepthrift.hosts import HostProfile
+from deepthrift.hosts import Feature, HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
 # The HTTP stack is loaded with the first client: the command line and the tests of types do without it.
 if TYPE_CHECKING:
     import httpx
 
-    from deepthrift._connect import Connection
+    from deepthrift._call import Call
     from deepthrift._core import Core
     from deepthrift.local import Engine
     from deepthrift.middleware import Middleware
 
 
+_BREAKER: Final = CircuitBreaker()
+
+
 class AsyncClient(AsyncRequests, AsyncBatches):
-    """A client for one endpoint of V3.1: every call priced, budgeted, booked and checked.
+    """A client for an endpoint of V3.1, or for several: every call priced, budgeted, booked and checked.
 
     Use it in `async with`, or call `aclose()`. It belongs to the event loop in which it was first used.
 
     Args:
         base_url: Where the endpoint is, with its `/v1`; left out, the host's own address, or `OPENAI_BASE_URL` for the
             generic host.
+        endpoints: Several endpoints of the model in place of one, the preferred first; see `Endpoint`.
         host: A profile or the name of one (`HostProfile.names()`); left out, it is told from the URL.
         model: The model's name; left out, the host's own.
         api_key: Sent as a bearer token. Left out, the host's environment variable, for the host's own addresses only.
+        region: Where the endpoint keeps the data, in a name of yours, such as `"eu"`.
+        regions: The only regions to which anything is sent; left out, all.
         prices: A price book, the name of a packaged profile, or the path of a TOML file; left out, official prices.
         ledger: Where attempts are booked and budgets are held; left out, one in memory.
         tags: Labels that every attempt carries in the ledger.
@@ -49,10 +58,15 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         max_retries: Further attempts after a failure that another attempt may mend.
         retry_unanswered: Whether to try again, too, when an answer was lost that may be billed.
         budget_wait: Seconds to wait for room in a budget; `None` waits as long as room can come free.
+        max_concurrency: The most attempts at a time; further ones wait in the order of coming.
+        circuit_breaker: When an endpoint that fails is left alone; `None` is never, but for a used up balance.
         on_mode_mismatch: Whether a mode that was not honoured is a warning on the reply, or an error.
         headers: Further headers.
         extra_body: Further fields of every request.
-        proxy: The proxy's URL; left out, the environment's.
+        proxy: The URL of a proxy, with its user and password if it wants them; left out, the environment's.
+        verify: Whom to trust: `True` for the usual authorities, a file or folder of your own, or an `ssl.SSLContext`.
+        cert: A client certificate: a PEM file with its key, or the certificate, its key and the key's password.
+        http2: Whether HTTP/2 is offered; needs `deepthrift[http2]`.
         transport: An httpx transport in place of the client's own.
         middleware: Functions around every attempt, the first one outermost; see `deepthrift.middleware`.
 
@@ -64,9 +78,12 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         self,
         base_url: str | None = None,
         *,
+        endpoints: Sequence[Endpoint] | None = None,
         host: str | HostProfile | None = None,
         model: str | None = None,
         api_key: str | None = None,
+        region: str | None = None,
+        regions: Collection[str] | None = None,
         prices: PriceBook | str | Path | None = None,
         ledger: Ledger | None = None,
         tags: Mapping[str, str] | None = None,
@@ -76,28 +93,21 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         max_retries: int = 2,
         retry_unanswered: bool = False,
         budget_wait: float | None = None,
+        max_concurrency: int | None = None,
+        circuit_breaker: CircuitBreaker | None = _BREAKER,
         on_mode_mismatch: Literal["warn", "raise"] = "warn",
         headers: Mapping[str, str] | None = None,
         extra_body: JSONObject | None = None,
         proxy: str | None = None,
+        verify: Verify = True,
+        cert: Cert | None = None,
+        http2: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> None:
-        if on_mode_mismatch not in ("warn", "raise"):
-            raise ConfigurationError(f"on_mode_mismatch is 'warn' or 'raise', not {on_mode_mismatch!r}")
-        for name, value in (("timeout", timeout), ("idle_timeout", idle_timeout), ("deadline", deadline)):
-            if value is not None and not value > 0:
-                raise ConfigurationError(f"{name} is a positive number of seconds, not {value!r}")
-        if budget_wait is not None and not budget_wait >= 0:
-            raise ConfigurationError(f"budget_wait is a number of seconds, 0 or more, not {budget_wait!r}")
-        if not all(isinstance(text, str) for pair in (tags or {}).items() for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("tags are pairs of strings")
-        if max_retries < 0:
-            raise ConfigurationError(f"max_retries is 0 or more, not {max_retries!r}")
-        from deepthrift._connect import connect, price_book
         from deepthrift._core import Settings
 
-        self._settings = Settings(
+        settings = Settings(
             timeout=timeout,
             idle_timeout=idle_timeout,
             deadline=deadline,
@@ -109,21 +119,32 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             extra_body=dict(extra_body or {}),
             middleware=_callables(middleware),
         )
-        self._prices = price_book(prices)
-        self._connection: Connection | None = connect(base_url, host=host, model=model, api_key=api_key)
-        # Opened last: a setting that is wrong leaves nothing open.
+        own = Endpoint(
+            base_url,
+            host=host,
+            model=model,
+            api_key=api_key,
+            region=region,
+            max_concurrency=max_concurrency,
+            transport=transport,
+        )
         self._own_ledger = ledger is None
         self._ledger = Ledger.open("memory:") if ledger is None else ledger
-        self._transport = transport
-        self._headers = dict(headers or {})
-        self._proxy = proxy
         self._prefixes = PrefixTracker()
+        network = Network(proxy=proxy, verify=verify, cert=cert, http2=http2)
+        self._shared = Shared(settings, self._ledger, self._prefixes, circuit_breaker, dict(headers or {}), network)
+        self._settings = settings
+        try:
+            self._upstreams: Upstreams | None = upstreams_of(own, endpoints, prices, regions, self._shared)
+        except BaseException:
+            if self._own_ledger:
+                self._ledger.close()
+            raise
+        self._prices = self._upstreams.first.prices
         self._engine: Engine | None = None
-        self._core: Core | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sources: set[Source] = set()
         self._closed = False
-        self._wanted_model = model
 
     @classmethod
     def local(
@@ -182,7 +203,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             budget_wait=budget_wait,
             middleware=middleware,
         )
-        made._connection = None
+        made._upstreams = None
         made._engine = engine or Engine(model, context=context, slots=slots, threads=threads, template=template)
         return made
 
@@ -195,17 +216,22 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         Raises:
             ConfigurationError: A local client has not been entered yet.
         """
-        return self._connected().profile
+        return self._running.first.connection.profile
 
     @property
     def model(self) -> str:
         """The model's name."""
-        return self._connected().model
+        return self._running.first.connection.model
 
     @property
     def base_url(self) -> str:
         """Where the endpoint is."""
-        return self._connected().url
+        return self._running.first.connection.url
+
+    @property
+    def endpoints(self) -> tuple[EndpointStatus, ...]:
+        """How each endpoint is doing: its circuit, its limit, what is under way and what waits."""
+        return tuple(upstream.status for upstream in self._running.all)
 
     @property
     def ledger(self) -> Ledger:
@@ -223,9 +249,9 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         return self._prices
 
     def __repr__(self) -> str:
-        if self._connection is None:
+        if self._upstreams is None:
             return f"<{type(self).__name__} of a local engine that is not running>"
-        to = self._connection
+        to = self._upstreams.first.connection
         return f"<{type(self).__name__} {to.profile.name} {to.model} at {to.url}>"
 
     async def __aenter__(self) -> Self:
@@ -235,7 +261,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             EngineError: It could not be started.
         """
         self._check_loop()
-        if self._engine is not None and self._connection is None:
+        if self._engine is not None and self._upstreams is None:
             from deepthrift._connect import Connection
 
             try:
@@ -245,12 +271,13 @@ class AsyncClient(AsyncRequests, AsyncBatches):
                 raise
             profile = self._engine.profile
             url = self._engine.url.rstrip("/")
-            self._connection = Connection(
+            connection = Connection(
                 url=url if url.endswith("/v1") else f"{url}/v1",
                 profile=profile,
                 model=self._engine.model,
                 key=self._engine.key,
             )
+            self._upstreams = Upstreams([Upstream(Endpoint(), connection, self._prices, self._shared)], None)
         return self
 
     async def __aexit__(
@@ -263,15 +290,12 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         self._closed = True
         for source in list(self._sources):
             await source.aclose()
-        core, self._core = self._core, None
         try:
-            if core is not None:
-                await core.endpoint.aclose()
-            elif self._transport is not None:
-                await self._transport.aclose()
+            if self._upstreams is not None:
+                await self._upstreams.aclose()
         finally:
             if self._engine is not None:
-                self._connection = None
+                self._upstreams = None
                 await self._engine.aclose()
             if self._own_ledger:
                 self._ledger.close()
@@ -337,30 +361,32 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             InvalidRequestError: The request is wrong.
             PriceNotFound: It has no price.
         """
-        from deepthrift._estimate import estimate_call
+        from deepthrift._estimate import estimate_over
 
-        connection = self._connected()
-        return estimate_call(
-            connection.profile,
-            connection.model,
-            self._prices,
-            self._currency,
-            self._ledger,
-            self._prefixes,
-            options_of(messages, mode, max_tokens, options),
-            expected_length,
-        )
+        given = options_of(messages, mode, max_tokens, options)
+        return estimate_over(self._running.allowed(given.regions), self._ledger, self._prefixes, given, expected_length)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
     @property
     def _currency(self) -> Currency:
-        return "CNY" if {row.currency for row in self._prices.rows} == {"CNY"} else "USD"
+        return self._running.first.currency
 
-    def _connected(self) -> Connection:
-        if self._connection is None:
+    @property
+    def _running(self) -> Upstreams:
+        if self._upstreams is None:
             raise ConfigurationError("the local engine is not running; use the client in `async with`")
-        return self._connection
+        return self._upstreams
+
+    @property
+    def _core(self) -> Core | None:
+        return None if self._upstreams is None else self._upstreams.first.built
+
+    def _features(self, mode: Mode) -> frozenset[Feature]:
+        found = self._running.first.connection.profile.rules(mode).features
+        for each in self._running.allowed(None):
+            found &= each.connection.profile.rules(mode).features
+        return found
 
     def _check_loop(self) -> None:
         if self._closed:
@@ -377,9 +403,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             )
 
     async def _answered(self, options: Options) -> Reply:
-        from deepthrift._call import Call
-
-        call = Call(self._ready(), options, stream=False)
+        call = self._call(options, stream=False)
         try:
             return await call.run()
         except DeepthriftError as error:
@@ -387,31 +411,21 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             raise
 
     def _streamed(self, options: Options) -> AsyncStream:
-        from deepthrift._call import Call
-
-        call = Call(self._ready(), options, stream=True)
+        call = self._call(options, stream=True)
         source = Source(call, asyncio.get_running_loop(), self._blame_engine, self._sources.discard)
         self._sources.add(source)
         return AsyncStream(source)
 
-    def _ready(self) -> Core:
-        from deepthrift._core import Core
+    def _call(self, options: Options, *, stream: bool) -> Call:
+        from deepthrift._call import Call
 
         self._check_loop()
-        if self._core is None:
-            connection = self._connected()
-            self._core = Core(
-                connection.endpoint(self._headers, self._transport, self._proxy),
-                connection.profile,
-                connection.model,
-                self._prices,
-                self._currency,
-                self._ledger,
-                self._settings,
-                connection.key,
-                self._prefixes,
-            )
-        return self._core
+        return Call([each.core for each in self._running.allowed(options.regions)], options, stream=stream)
+
+    def _ready(self) -> Core:
+        """What the calls of the preferred endpoint share."""
+        self._check_loop()
+        return self._running.first.core
 
     async def _blame_engine(self, error: DeepthriftError) -> None:
         """Raise the engine's own death instead of the lost connection that it caused."""

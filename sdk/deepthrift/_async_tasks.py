@@ -12,7 +12,7 @@ from deepthrift._messages import Messages
 from deepthrift._options import CallOptions, ChatOptions, ToolChoice, chat_options
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream
-from deepthrift.hosts import HostProfile
+from deepthrift.hosts import Feature, HostProfile
 from deepthrift_pricing import Currency, Estimate, Mode, Money
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class AsyncTasks(ABC):
     @property
     @abstractmethod
     def _currency(self) -> Currency: ...
+
+    @abstractmethod
+    def _features(self, mode: Mode) -> frozenset[Feature]:
+        """What every endpoint that a call may go to can do in `mode`."""
 
     @abstractmethod
     async def chat(
@@ -208,7 +212,7 @@ class AsyncTasks(ABC):
         from deepthrift.structured._target import Target
 
         target = Target(into)
-        asked, format_ = target.ask(messages, self.host.rules(mode).features)
+        asked, format_ = target.ask(messages, self._features(mode))
         given = chat_options(options, response_format=format_)
         stream = self.stream(asked, mode=mode, max_tokens=max_tokens, **given)
         return AsyncParseStream(stream, target, url=self.base_url, messages=len(asked))

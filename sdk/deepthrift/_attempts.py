@@ -15,16 +15,17 @@ from deepthrift._clock import Clock
 from deepthrift._core import Core
 from deepthrift._counting import estimated_usage, with_reasoning_tokens
 from deepthrift._endpoint import Incoming, RequestBody
+from deepthrift._gate import Ticket
 from deepthrift._passes import Passes, Step
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import Chunk, parse_chunk
 from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error
 from deepthrift._wire.sse import EventDecoder
 from deepthrift.errors import (
+    AttemptTimeout,
     ConnectionFailed,
     DeepthriftError,
     EmptyResponse,
-    InsufficientBalance,
     MalformedResponse,
     StatusError,
 )
@@ -54,6 +55,7 @@ class BaseAttempt:
         self._booked = False
         self._relay: Relay | None = None
         self._http_status: int | None = None
+        self._ticket: Ticket | None = None
 
     @property
     def attempt_id(self) -> str:
@@ -67,17 +69,28 @@ class BaseAttempt:
         return self._attempt
 
     async def _reserve(self) -> None:
-        self._core.check_balance()
+        self._ticket = ticket = await self._core.gate.enter(self._clock)
         wait = self._core.settings.budget_wait
         left = self._clock.left
         limit = min(left, float("inf") if wait is None else wait)
-        self._attempt, step = await self._books.reserve(
-            self._passes, self.step, None if limit == float("inf") else max(0.0, limit)
-        )
+        try:
+            self._attempt, step = await self._books.reserve(
+                self._passes, self.step, None if limit == float("inf") else max(0.0, limit)
+            )
+        except BaseException:
+            ticket.leave(None)
+            raise
         if step is not self.step:
             self.step = step
             self._accumulator = _accumulator(self._core, step)
             self._body = RequestBody(step.request.body)
+
+    def _leave(self, error: BaseException | None, *, came_through: bool = False) -> None:
+        """Give the endpoint's place back, with what the attempt told about it."""
+        if self._ticket is None:
+            return
+        impatient = isinstance(error, AttemptTimeout) and self._clock.timeout < self._core.settings.timeout
+        self._ticket.leave(None if impatient else error, came_through=came_through)
 
     async def _send(self) -> Incoming:
         """Send, and return the response when its head is there and is a success."""
@@ -88,12 +101,9 @@ class BaseAttempt:
         if incoming.status >= 300:
             data = await incoming.read_all(_ERROR_BODY)
             await incoming.close()
-            error = status_error(
+            raise status_error(
                 incoming.status, data, incoming.headers, host=self._core.profile.name, secrets=(self._core.key,)
             )
-            if isinstance(error, InsufficientBalance):
-                self._core.ran_out_of_balance(error)
-            raise error
         return incoming
 
     async def _post(self, headers: Mapping[str, str], *, whole: bool = False) -> Incoming:
@@ -125,6 +135,11 @@ class BaseAttempt:
         if relay.cached:
             self._books.cached = True
         return relayed
+
+    @property
+    def _sent(self) -> bool:
+        """Whether the answer came from the endpoint, and not from the middleware."""
+        return self._relay is None or self._relay.sent
 
     @property
     def _billed(self) -> Accumulator:
@@ -204,8 +219,6 @@ class BaseAttempt:
         """The error in an answer's place, and whether it is known not to be billed."""
         value: object = chunk.error if chunk.error is not None else chunk.model_dump(exclude_none=True)
         error, told = error_in_answer(value, host=self._core.profile.name, secrets=(self._core.key,))
-        if isinstance(error, InsufficientBalance):
-            self._core.ran_out_of_balance(error)
         status = error.status if isinstance(error, StatusError) else 400
         return error, told and status in NOT_BILLED
 
@@ -230,11 +243,13 @@ class PlainAttempt(BaseAttempt):
         except BaseException as error:
             ours = self._translate(error)
             self._book_unanswered(ours)
+            self._leave(ours)
             if self._incoming is not None:
                 self._core.endpoint.close_behind(self._incoming)
             if ours is error:
                 raise
             raise ours from error
+        self._leave(None, came_through=self._sent)
         await incoming.close()
         return answer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from deepthrift._core import Core
@@ -51,6 +52,12 @@ class Books:
         self.warnings: list[str] = []
         self.cached = False
         """Whether a cache has answered."""
+
+    def at(self, core: Core) -> Books:
+        """The same books for attempts at another endpoint: with its name and its prices."""
+        books = copy(self)
+        books._core = core
+        return books
 
     @property
     def ids(self) -> tuple[str, ...]:

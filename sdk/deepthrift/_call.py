@@ -8,25 +8,21 @@ from typing import TypeVar
 from deepthrift._attempts import PlainAttempt
 from deepthrift._books import Books
 from deepthrift._clock import with_retries
-from deepthrift._completion import passes_of
 from deepthrift._core import Core
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
+from deepthrift._failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
 from deepthrift._options import Options
-from deepthrift._passes import Step
 from deepthrift._reply import Reply
 from deepthrift._stream_attempt import StreamAttempt
 from deepthrift._wire.answer import Answer
 from deepthrift.errors import (
     APIError,
-    ConnectionFailed,
+    CircuitOpen,
     DeepthriftError,
-    EmptyResponse,
     InvalidRequestError,
     ModeNotHonoured,
-    RateLimited,
     RequestInfo,
     ResponseError,
-    ServerError,
     ToolCallsMissing,
 )
 from deepthrift_pricing import Attempt, Cost, Usage
@@ -41,16 +37,18 @@ class Call:
         InvalidRequestError: The conversation or an option is wrong.
     """
 
-    def __init__(self, core: Core, options: Options, *, stream: bool) -> None:
-        self._core = core
+    def __init__(self, cores: Sequence[Core], options: Options, *, stream: bool) -> None:
         self._options = options
-        self._passes = passes_of(core, options, stream=stream)
+        self._lanes = lanes = Lanes(cores, options, stream=stream)
+        self._core = core = lanes.current.core
+        self._passes = lanes.current.passes
         tags = {**core.settings.tags, **(options.tags or {})}
         if not all(isinstance(text, str) for pair in tags.items() for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidRequestError("tags are pairs of strings")
         self._books = Books(core, purpose=options.purpose, group_id=options.group_id, tags=tags)
         self._time = core.clock(options)
         self._current: StreamAttempt | None = None
+        self._again = False
         self.reply: Reply | None = None
         self.ended = False
 
@@ -64,19 +62,24 @@ class Call:
         """
         try:
             while True:
-                step = await self._passes.next()
-
-                async def once(step: Step = step) -> tuple[bool, Answer]:
-                    attempt = PlainAttempt(self._core, self._books, self._time, self._passes, step)
-                    answer = await attempt.run()
-                    return attempt.step.notes, answer
-
-                notes, answer = await self._with_retries(once)
+                notes, answer = await self._with_retries(self._plain)
                 if not notes:
                     return self._complete(answer)
-                self._passes.take(answer)
+                self._take(answer)
         except DeepthriftError as error:
             raise self._told(error) from error.__cause__
+
+    async def _plain(self) -> tuple[bool, Answer]:
+        step = await self._lanes.current.step()
+        attempt = PlainAttempt(self._core, self._books, self._time, self._passes, step)
+        answer = await attempt.run()
+        return attempt.step.notes, answer
+
+    def _take(self, answer: Answer) -> None:
+        """Keep the answer to the first of two requests; the second one goes to the same endpoint."""
+        self._passes.take(answer)
+        self._lanes.current.done()
+        self._lanes.keep()
 
     # -- streamed ---------------------------------------------------------------------------------------------------
 
@@ -100,10 +103,10 @@ class Call:
         return []
 
     async def _open(self) -> list[StreamEvent]:
-        step = await self._passes.next()
         events: list[StreamEvent] = []
 
         async def once() -> None:
+            step = await self._lanes.current.step()
             self._current = StreamAttempt(self._core, self._books, self._time, self._passes, step)
             await self._current.open()
             events.append(StreamStarted(self._current.attempt_id))
@@ -123,7 +126,7 @@ class Call:
         if current.ended:
             self._current = None
             if current.step.notes:
-                self._passes.take(current.answer)
+                self._take(current.answer)
             else:
                 self.ended = True
                 events.append(Finished(self._complete(current.answer)))
@@ -163,24 +166,60 @@ class Call:
             }
         )
 
+    # -- retries and further endpoints ------------------------------------------------------------------------------
+
     async def _with_retries(self, once: Callable[[], Awaitable[T]]) -> T:
-        most = self._core.settings.max_retries if self._options.max_retries is None else self._options.max_retries
-        return await with_retries(once, may_retry=self._may_retry, max_retries=most, clock=self._time)
+        """`once`, and again where that is safe: at the next endpoint at once, at the same one after a pause."""
+        several, most = self._lanes.several, self._options.max_retries
+        return await with_retries(
+            (lambda: self._round(once)) if several else once,
+            may_retry=self._may_retry,
+            max_retries=self._core.settings.max_retries if most is None else most,
+            clock=self._time,
+        )
 
     def _may_retry(self, error: BaseException) -> bool:
-        """Whether another attempt could do better, and would not pay twice for one that may be billed."""
-        if isinstance(error, EmptyResponse):
-            return True
-        if not isinstance(error, RateLimited | ServerError | ConnectionFailed | APIError):
-            return False
-        last = self._books.attempts[-1] if self._books.attempts else None
-        if last is None:
-            return False
-        transient = isinstance(error, RateLimited | ServerError | ConnectionFailed)
-        if last.status == "released":
-            return transient
+        if self._lanes.several:
+            return self._again
+        return self._retryable(error)
+
+    @property
+    def _unanswered(self) -> bool:
+        """Whether to ask again where an answer was lost that may be billed."""
         again = self._options.retry_unanswered
-        return (self._core.settings.retry_unanswered if again is None else again) and last.status == "unknown"
+        return self._core.settings.retry_unanswered if again is None else again
+
+    def _retryable(self, error: BaseException) -> bool:
+        return may_retry(error, self._books, unanswered=self._unanswered) and not self._core.gate.circuit.pause_left
+
+    async def _round(self, once: Callable[[], Awaitable[T]]) -> T:
+        """`once` at the first endpoint that can."""
+        self._again = False
+        failure: DeepthriftError | None = None
+        lanes = self._lanes.round()
+        for place, lane in enumerate(lanes):
+            self._use(lane)
+            before = len(self._books.attempts)
+            try:
+                return await once()
+            except DeepthriftError as error:
+                self._again = self._again or self._retryable(error)
+                if not may_go_on(error, self._books, before, unanswered=self._unanswered):
+                    raise
+                if is_final(error) and not isinstance(error, CircuitOpen):
+                    self._lanes.give_up(lane)
+                failure = more_telling(failure, error)
+                if place + 1 < len(lanes):
+                    to = lanes[place + 1].core.profile.name
+                    self._books.warnings.append(f"{self._core.profile.name} was left for {to}: {error.message[:300]}")
+        raise failure or RuntimeError("no endpoint was tried")
+
+    def _use(self, lane: Lane) -> None:
+        """Go to another endpoint: its profile, its prices, the same books."""
+        if lane is not self._lanes.current:
+            self._lanes.current = lane
+            self._core, self._passes = lane.core, lane.passes
+            self._books = self._books.at(lane.core)
 
     # -- replies and errors -----------------------------------------------------------------------------------------
 

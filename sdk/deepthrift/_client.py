@@ -9,16 +9,19 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict, TypeVar, Unpack
 
 from deepthrift._async_client import AsyncClient
 from deepthrift._batches import Batches
+from deepthrift._breaker import CircuitBreaker
+from deepthrift._endpoints import Endpoint, EndpointStatus
 from deepthrift._events import StreamEvent
 from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
+from deepthrift._network import Cert, Verify
 from deepthrift._options import ChatOptions
 from deepthrift._reply import Reply
 from deepthrift._requests import Requests
@@ -169,9 +172,12 @@ async def _on_loop(work: Callable[[], T]) -> T:
 class ClientSettings(TypedDict, total=False):
     """The keyword arguments of a client; see `AsyncClient` for what each one means."""
 
+    endpoints: Sequence[Endpoint] | None
     host: str | HostProfile | None
     model: str | None
     api_key: str | None
+    region: str | None
+    regions: Collection[str] | None
     prices: PriceBook | str | Path | None
     ledger: Ledger | None
     tags: Mapping[str, str] | None
@@ -181,10 +187,15 @@ class ClientSettings(TypedDict, total=False):
     max_retries: int
     retry_unanswered: bool
     budget_wait: float | None
+    max_concurrency: int | None
+    circuit_breaker: CircuitBreaker | None
     on_mode_mismatch: Literal["warn", "raise"]
     headers: Mapping[str, str] | None
     extra_body: JSONObject | None
     proxy: str | None
+    verify: Verify
+    cert: Cert | None
+    http2: bool
     transport: httpx.AsyncBaseTransport | None
     middleware: Sequence[Middleware]
 
@@ -262,6 +273,11 @@ class Client(Requests, Batches):
     def base_url(self) -> str:
         """Where the endpoint is."""
         return self._async.base_url
+
+    @property
+    def endpoints(self) -> tuple[EndpointStatus, ...]:
+        """How each endpoint is doing; see `AsyncClient.endpoints`."""
+        return self._async.endpoints
 
     @property
     def ledger(self) -> Ledger:

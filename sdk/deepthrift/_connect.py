@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from deepthrift._endpoint import Endpoint
+from deepthrift._network import Network
 from deepthrift._transport import transport_for
 from deepthrift._version import version
 from deepthrift.errors import ConfigurationError
@@ -27,9 +28,9 @@ class Connection:
     key: str | None = field(repr=False)
 
     def endpoint(
-        self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, proxy: str | None
+        self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, network: Network
     ) -> Endpoint:
-        """The endpoint, reached through `transport`, a proxy or the client's own transport."""
+        """The endpoint, reached through `transport`, or the client's own one."""
         url = httpx.URL(self.url)
         base = {
             "accept": "application/json, text/event-stream",
@@ -41,7 +42,7 @@ class Connection:
             base["authorization"] = f"Bearer {self.key}"
         return Endpoint(
             self.url,
-            transport if transport is not None else transport_for(url, proxy),
+            transport if transport is not None else transport_for(url, network),
             {**base, **{name.lower(): value for name, value in headers.items()}},
         )
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from deepthrift._clock import Clock
 from deepthrift._endpoint import Endpoint
+from deepthrift._gate import Gate
 from deepthrift._options import Options
-from deepthrift.errors import InsufficientBalance
+from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Ledger, PrefixTracker, PriceBook
 
 if TYPE_CHECKING:
     from deepthrift.middleware import Middleware
-
-_BALANCE_PAUSE: Final = 60.0
-"""Seconds for which no call is sent after a 402: it could only be refused again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,21 @@ class Settings:
     extra_body: Mapping[str, object]
     middleware: tuple[Middleware, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check what the user set."""
+        if self.on_mode_mismatch not in ("warn", "raise"):
+            raise ConfigurationError(f"on_mode_mismatch is 'warn' or 'raise', not {self.on_mode_mismatch!r}")
+        for name in ("timeout", "idle_timeout", "deadline"):
+            value: float | None = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigurationError(f"{name} is a positive number of seconds, not {value!r}")
+        if self.budget_wait is not None and not self.budget_wait >= 0:
+            raise ConfigurationError(f"budget_wait is a number of seconds, 0 or more, not {self.budget_wait!r}")
+        if not all(isinstance(text, str) for pair in self.tags.items() for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("tags are pairs of strings")
+        if self.max_retries < 0:
+            raise ConfigurationError(f"max_retries is 0 or more, not {self.max_retries!r}")
+
 
 class Core:
     """An endpoint with its profile, prices and ledger."""
@@ -51,6 +63,7 @@ class Core:
         settings: Settings,
         key: str | None,
         prefixes: PrefixTracker,
+        gate: Gate,
     ) -> None:
         self.endpoint = endpoint
         self.profile = profile
@@ -61,7 +74,7 @@ class Core:
         self.settings = settings
         self.key = key
         self.prefixes = prefixes
-        self._broke: tuple[float, InsufficientBalance] | None = None
+        self.gate = gate
 
     def clock(self, options: Options) -> Clock:
         """The clock of a call that begins now."""
@@ -70,29 +83,4 @@ class Core:
             timeout=settings.timeout if options.timeout is None else options.timeout,
             idle_timeout=settings.idle_timeout if options.idle_timeout is None else options.idle_timeout,
             deadline=settings.deadline if options.deadline is None else options.deadline,
-        )
-
-    def ran_out_of_balance(self, error: InsufficientBalance) -> None:
-        """The provider answered 402: send nothing for a while."""
-        self._broke = (time.monotonic() + _BALANCE_PAUSE, error)
-
-    def check_balance(self) -> None:
-        """Nothing, unless a 402 is still fresh.
-
-        Raises:
-            InsufficientBalance: It is; nothing was sent.
-        """
-        if self._broke is None:
-            return
-        until, error = self._broke
-        left = until - time.monotonic()
-        if left <= 0:
-            self._broke = None
-            return
-        raise InsufficientBalance(
-            f"nothing was sent: {self.profile.name} said a moment ago that the balance is used up. "
-            f"Top it up; calls go out again in {left:.0f} s, or with a new client",
-            status=error.status,
-            body=error.body,
-            trace_id=error.trace_id,
         )

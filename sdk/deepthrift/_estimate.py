@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from deepthrift._counting import count_and_ids
 from deepthrift._expected_length import ExpectedLength, told_length
@@ -10,7 +11,7 @@ from deepthrift._limits import Limits, first_limits, second_limits
 from deepthrift._options import Options
 from deepthrift._wire.conversation import question_of, wire_messages, with_question
 from deepthrift._wire.request import settled
-from deepthrift.errors import ContextLengthExceeded
+from deepthrift.errors import ContextLengthExceeded, InvalidRequestError, PriceNotFound
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import (
     Currency,
@@ -22,6 +23,9 @@ from deepthrift_pricing import (
     Usage,
     estimate_cost,
 )
+
+if TYPE_CHECKING:
+    from deepthrift._endpoints import Upstream
 
 _NOTES_MARGIN = 64
 """Tokens by which notes may grow when they become part of a prompt."""
@@ -92,6 +96,48 @@ def estimate_call(
             "prefix": None,
         }
     )
+
+
+def estimate_over(
+    upstreams: Sequence[Upstream],
+    ledger: Ledger,
+    prefixes: PrefixTracker,
+    options: Options,
+    expected_length: ExpectedLength | None = None,
+) -> Estimate:
+    """The estimate of a call that may go to any of `upstreams`: that of the first which can do it, its least and worst
+    cost those of all.
+
+    Raises:
+        InvalidRequestError: The request is wrong, or none of them can do it.
+        PriceNotFound: It has no price.
+    """
+    found: list[Estimate] = []
+    failure: InvalidRequestError | PriceNotFound | None = None
+    for each in upstreams:
+        to = each.connection
+        try:
+            found.append(
+                estimate_call(
+                    to.profile,
+                    to.model,
+                    each.prices,
+                    each.currency,
+                    ledger,
+                    prefixes,
+                    options,
+                    expected_length,
+                )
+            )
+        except (InvalidRequestError, PriceNotFound) as error:
+            failure = failure or error
+    if not found:
+        raise failure or InvalidRequestError("there is no endpoint")
+    if len(found) == 1:
+        return found[0]
+    least = min((each.least for each in found), key=lambda money: money.pico)
+    worst = max((each.worst for each in found), key=lambda money: money.pico)
+    return found[0].model_copy(update={"least": least, "worst": worst})
 
 
 def _predicted(prefixes: PrefixTracker, ids: Sequence[int], profile: HostProfile, model: str) -> PrefixPrediction:

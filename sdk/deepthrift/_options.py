@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, TypedDict, cast, get_args
 
@@ -30,6 +30,7 @@ class CallOptions(TypedDict, total=False):
             llama.cpp and SiliconFlow can. In standard mode there is nothing to limit.
         logprobs: Whether the reply has `logprobs`.
         top_logprobs: 0 to 20 alternatives for each token; switches `logprobs` on.
+        regions: The only regions to which this call may be sent, of those that the client allows.
         tags: Labels for the ledger, laid over the client's.
         timeout: Seconds that one attempt may take, instead of the client's.
         idle_timeout: Seconds that a stream may be silent, instead of the client's.
@@ -51,6 +52,7 @@ class CallOptions(TypedDict, total=False):
     reasoning_budget: int | None
     logprobs: bool | None
     top_logprobs: int | None
+    regions: Collection[str] | None
     tags: Mapping[str, str] | None
     timeout: float | None
     idle_timeout: float | None
@@ -115,6 +117,7 @@ class Options:
     """Part of `messages` already."""
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    regions: Collection[str] | None = None
     tags: Mapping[str, str] | None = None
     timeout: float | None = None
     idle_timeout: float | None = None

@@ -64,12 +64,15 @@ class StreamAttempt(BaseAttempt):
         events: list[StreamEvent] = []
         try:
             silence = self._silence
+            first = silence is None
             if silence is None:
                 self._silence = silence = Silence(self._clock, self._end)
             while not events and not self.ended:
                 with silence:
                     data = await self._read()
                 self._take(data, events)
+            if first and events and self._sent and self._ticket is not None:
+                self._ticket.answered()
         except BaseException as error:
             self._broke(error)
         return events
@@ -127,6 +130,7 @@ class StreamAttempt(BaseAttempt):
                 ToolCallDelta(index, call.id, call.name, call.arguments) for index, call in enumerate(answer.tool_calls)
             ]
         self._book(answer)
+        self._leave(None, came_through=self._sent)
         self._end_here()
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
@@ -143,6 +147,7 @@ class StreamAttempt(BaseAttempt):
                 self._book_partial(ours)
             else:
                 self._book_unanswered(ours)
+        self._leave(ours)
         self.abandon(ours)
         kept = AttemptTimeout | DeadlineExceeded | StreamInterrupted
         if isinstance(ours, DeepthriftError) and self.started and not isinstance(ours, kept):
@@ -156,6 +161,7 @@ class StreamAttempt(BaseAttempt):
     def abandon(self, error: BaseException | None = None) -> None:
         """Nobody wants the rest: book what arrived, and close the connection so that the upstream stops."""
         self._book_partial(error)
+        self._leave(error)
         self._end_here()
         incoming, self._incoming = self._incoming, None
         if incoming is not None:

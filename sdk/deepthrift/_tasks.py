@@ -124,7 +124,7 @@ class Tasks(ABC):
         from deepthrift.structured._target import Target
 
         target = Target(into)
-        asked, format_ = target.ask(messages, self._tasks.host.rules(mode).features)
+        asked, format_ = target.ask(messages, self._tasks._features(mode))  # pyright: ignore[reportPrivateUsage]
         given = chat_options(options, response_format=format_)
         stream = self.stream(asked, mode=mode, max_tokens=max_tokens, **given)
         return ParseStream(stream, target, url=self._tasks.base_url, messages=len(asked))

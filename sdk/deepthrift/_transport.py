@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Final, cast
 
 import httpcore
 import httpx
 
+from deepthrift._network import Network
 from deepthrift.errors import ConfigurationError
 
 _ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
@@ -21,6 +24,7 @@ _ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] =
     (httpcore.WriteTimeout, httpx.WriteTimeout),
     (httpcore.PoolTimeout, httpx.PoolTimeout),
     (httpcore.ConnectError, httpx.ConnectError),
+    (httpcore.ProxyError, httpx.ProxyError),
     (httpcore.ReadError, httpx.ReadError),
     (httpcore.WriteError, httpx.WriteError),
     (httpcore.UnsupportedProtocol, httpx.UnsupportedProtocol),
@@ -36,6 +40,34 @@ def _translated(error: BaseException) -> httpx.TransportError | None:
     return next((theirs(str(error)) for ours, theirs in _ERRORS if isinstance(error, ours)), None)
 
 
+_STALE: Final = (httpcore.ConnectionNotAvailable, httpcore.NetworkError, httpcore.RemoteProtocolError)
+"""What sending on a connection that the server has closed looks like."""
+_KEPT_FOR: Final = re.compile(rb"timeout\s*=\s*(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    """A connection that waits for a request."""
+
+    connection: httpcore.AsyncConnectionInterface
+    since: float
+    until: float
+    """When the server may close it."""
+
+
+class _Watched(httpx.AsyncByteStream):
+    """A request's body that knows whether it was asked for."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+        self.asked = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.asked = True
+        async for part in self._stream:
+            yield part
+
+
 class OriginTransport(httpx.AsyncBaseTransport):
     """An httpx transport for one origin.
 
@@ -45,8 +77,12 @@ class OriginTransport(httpx.AsyncBaseTransport):
     Args:
         url: Any URL of the origin.
         limit: The most requests at a time; further ones wait.
-        keepalive: Seconds for which an idle connection is kept.
-        ssl_context: For HTTPS; by default one that verifies against the usual certificates.
+        keepalive: Seconds for which an idle connection is kept, unless the server says that it keeps it for less.
+        proxy: The URL of a proxy, with its user and password if it wants them.
+        network: Certificates and protocol.
+
+    Raises:
+        ConfigurationError: The proxy's URL is wrong.
     """
 
     def __init__(
@@ -55,13 +91,17 @@ class OriginTransport(httpx.AsyncBaseTransport):
         *,
         limit: int = 1000,
         keepalive: float = 30.0,
-        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        network: Network | None = None,
     ) -> None:
         self._url = httpx.URL(url)
         self._origin = _origin(self._url)
         self._keepalive = keepalive
-        self._ssl = ssl_context
-        self._free: deque[tuple[httpcore.AsyncHTTPConnection, float]] = deque()
+        self._network = network or Network()
+        self._ssl: ssl.SSLContext | None = None
+        self._proxy = None if proxy is None else checked_proxy(proxy)
+        self._tunnels: httpcore.AsyncConnectionPool | None = None
+        self._free: deque[_Idle] = deque()
         self._places = limit
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,14 +125,10 @@ class OriginTransport(httpx.AsyncBaseTransport):
         if _origin(request.url) != self._origin:
             raise httpx.UnsupportedProtocol(f"this transport serves {self._url} only")
         await self._take_place()
-        connection: httpcore.AsyncHTTPConnection | None = None
         try:
-            connection = self._reusable() or self._fresh()
-            response = await connection.handle_async_request(_core_request(request))
+            connection, response = await self._send(request)
         except BaseException as error:
             self._give_place()
-            if connection is not None:
-                self._close_behind(connection)
             if (translated := _translated(error)) is not None:
                 raise translated from error
             raise
@@ -100,13 +136,32 @@ class OriginTransport(httpx.AsyncBaseTransport):
         stream = _Body(response, connection, self)
         return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=extensions)
 
+    async def _send(self, request: httpx.Request) -> tuple[httpcore.AsyncConnectionInterface, httpcore.Response]:
+        """The answer's head, and the connection that its body comes from.
+
+        A server may close an idle connection in the moment in which it is used again. As long as the body has not been
+        asked for, nothing that could be billed was sent, and a new connection is made for it.
+        """
+        stream = cast("httpx.AsyncByteStream", request.stream)
+        while True:
+            used = self._reusable()
+            body = _Watched(stream)
+            connection = self._fresh() if used is None else used
+            try:
+                return connection, await connection.handle_async_request(_core_request(request, body))
+            except BaseException as error:
+                self._close_behind(connection)
+                again = used is not None and isinstance(error, _STALE) and (not body.asked or request.method == "GET")
+                if not again:
+                    raise
+
     async def aclose(self) -> None:
         """Close every idle connection."""
         self._closed = True
         if self._pruning is not None:
             self._pruning.cancel()
         while self._free:
-            self._close_behind(self._free.pop()[0])
+            self._close_behind(self._free.pop().connection)
         while self._tasks:
             await asyncio.wait(list(self._tasks), timeout=1.0)
 
@@ -134,26 +189,32 @@ class OriginTransport(httpx.AsyncBaseTransport):
                 return
         self._places += 1
 
-    def _fresh(self) -> httpcore.AsyncHTTPConnection:
+    def _fresh(self) -> httpcore.AsyncConnectionInterface:
         if self._ssl is None and self._url.scheme == "https":
-            self._ssl = httpx.create_ssl_context()
-        return httpcore.AsyncHTTPConnection(self._origin, ssl_context=self._ssl, keepalive_expiry=self._keepalive)
+            self._ssl = self._network.ssl_context()
+        if self._proxy is None:
+            return httpcore.AsyncHTTPConnection(self._origin, ssl_context=self._ssl, keepalive_expiry=self._keepalive)
+        if self._tunnels is None:
+            self._tunnels = _tunnels(self._proxy, self._ssl, self._keepalive)
+        return self._tunnels.create_connection(self._origin)
 
-    def _reusable(self) -> httpcore.AsyncHTTPConnection | None:
+    def _reusable(self) -> httpcore.AsyncConnectionInterface | None:
         while self._free:
-            connection, _ = self._free.pop()
-            if not connection.has_expired():
-                return connection
-            self._close_behind(connection)
+            idle = self._free.pop()
+            if not idle.connection.has_expired() and time.monotonic() < idle.until:
+                return idle.connection
+            self._close_behind(idle.connection)
         return None
 
-    def _release(self, connection: httpcore.AsyncHTTPConnection) -> None:
+    def _release(self, connection: httpcore.AsyncConnectionInterface, kept_for: float | None) -> None:
         """Take back a connection; one whose response has not been read to its end is closed."""
         self._give_place()
         if self._closed or not connection.is_idle():
             self._close_behind(connection)
             return
-        self._free.append((connection, time.monotonic()))
+        now = time.monotonic()
+        kept = self._keepalive if kept_for is None else min(self._keepalive, kept_for)
+        self._free.append(_Idle(connection, now, now + kept))
         if self._pruning is None:
             self._prune_later(self._keepalive)
 
@@ -163,12 +224,12 @@ class OriginTransport(httpx.AsyncBaseTransport):
     def _prune(self) -> None:
         self._pruning = None
         now = time.monotonic()
-        while self._free and now - self._free[0][1] >= self._keepalive:
-            self._close_behind(self._free.popleft()[0])
+        while self._free and now - self._free[0].since >= self._keepalive:
+            self._close_behind(self._free.popleft().connection)
         if self._free:
-            self._prune_later(max(0.1, self._keepalive - (now - self._free[0][1])))
+            self._prune_later(max(0.1, self._keepalive - (now - self._free[0].since)))
 
-    def _close_behind(self, connection: httpcore.AsyncHTTPConnection) -> None:
+    def _close_behind(self, connection: httpcore.AsyncConnectionInterface) -> None:
         """Close apart from the caller, whom a cancellation may have reached."""
         if not connection.is_closed():
             task = asyncio.get_running_loop().create_task(_close(connection))
@@ -180,11 +241,11 @@ class _Body(httpx.AsyncByteStream):
     """A response's body, which gives its connection back once, however it ends."""
 
     def __init__(
-        self, response: httpcore.Response, connection: httpcore.AsyncHTTPConnection, owner: OriginTransport
+        self, response: httpcore.Response, connection: httpcore.AsyncConnectionInterface, owner: OriginTransport
     ) -> None:
         self._response = response
         self._parts: AsyncIterator[bytes] | None = None
-        self._connection: httpcore.AsyncHTTPConnection | None = connection
+        self._connection: httpcore.AsyncConnectionInterface | None = connection
         self._owner = owner
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -207,7 +268,8 @@ class _Body(httpx.AsyncByteStream):
         try:
             await self._response.aclose()
         finally:
-            self._owner._release(connection)  # pyright: ignore[reportPrivateUsage]  # one idea in two classes
+            kept_for = _kept_for(self._response.headers)
+            self._owner._release(connection, kept_for)  # pyright: ignore[reportPrivateUsage]  # one idea in two classes
 
 
 def _origin(url: httpx.URL) -> httpcore.Origin:
@@ -215,28 +277,68 @@ def _origin(url: httpx.URL) -> httpcore.Origin:
     return httpcore.Origin(url.raw_scheme, url.raw_host, port)
 
 
-def _core_request(request: httpx.Request) -> httpcore.Request:
+def _core_request(request: httpx.Request, body: httpx.AsyncByteStream) -> httpcore.Request:
     url = request.url
     return httpcore.Request(
         method=request.method,
         url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
         headers=request.headers.raw,
-        content=request.stream,
+        content=body,
         extensions=request.extensions,
     )
 
 
-async def _close(connection: httpcore.AsyncHTTPConnection) -> None:
+async def _close(connection: httpcore.AsyncConnectionInterface) -> None:
     with contextlib.suppress(Exception):
         await connection.aclose()
 
 
-def transport_for(url: httpx.URL, proxy: str | None) -> httpx.AsyncBaseTransport:
-    """The transport to `url`: through `proxy`, or through the proxy that the environment names for it, else direct."""
-    proxy = proxy or _environment_proxy(url)
-    if proxy is not None:
-        return httpx.AsyncHTTPTransport(proxy=proxy, limits=httpx.Limits(max_connections=1000))
-    return OriginTransport(url)
+def _kept_for(headers: Sequence[tuple[bytes, bytes]]) -> float | None:
+    """Seconds for which the server says that it keeps the connection, less one for the way."""
+    for name, value in headers:
+        if name.lower() == b"keep-alive" and (found := _KEPT_FOR.search(value)):
+            return float(found[1]) - 1.0
+    return None
+
+
+def checked_proxy(url: str) -> httpx.Proxy:
+    """The proxy at `url`.
+
+    Raises:
+        ConfigurationError: It is not a URL of one.
+    """
+    try:
+        proxy = httpx.Proxy(url)
+    except (ValueError, httpx.InvalidURL):
+        raise ConfigurationError("proxy is a URL such as 'http://proxy:3128', 'https://…' or 'socks5://…'") from None
+    if not proxy.url.host:
+        raise ConfigurationError("the proxy's URL names no host; write it as 'http://proxy:3128'")
+    return proxy
+
+
+def _tunnels(proxy: httpx.Proxy, ssl_context: ssl.SSLContext | None, keepalive: float) -> httpcore.AsyncConnectionPool:
+    """What makes connections through `proxy`; of httpcore's pool only that is used."""
+    url = httpcore.URL(scheme=proxy.url.scheme, host=proxy.url.host, port=proxy.url.port, target="/")
+    if proxy.url.scheme.startswith("socks5"):
+        try:
+            return httpcore.AsyncSOCKSProxy(
+                url, proxy_auth=proxy.raw_auth, ssl_context=ssl_context, keepalive_expiry=keepalive
+            )
+        except (ImportError, RuntimeError):
+            raise ConfigurationError("a SOCKS proxy needs socksio: pip install 'httpx[socks]'") from None
+    return httpcore.AsyncHTTPProxy(
+        url,
+        proxy_auth=proxy.raw_auth,
+        proxy_headers=proxy.headers.raw,
+        ssl_context=ssl_context,
+        proxy_ssl_context=httpx.create_ssl_context() if proxy.url.scheme == "https" else None,
+        keepalive_expiry=keepalive,
+    )
+
+
+def transport_for(url: httpx.URL, network: Network) -> OriginTransport:
+    """The transport to `url`: through the proxy that was named or that the environment names for it, else direct."""
+    return OriginTransport(url, proxy=network.proxy or _environment_proxy(url), network=network)
 
 
 def _environment_proxy(url: httpx.URL) -> str | None:

@@ -3,11 +3,15 @@
 ```
 DeepthriftError
 ├── ConfigurationError · InvalidRequestError · ContextLengthExceeded · PricingError … · BudgetExceeded · LedgerError …
+├── ClientClosed                  the client was closed (also ConfigurationError)
+├── NoEndpointAllowed             no endpoint is in a region that the call allows; nothing was sent
 ├── UnsupportedFeature            the mode or host cannot do what was asked; nothing was sent (also InvalidRequestError)
 ├── APIError                      the endpoint could not be used or answered with an error
 │   ├── ConnectionFailed          no connection, or it was lost
 │   ├── AttemptTimeout            one attempt took longer than `timeout`
 │   ├── DeadlineExceeded          the whole call took longer than `deadline`
+│   ├── CircuitOpen               the endpoint failed too often and is left alone for a while; nothing was sent
+│   │   └── BalanceExhausted      the same after a 402 (also InsufficientBalance)
 │   └── StatusError               the endpoint answered with an error status
 │       ├── BadRequest 400 · AuthenticationFailed 401 · InsufficientBalance 402 · PermissionRefused 403
 │       ├── NotFound 404 · UnprocessableRequest 422 · RateLimited 429 · ServerError 5xx · Overloaded 503
@@ -66,9 +70,12 @@ __all__ = [
     "AttemptTimeout",
     "AuthenticationFailed",
     "BadRequest",
+    "BalanceExhausted",
     "BatchError",
     "BudgetExceeded",
     "CalibrationError",
+    "CircuitOpen",
+    "ClientClosed",
     "ConfigurationError",
     "ConnectionFailed",
     "ContextLengthExceeded",
@@ -89,6 +96,7 @@ __all__ = [
     "MissingExtra",
     "ModeNotHonoured",
     "ModelFileError",
+    "NoEndpointAllowed",
     "NoLift",
     "NotEnoughLabels",
     "NotFound",
@@ -115,6 +123,14 @@ __all__ = [
 ]
 
 
+class ClientClosed(ConfigurationError):
+    """The client was closed: the call was not sent, or was ended after `grace` and is booked as far as it came."""
+
+
+class NoEndpointAllowed(ConfigurationError):
+    """No endpoint of the client is in a region that the call allows. Nothing was sent."""
+
+
 class UnsupportedFeature(InvalidRequestError):
     """The host or the mode cannot do what was asked. Nothing was sent."""
 
@@ -139,6 +155,26 @@ class AttemptTimeout(APIError):
 
 class DeadlineExceeded(APIError):
     """The call, retries and waiting included, took longer than `deadline`."""
+
+
+class CircuitOpen(APIError):
+    """The endpoint failed too often and is left alone for a while. Nothing was sent.
+
+    Attributes:
+        retry_after: Seconds until a call is tried again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        request: RequestInfo | None = None,
+        attempt_ids: tuple[str, ...] = (),
+        spend: Money | None = None,
+    ) -> None:
+        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+        self.retry_after = retry_after
 
 
 class StatusError(APIError):
@@ -179,7 +215,32 @@ class AuthenticationFailed(StatusError):
 
 
 class InsufficientBalance(StatusError):
-    """402: the provider's balance is used up. Never retried; top up, then call again."""
+    """402: the provider's balance is used up. Never retried; top up, then call again.
+
+    Attributes:
+        balance: What is left, in the provider's own figures, where the host tells it; else `None`.
+    """
+
+    balance: str | None = None
+
+
+class BalanceExhausted(CircuitOpen, InsufficientBalance):
+    """The endpoint answered 402 a moment ago, and is left alone for a while. Nothing was sent."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        body: str = "",
+        retry_after: float | None = None,
+        trace_id: str | None = None,
+        balance: str | None = None,
+    ) -> None:
+        InsufficientBalance.__init__(
+            self, message, status=status, body=body, retry_after=retry_after, trace_id=trace_id
+        )
+        self.balance = balance
 
 
 class PermissionRefused(StatusError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -218,9 +219,7 @@ async def test_the_breaker_of_an_empty_balance_opens_again(monkeypatch: pytest.M
         with pytest.raises(InsufficientBalance, match="nothing was sent"):
             await client.chat("Hi", max_tokens=5)
         assert client._core is not None
-        later = client._core._broke
-        assert later is not None
-        client._core._broke = (later[0] - 3600, later[1])
+        client._core.gate.circuit._now = lambda: time.monotonic() + 3600
         assert (await client.chat("Hi", max_tokens=5)).text == "Paris."
 
 

@@ -12,6 +12,7 @@ import respx
 
 from deepthrift import AsyncClient
 from deepthrift._endpoint import Endpoint
+from deepthrift._network import Network
 from deepthrift._transport import OriginTransport, transport_for
 from deepthrift.errors import ConfigurationError, ConnectionFailed
 from tests.sdk.raw_server import END, part, plain, raw_server, stream_head
@@ -58,7 +59,7 @@ async def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
         transport = OriginTransport(server.url)
         await get(transport, server.url)
         # The server waits for the client to leave; a second server restart is the same to the client.
-        connection = transport._free[-1][0]
+        connection = transport._free[-1].connection
         stream: Any = connection._connection._network_stream  # type: ignore[union-attr]
         await stream.aclose()
         await get(transport, server.url)
@@ -168,13 +169,20 @@ def test_proxies_are_taken_from_the_argument_and_the_environment(monkeypatch: py
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     direct = httpx.URL("https://api.example.com/v1")
-    assert isinstance(transport_for(direct, None), OriginTransport)
-    assert isinstance(transport_for(direct, "http://127.0.0.1:3128"), httpx.AsyncHTTPTransport)
+
+    def proxy_for(url: httpx.URL | str, proxy: str | None = None) -> str | None:
+        found = transport_for(httpx.URL(url), Network(proxy=proxy))._proxy
+        return None if found is None else str(found.url)
+
+    assert proxy_for(direct) is None
+    assert proxy_for(direct, "http://127.0.0.1:3129") == "http://127.0.0.1:3129"
     monkeypatch.setenv("https_proxy", "127.0.0.1:3128")
-    assert isinstance(transport_for(direct, None), httpx.AsyncHTTPTransport)
-    assert isinstance(transport_for(httpx.URL("http://127.0.0.1:8000/v1"), None), OriginTransport)
+    assert proxy_for(direct) == "http://127.0.0.1:3128"
+    assert proxy_for("http://127.0.0.1:8000/v1") is None
     monkeypatch.setenv("no_proxy", "example.com")
-    assert isinstance(transport_for(direct, None), OriginTransport)
+    assert proxy_for(direct) is None
+    monkeypatch.setenv("no_proxy", "*")
+    assert proxy_for(direct) is None
 
 
 async def test_a_proxy_sees_the_request() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 import httpx
 
 from deepthrift import AsyncClient, Reply
+from deepthrift._network import Network
 from deepthrift._transport import transport_for
 from deepthrift.cli._probe_questions import (
     ANSWER,
@@ -179,7 +180,7 @@ class Probe:
         self.requests += 1
         if self.requests > MOST_REQUESTS:
             raise RuntimeError("more requests than planned")
-        self._last = Recorder(transport_for(httpx.URL(self.url), None))
+        self._last = Recorder(transport_for(httpx.URL(self.url), Network()))
         model = switch_for(profile.dialect, "standard").model or self.model
         return await stack.enter_async_context(
             AsyncClient(

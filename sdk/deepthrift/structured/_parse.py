@@ -93,7 +93,7 @@ class Parsing(Generic[M]):
 
     @property
     def _features(self) -> frozenset[Feature]:
-        return self._client.host.rules(self._mode).features
+        return self._client._features(self._mode)  # pyright: ignore[reportPrivateUsage]
 
     def _call_options(self, format_: JSONObject | None) -> ChatOptions:
         options = chat_options(self._options, response_format=format_)

@@ -1,0 +1,152 @@
+"""Which of a call's endpoints is tried next, and which error tells most when none answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from deepthrift._books import Books
+from deepthrift._completion import passes_of
+from deepthrift._core import Core
+from deepthrift._options import Options
+from deepthrift._passes import Step
+from deepthrift.errors import (
+    APIError,
+    AttemptTimeout,
+    AuthenticationFailed,
+    BudgetExceeded,
+    CircuitOpen,
+    ConnectionFailed,
+    ContextLengthExceeded,
+    DeepthriftError,
+    EmptyResponse,
+    InsufficientBalance,
+    InvalidRequestError,
+    NotFound,
+    PermissionRefused,
+    PriceNotFound,
+    RateLimited,
+    ResponseError,
+    ServerError,
+    UnsupportedFeature,
+)
+
+_TRANSIENT: Final = (RateLimited, ServerError, ConnectionFailed, AttemptTimeout, EmptyResponse)
+_NOT_HERE: Final = (
+    AuthenticationFailed,
+    BudgetExceeded,
+    CircuitOpen,
+    ContextLengthExceeded,
+    InsufficientBalance,
+    NotFound,
+    PermissionRefused,
+    PriceNotFound,
+    UnsupportedFeature,
+)
+"""What an endpoint will say again, and another one may not."""
+
+
+class Lane:
+    """A call's way to one endpoint."""
+
+    def __init__(self, core: Core, options: Options, *, stream: bool) -> None:
+        self.core = core
+        self.passes = passes_of(core, options, stream=stream)
+        self._step: Step | None = None
+
+    async def step(self) -> Step:
+        """The request to send, counted and built once."""
+        if self._step is None:
+            self._step = await self.passes.next()
+        return self._step
+
+    def done(self) -> None:
+        """The request was answered; another one follows."""
+        self._step = None
+
+
+class Lanes:
+    """The ways of one call, in order of preference; endpoints that cannot take it drop out.
+
+    Raises:
+        InvalidRequestError: None can.
+    """
+
+    def __init__(self, cores: Sequence[Core], options: Options, *, stream: bool) -> None:
+        self._options = options
+        self._stream = stream
+        self._waiting = list(cores)
+        self._open: list[Lane] = []
+        self.current = self._first()
+
+    def _first(self) -> Lane:
+        failure: InvalidRequestError | None = None
+        while self._waiting:
+            try:
+                self._open.append(Lane(self._waiting.pop(0), self._options, stream=self._stream))
+            except InvalidRequestError as error:
+                failure = failure or error
+            else:
+                return self._open[-1]
+        raise failure or InvalidRequestError("there is no endpoint")
+
+    @property
+    def several(self) -> bool:
+        """Whether there is a choice."""
+        return len(self._open) + len(self._waiting) > 1
+
+    def round(self) -> list[Lane]:
+        """All ways: first those whose endpoint did not ask to be left alone."""
+        for core in self._waiting:
+            try:
+                self._open.append(Lane(core, self._options, stream=self._stream))
+            except InvalidRequestError:
+                continue
+        self._waiting.clear()
+        return sorted(self._open, key=lambda lane: lane.core.gate.limiter.pause_left)
+
+    def give_up(self, lane: Lane) -> None:
+        """This endpoint would only say the same again."""
+        if len(self._open) > 1:
+            self._open.remove(lane)
+
+    def keep(self) -> None:
+        """What follows has to go to the endpoint that answered."""
+        self._waiting.clear()
+        self._open = [self.current]
+
+
+def may_retry(error: BaseException, books: Books, *, unanswered: bool) -> bool:
+    """Whether another attempt could do better, and would not pay twice for one that may be billed."""
+    if isinstance(error, EmptyResponse):
+        return True
+    if isinstance(error, CircuitOpen) or not isinstance(error, APIError):
+        return False
+    last = books.attempts[-1] if books.attempts else None
+    if last is None:
+        return False
+    if last.status == "released":
+        return isinstance(error, RateLimited | ServerError | ConnectionFailed)
+    return unanswered and last.status == "unknown"
+
+
+def may_go_on(error: BaseException, books: Books, before: int, *, unanswered: bool) -> bool:
+    """Whether the next endpoint may be asked after `error`, before which there were so many attempts."""
+    last = books.attempts[-1] if len(books.attempts) > before else None
+    unbilled = last is None or last.status == "released" or (unanswered and last.status == "unknown")
+    return isinstance(error, EmptyResponse) or (unbilled and isinstance(error, (*_TRANSIENT, *_NOT_HERE)))
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether the endpoint would say the same again."""
+    return isinstance(error, _NOT_HERE)
+
+
+def more_telling(known: DeepthriftError | None, error: DeepthriftError) -> DeepthriftError:
+    """Which of two errors to raise when no endpoint answered: a failure rather than a circuit that was open."""
+    if known is None:
+        return error
+    if isinstance(error, CircuitOpen):
+        sooner = isinstance(known, CircuitOpen) and (error.retry_after or 0.0) < (known.retry_after or 0.0)
+        return error if sooner else known
+    return error if isinstance(error, APIError | ResponseError) or isinstance(known, CircuitOpen) else known
