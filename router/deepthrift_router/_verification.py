@@ -20,6 +20,7 @@ EXTENT: Final = "extent"
 HEDGING: Final = "hedging"
 _EXTENTS: Final = ((2, "1-2"), (4, "3-4"), (8, "5-8"), (16, "9-16"), (40, "17-40"), (120, "41-120"))
 CLOSED: Final = "closed"
+CROSS_CHECK: Final = "cross_check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,13 @@ class Verification:
         if outcome == "with_second":
             self._choose_second()
 
+    def cross_check(self, answers: Sequence[Answer | None], cost: Money) -> None:
+        """What one or two other models answered to the same question, looked at together."""
+        first = self.answers[0]
+        if first is None or not answers:
+            return
+        self.observe(CROSS_CHECK, check_outcome(first, answers), cost, condition=f"of {min(2, len(answers))}")
+
     def _choose_second(self) -> None:
         """Two of three samples agree, and the first is not one of them: from here on, the second is the answer."""
         before = self.belief
@@ -171,6 +179,21 @@ class Verification:
         first, second = self.answers[0], self.answers[1]
         agreed = first is not None and second is not None and same_answer(first, second)
         return "agreed" if agreed else "split"
+
+
+def check_outcome(first: Answer, others: Sequence[Answer | None]) -> str:
+    """How the answers of one or two other models stand to the first answer.
+
+    Of one: `agree`, `disagree` or `no_answer`. Of two: `both` agree with it, `first` or `second` does, they are
+    `against` it with one answer, or all `differ`.
+    """
+    agree = [other is not None and same_answer(first, other) for other in others[:2]]
+    if len(agree) == 1:
+        return "no_answer" if others[0] is None else "agree" if agree[0] else "disagree"
+    if any(agree):
+        return "both" if all(agree) else "first" if agree[0] else "second"
+    one, other = others[0], others[1]
+    return "against" if one is not None and other is not None and same_answer(one, other) else "differ"
 
 
 def second_prospects(

@@ -1,0 +1,60 @@
+"""Recorded outcomes: reading them, grading them, replaying the router's decisions on them, and the figures of merit."""
+
+from deepthrift_router._risk_control import LabelledCall, RiskControl, control_quality_loss
+from deepthrift_router.evaluation._evaluate import Evaluation, RuleFigures, SharePoint, evaluate
+from deepthrift_router.evaluation._graders import (
+    ChoiceGrader,
+    CodeGrader,
+    ExactGrader,
+    Grader,
+    GraderName,
+    Judge,
+    JudgeGrader,
+    NumericGrader,
+    RegexGrader,
+    grade_outcomes,
+    grader_named,
+)
+from deepthrift_router.evaluation._judged import Judged, OfflineDecision, decide, judge
+from deepthrift_router.evaluation._metrics import (
+    Interval,
+    ReliabilityBin,
+    area_under_roc,
+    calibration_error,
+    reliability,
+)
+from deepthrift_router.evaluation._outcomes import Extra, Outcome, read_outcomes, write_outcomes
+
+__all__ = [
+    "ChoiceGrader",
+    "CodeGrader",
+    "Evaluation",
+    "ExactGrader",
+    "Extra",
+    "Grader",
+    "GraderName",
+    "Interval",
+    "Judge",
+    "JudgeGrader",
+    "Judged",
+    "LabelledCall",
+    "NumericGrader",
+    "OfflineDecision",
+    "Outcome",
+    "RegexGrader",
+    "ReliabilityBin",
+    "RiskControl",
+    "RuleFigures",
+    "SharePoint",
+    "area_under_roc",
+    "calibration_error",
+    "control_quality_loss",
+    "decide",
+    "evaluate",
+    "grade_outcomes",
+    "grader_named",
+    "judge",
+    "read_outcomes",
+    "reliability",
+    "write_outcomes",
+]
