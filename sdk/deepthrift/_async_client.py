@@ -419,8 +419,12 @@ class AsyncClient(AsyncRequests, AsyncBatches):
     def _call(self, options: Options, *, stream: bool) -> Call:
         from deepthrift._call import Call
 
+        return Call(self._cores(options), options, stream=stream)
+
+    def _cores(self, options: Options) -> list[Core]:
+        """The endpoints that the call may use, in order of preference."""
         self._check_loop()
-        return Call([each.core for each in self._running.allowed(options.regions)], options, stream=stream)
+        return [each.core for each in self._running.allowed(options.regions)]
 
     def _ready(self) -> Core:
         """What the calls of the preferred endpoint share."""

@@ -12,6 +12,7 @@ from deepthrift._core import Core
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
 from deepthrift._failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
 from deepthrift._options import Options
+from deepthrift._raw import RawResponse
 from deepthrift._reply import Reply
 from deepthrift._stream_attempt import StreamAttempt
 from deepthrift._wire.answer import Answer
@@ -49,8 +50,15 @@ class Call:
         self._time = core.clock(options)
         self._current: StreamAttempt | None = None
         self._again = False
+        self._raw: RawResponse | None = None
+        self._further: Sequence[Answer] = ()
         self.reply: Reply | None = None
         self.ended = False
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts so far, as they are booked."""
+        return tuple(self._books.attempts)
 
     # -- plain ------------------------------------------------------------------------------------------------------
 
@@ -73,6 +81,7 @@ class Call:
         step = await self._lanes.current.step()
         attempt = PlainAttempt(self._core, self._books, self._time, self._passes, step)
         answer = await attempt.run()
+        self._raw, self._further = attempt.raw, attempt.further
         return attempt.step.notes, answer
 
     def _take(self, answer: Answer) -> None:
@@ -80,6 +89,16 @@ class Call:
         self._passes.take(answer)
         self._lanes.current.done()
         self._lanes.keep()
+
+    async def run_all(self) -> list[Reply]:
+        """The replies of a request that asks for several; the first one carries its attempts and their cost.
+
+        Raises:
+            DeepthriftError: As for `run`.
+        """
+        first = await self.run()
+        free = {"attempts": (), "usage": Usage.of(0, 0), "cost": Cost.zero(self._core.currency)}
+        return [first, *(self._reply(answer).model_copy(update=free) for answer in self._further)]
 
     # -- streamed ---------------------------------------------------------------------------------------------------
 
@@ -109,6 +128,7 @@ class Call:
             step = await self._lanes.current.step()
             self._current = StreamAttempt(self._core, self._books, self._time, self._passes, step)
             await self._current.open()
+            self._raw = self._current.raw
             events.append(StreamStarted(self._current.attempt_id))
             events.extend(await self._read())
 
@@ -259,6 +279,7 @@ class Call:
             logprobs=answer.logprobs,
             reasoning_logprobs=answer.reasoning_logprobs,
             warnings=self._passes.warnings + answer.warnings + tuple(self._books.warnings),
+            raw=self._raw,
             cached=self._books.cached and all(attempt.status == "released" for attempt in attempts),
             seconds=self._time.elapsed,
         )
