@@ -12,6 +12,7 @@ from deepthrift._core import Core
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
 from deepthrift._failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
 from deepthrift._options import Options
+from deepthrift._questions import name_balance
 from deepthrift._raw import RawResponse
 from deepthrift._reply import Reply
 from deepthrift._stream_attempt import StreamAttempt
@@ -20,6 +21,7 @@ from deepthrift.errors import (
     APIError,
     CircuitOpen,
     DeepthriftError,
+    InsufficientBalance,
     InvalidRequestError,
     ModeNotHonoured,
     RequestInfo,
@@ -75,7 +77,7 @@ class Call:
                     return self._complete(answer)
                 self._take(answer)
         except DeepthriftError as error:
-            raise self._told(error) from error.__cause__
+            raise self.told(error) from error.__cause__
 
     async def _plain(self) -> tuple[bool, Answer]:
         step = await self._lanes.current.step()
@@ -115,7 +117,7 @@ class Call:
                     return events
         except DeepthriftError as error:
             self._end_early()
-            raise self._told(error) from error.__cause__
+            raise self.told(error) from error.__cause__
         except BaseException:
             self._end_early()
             raise
@@ -191,12 +193,16 @@ class Call:
     async def _with_retries(self, once: Callable[[], Awaitable[T]]) -> T:
         """`once`, and again where that is safe: at the next endpoint at once, at the same one after a pause."""
         several, most = self._lanes.several, self._options.max_retries
-        return await with_retries(
-            (lambda: self._round(once)) if several else once,
-            may_retry=self._may_retry,
-            max_retries=self._core.settings.max_retries if most is None else most,
-            clock=self._time,
-        )
+        try:
+            return await with_retries(
+                (lambda: self._round(once)) if several else once,
+                may_retry=self._may_retry,
+                max_retries=self._core.settings.max_retries if most is None else most,
+                clock=self._time,
+            )
+        except InsufficientBalance as error:
+            await name_balance(self._core, error, self._time.left)
+            raise
 
     def _may_retry(self, error: BaseException) -> bool:
         if self._lanes.several:
@@ -297,7 +303,7 @@ class Call:
             call_id=self._books.call_id,
         )
 
-    def _told(self, error: DeepthriftError) -> DeepthriftError:
+    def told(self, error: DeepthriftError) -> DeepthriftError:
         """`error` with what was tried, spent and received."""
         self._books.annotate(error, self._info())
         if isinstance(error, ResponseError | APIError) and error.partial is None:
