@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing import Currency, utc_now
 from deepthrift_router._belief import Cells
+from deepthrift_router._prior import Score
 from deepthrift_router._reply import RoutedReply
 
 LabelSource: TypeAlias = Literal["feedback", "grader", "collected"]
@@ -31,7 +32,7 @@ class Answered(BaseModel):
     """The mode of the answer that was given."""
     escalated: bool
     cells: Cells
-    """What the question alone said."""
+    """What the question alone said, before any setting moved it."""
     weight: float
     p_standard: float
     p_thinking: float
@@ -87,8 +88,8 @@ class Answered(BaseModel):
         )
 
 
-def answered(reply: RoutedReply, *, question: str, process: str, shadow: str | None) -> Answered:
-    """What is kept of `reply`."""
+def answered(reply: RoutedReply, base: Score, *, question: str, process: str, shadow: str | None) -> Answered:
+    """What is kept of `reply`; `base` is what the question said before any setting moved it."""
     decision = reply.decision
     net = reply.savings.net
     return Answered(
@@ -100,7 +101,7 @@ def answered(reply: RoutedReply, *, question: str, process: str, shadow: str | N
         plan=decision.plan,
         mode="standard" if reply.path[-1] == "kept standard" else reply.requested_mode,
         escalated=reply.escalated or (decision.plan != "cascade" and reply.requested_mode == "thinking"),
-        cells=decision.score.cells,
+        cells=base.cells,
         weight=decision.score.weight,
         p_standard=decision.p_standard,
         p_thinking=decision.p_thinking,

@@ -85,6 +85,12 @@ def parse_answer(text: str, question: str = "") -> Answer | None:
     return None if found is None else normal_form(found, question)
 
 
+def final_text(text: str) -> str | None:
+    """The part of a reply that is its answer, as it stands there, or `None` when it is open prose."""
+    text = text.strip()
+    return None if not text or len(text) > _LONGEST else _final_part(text)
+
+
 def same_answer(a: Answer, b: Answer) -> bool:
     """Whether two answers to the same question say the same."""
     if a.kind == b.kind and a.form == b.form:

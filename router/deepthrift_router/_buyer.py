@@ -96,7 +96,7 @@ class Buyer:
         for check in self.checks:
             if check.name in bought | self.spent:
                 continue
-            ahead = self.seen.check_prospects(check.name)
+            ahead = self.seen.check_prospects(check.name, check.condition)
             if not ahead:
                 self.seen.missing.append(f"{check.name}: no recorded outcomes, so it has no weight and is not bought")
                 self.spent.add(check.name)

@@ -23,9 +23,10 @@ _LEAST_OF_SIGNAL: Final = 30
 _STRENGTH: Final = 25.0
 """Labels that a shipped likelihood counts for."""
 _NEW: Final = 4.0
-_TEMPERS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
-_SCALES: Final = (0.25, 0.5, 0.75, 1.0)
-_DRAWS: Final = 500
+_TEMPERS: Final = (0.0, 0.5, 1.0)
+_SCALES: Final = (0.25, 0.5, 1.0)
+_ROUNDS: Final = 8
+_DRAWS: Final = 400
 _FLOOR: Final = 1e-3
 
 
@@ -157,19 +158,21 @@ def _with(prior: PriorShift, signals: Mapping[str, SignalData], shipped: Likelih
 
 def _shift(rows: Sequence[Answered], scale: float) -> PriorShift:
     """The shift that makes the mean of the four probabilities what was observed, a little of the old kept."""
-    beliefs = [Belief(row.cells) for row in rows]
-    mean = [sum(belief.cells[cell] for belief in beliefs) / len(beliefs) for cell in range(4)]
+    mean = [sum(row.cells[cell] for row in rows) / len(rows) for cell in range(4)]
     counts = [_STRENGTH * share for share in mean]
     for row in rows:
         counts[_cell(row)] += 1
     wanted = [count / sum(counts) for count in counts]
-    shift = [0.0, 0.0, 0.0, 0.0]
-    for _ in range(20):
-        made = PriorShift(scale=scale, shift=_cells(shift))
-        moved = [made.apply(belief).cells for belief in beliefs]
-        now = [sum(cells[cell] for cells in moved) / len(moved) for cell in range(4)]
-        shift = [old + log(want / is_) for old, want, is_ in zip(shift, wanted, now, strict=True)]
-    return PriorShift(scale=scale, shift=_cells(shift))
+    powers = [[cell**scale for cell in Belief.of(row.cells).cells] for row in rows]
+    factors = [1.0, 1.0, 1.0, 1.0]
+    for _ in range(_ROUNDS):
+        now = [0.0, 0.0, 0.0, 0.0]
+        for power in powers:
+            moved = [a * b for a, b in zip(power, factors, strict=True)]
+            total = sum(moved)
+            now = [a + b / total for a, b in zip(now, moved, strict=True)]
+        factors = [a * want * len(rows) / is_ for a, want, is_ in zip(factors, wanted, now, strict=True)]
+    return PriorShift(scale=scale, shift=_cells([log(factor) for factor in factors]))
 
 
 def _prior_loss(rows: Sequence[Answered], shift: PriorShift) -> float:

@@ -13,6 +13,7 @@ from deepthrift_router._calls import Asked
 from deepthrift_router._sandbox import Sandbox
 from deepthrift_router._signals import Draft, Reading, unusable
 from deepthrift_router._validators import code_of
+from deepthrift_router._verification import CROSS_CHECK
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -51,6 +52,11 @@ class Check(Protocol):
         """Whom it asks, if not the router's own client."""
         ...
 
+    @property
+    def condition(self) -> str | None:
+        """Which of its tables of likelihoods holds; `None`: the one for answers of that length."""
+        ...
+
     def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
         """The call that it needs, or why it has nothing to ask."""
         ...
@@ -65,6 +71,7 @@ class ProgramCheck:
 
     name = "program"
     client = None
+    condition = None
 
     def __init__(self, sandbox: Sandbox | None = None) -> None:
         self._sandbox = sandbox or Sandbox()
@@ -90,7 +97,8 @@ class ProgramCheck:
 class CrossCheck:
     """Whether another endpoint gives the same answer to the same messages."""
 
-    name = "cross_check"
+    name = CROSS_CHECK
+    condition = "of 1"
 
     def __init__(self, client: AsyncClient) -> None:
         self.client: AsyncClient | None = client
@@ -114,6 +122,7 @@ class SelfCheck:
 
     name = "self_check"
     client = None
+    condition = None
 
     def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
         """The draft, with the question whether it is right."""
@@ -142,6 +151,7 @@ class MarginCheck:
 
     name = "margin"
     client = None
+    condition = None
 
     def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
         """The candidates, to be scored from 0 to 10."""

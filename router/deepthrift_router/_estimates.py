@@ -72,7 +72,8 @@ class AuditReport(BaseModel):
 
 
 def report_of(rows: Sequence[Answered]) -> AuditReport:
-    """The report on `rows`, the oldest first."""
+    """The report on `rows`, the oldest first; answers that were collected for it are no traffic, and do not count."""
+    rows = [row for row in rows if row.label != "collected"]
     seen = [row for row in rows if row.propensity]
     labelled = [row for row in seen if row.labelled]
     currency = rows[0].currency if rows else "USD"

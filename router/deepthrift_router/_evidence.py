@@ -65,7 +65,7 @@ class Reader:
             self._seen.missing.append(f"{check.name}: {read}")
             return
         answer = self.drafts[0].answer
-        condition = "any" if answer is None else extent_of(answer)
+        condition = check.condition or ("any" if answer is None else extent_of(answer))
         self._seen.observe(check.name, read.outcome, reply.cost.total, condition=condition, detail=read.detail)
 
     async def refused(self, reply: Reply) -> str | None:

@@ -116,7 +116,12 @@ class Memory:
             reply = reply.model_copy(update={"decision": reply.decision.model_copy(update={"shadow": shadow})})
         threshold = outlook.preference.threshold
         process = self._process if threshold is not None and outlook.plan == "cascade" else "auto"
-        row = answered(reply, question=self.store.hash_of(outlook.request.question), process=process, shadow=shadow)
+        base = outlook.score
+        if self.setting is not None and self.setting.prior is not None:
+            base = scorer.score(outlook.request.messages)
+        row = answered(
+            reply, base, question=self.store.hash_of(outlook.request.question), process=process, shadow=shadow
+        )
         try:
             self.store.add(row)
         except sqlite3.Error as error:

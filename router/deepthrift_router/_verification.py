@@ -157,11 +157,11 @@ class Verification:
         condition = extent_of(self.answers[0])
         return second_prospects(self.belief, condition, self._likelihoods, self._familiarity, samples)
 
-    def check_prospects(self, signal: str) -> tuple[Prospect, ...]:
+    def check_prospects(self, signal: str, condition: str | None = None) -> tuple[Prospect, ...]:
         """How a check may come out; empty when there is no data on it, or nothing to check."""
         if self.settled or not self.answers or self.answers[0] is None or self.chosen:
             return ()
-        table = self._likelihoods.table(signal, extent_of(self.answers[0]))
+        table = self._likelihoods.table(signal, condition or extent_of(self.answers[0]))
         temper = self._likelihoods.temper(signal, self._familiarity)
         return tuple(
             Prospect(self.belief.chance(chances), self.belief.given(chances, temper))

@@ -18,16 +18,7 @@ from deepthrift._network import Cert, Network, Verify
 from deepthrift._options import ChatOptions, Options, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream, Source
-from deepthrift._under_way import UnderWay
-from deepthrift.errors import (
-    APIError,
-    CircuitOpen,
-    ClientClosed,
-    ConfigurationError,
-    ConnectionFailed,
-    DeepthriftError,
-    StreamInterrupted,
-)
+from deepthrift.errors import APIError, ConfigurationError, ConnectionFailed, DeepthriftError, StreamInterrupted
 from deepthrift.hosts import Feature, HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
@@ -152,7 +143,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         self._prices = self._upstreams.first.prices
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._under_way = UnderWay()
+        self._sources: set[Source] = set()
         self._closed = False
 
     @classmethod
@@ -294,25 +285,13 @@ class AsyncClient(AsyncRequests, AsyncBatches):
     ) -> None:
         await self.aclose()
 
-    async def aclose(self, *, grace: float = 0.0) -> None:
-        """Close every connection, and book what was under way. Safe to call twice.
-
-        Args:
-            grace: Seconds that calls and streams under way get to come to their end; new ones are refused meanwhile.
-
-        Raises:
-            ConfigurationError: The client was used in another event loop; its connections can be closed only there.
-        """
+    async def aclose(self) -> None:
+        """End what is under way, book it, and close every connection. Safe to call twice."""
         self._closed = True
+        for source in list(self._sources):
+            await source.aclose()
         try:
-            self._check_same_loop()
-            await self._under_way.end(grace)
-        finally:
-            await self._close()
-
-    async def _close(self) -> None:
-        try:
-            if self._upstreams is not None and self._loop in (None, asyncio.get_running_loop()):
+            if self._upstreams is not None:
                 await self._upstreams.aclose()
         finally:
             if self._engine is not None:
@@ -411,17 +390,14 @@ class AsyncClient(AsyncRequests, AsyncBatches):
 
     def _check_loop(self) -> None:
         if self._closed:
-            raise ClientClosed("the client is closed; make a new one")
+            raise ConfigurationError("the client is closed; make a new one")
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigurationError("an AsyncClient works inside an event loop; elsewhere, use Client") from None
         if self._loop is None:
             self._loop = loop
-        self._check_same_loop()
-
-    def _check_same_loop(self) -> None:
-        if self._loop not in (None, asyncio.get_running_loop()):
+        elif self._loop is not loop:
             raise ConfigurationError(
                 "this AsyncClient was first used in another event loop; make one for each loop, or use Client"
             )
@@ -429,26 +405,22 @@ class AsyncClient(AsyncRequests, AsyncBatches):
     async def _answered(self, options: Options) -> Reply:
         call = self._call(options, stream=False)
         try:
-            return await self._under_way.run(call)
+            return await call.run()
         except DeepthriftError as error:
             await self._blame_engine(error)
             raise
 
     def _streamed(self, options: Options) -> AsyncStream:
         call = self._call(options, stream=True)
-        source = Source(call, asyncio.get_running_loop(), self._blame_engine, self._under_way.over)
-        self._under_way.sources.add(source)
+        source = Source(call, asyncio.get_running_loop(), self._blame_engine, self._sources.discard)
+        self._sources.add(source)
         return AsyncStream(source)
 
     def _call(self, options: Options, *, stream: bool) -> Call:
         from deepthrift._call import Call
 
-        return Call(self._cores(options), options, stream=stream)
-
-    def _cores(self, options: Options) -> list[Core]:
-        """The endpoints that the call may use, in order of preference."""
         self._check_loop()
-        return [each.core for each in self._running.allowed(options.regions)]
+        return Call([each.core for each in self._running.allowed(options.regions)], options, stream=stream)
 
     def _ready(self) -> Core:
         """What the calls of the preferred endpoint share."""
@@ -459,7 +431,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         """Raise the engine's own death instead of the lost connection that it caused."""
         if self._engine is None or not isinstance(error, APIError | StreamInterrupted):
             return
-        if isinstance(error, StreamInterrupted | ConnectionFailed | CircuitOpen):
+        if isinstance(error, StreamInterrupted | ConnectionFailed):
             crash = await self._engine.crash()
             if crash is not None:
                 crash.request, crash.attempt_ids, crash.spend = error.request, error.attempt_ids, error.spend

@@ -27,3 +27,13 @@ def default_ledger() -> Path:
 def budgets_file() -> Path:
     """The file in which `deepthrift budget` keeps the budgets of the default ledger."""
     return home() / "budgets.json"
+
+
+def router_store() -> Path:
+    """The router's store of answers: features, hashes and outcomes, no text."""
+    return home() / "router.db"
+
+
+def router_settings() -> Path:
+    """The folder of the router's settings."""
+    return home() / "router"

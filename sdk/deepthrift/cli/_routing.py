@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deepthrift import AsyncClient, Message
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Attempt, Ledger
-    from deepthrift_router import ModeRouter, RoutedReply, Savings
+    from deepthrift_router import ModeRouter, Preferences, RoutedReply, Savings
 
 _POLL_SECONDS: Final = 0.2
 _SAID: Final = {
@@ -148,13 +148,36 @@ async def ask_routed(
         show_cost(reply, output)
 
 
-async def show_plan(messages: Sequence[Message], place: Place, output: Output, *, max_tokens: int | None) -> None:
-    """`deepthrift route --plan`: what the router would begin with, what each plan costs, and why."""
-    from deepthrift.cli._output import table
+async def ask_preferred(
+    messages: Sequence[Message], place: Place, output: Output, preferences: Preferences, *, max_tokens: int | None
+) -> None:
+    """`deepthrift route`: with the setting in force, and what is learned kept beside the ledger."""
+    async with connect(place, output) as client, _router(client, place, preferences) as router:
+        reply = await routed(client, messages, output, max_tokens=max_tokens, router=router)
+    if output.as_json:
+        output.document(reply)
+    else:
+        show_cost(reply, output)
+
+
+def _router(client: AsyncClient, place: Place, preferences: Preferences) -> ModeRouter[AsyncClient]:
+    from deepthrift.cli._ledger import ledger_path
+    from deepthrift.cli._paths import router_settings, router_store
     from deepthrift_router import ModeRouter
 
-    async with connect(place, output) as client:
-        decision = ModeRouter(client).plan(messages, max_tokens=max_tokens)
+    # A ledger of its own is a world of its own: what is learned in it stays beside it.
+    store = router_store() if place.ledger is None else ledger_path(place.ledger).with_suffix(".router.db")
+    return ModeRouter(client, preferences=preferences, settings=router_settings(), store=store)
+
+
+async def show_plan(
+    messages: Sequence[Message], place: Place, output: Output, preferences: Preferences, *, max_tokens: int | None
+) -> None:
+    """`deepthrift route --plan`: what the router would begin with, what each plan costs, and why."""
+    from deepthrift.cli._output import table
+
+    async with connect(place, output) as client, _router(client, place, preferences) as router:
+        decision = router.plan(messages, max_tokens=max_tokens)
     if output.as_json:
         output.document(decision)
         return
@@ -172,5 +195,15 @@ async def show_plan(messages: Sequence[Message], place: Place, output: Output, *
         output.print(
             f"{length.mode}: {length.expected:.0f} output tokens expected ({span}), from {source}", style="dim"
         )
+    score = decision.score
+    output.print(
+        f"From the question alone: standard is right with {score.p_standard:.2f}, thinking with "
+        f"{score.p_thinking:.2f}; {score.weight:.0%} of that is the question's own, novelty {score.novelty:.2f}.",
+        style="dim",
+    )
+    for note in (*decision.degraded, *decision.missing):
+        output.print(f"Missing: {note}.", style="dim")
+    if decision.setting != "shipped":
+        output.print(f"The setting in force is {decision.setting}.", style="dim")
     value = f"A right answer is taken to be worth {money(decision.value_of_right_answer)} ({decision.value_source})."
     output.print(value, style="dim")

@@ -1,0 +1,57 @@
+"""Recorded outcomes as labelled answers: what calibration and a promise can learn from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from deepthrift_router._answered import Answered
+from deepthrift_router._likelihoods import Likelihoods
+from deepthrift_router._prior import Prior, Scorer
+from deepthrift_router._setting import Setting
+from deepthrift_router._store import RouterStore
+from deepthrift_router._tokens import span_of
+from deepthrift_router._verification import replay
+from deepthrift_router.evaluation import Outcome
+
+_AT = datetime(2000, 1, 1, tzinfo=UTC)
+"""Collected answers are older than all traffic: they are no news of it."""
+
+
+def label_recorded(
+    outcome: Outcome,
+    store: RouterStore,
+    setting: Setting | None = None,
+    *,
+    samples: int = 3,
+    scorer: Scorer | None = None,
+) -> Answered | None:
+    """The labelled answer that a live call would have left, with `samples` standard samples; `None` without grades."""
+    if not outcome.graded:
+        return None
+    base = scorer or Prior.builtin()
+    likelihoods = Likelihoods.builtin() if setting is None else setting.likelihoods()
+    score = (base if setting is None else setting.scorer(base)).score(outcome.conversation)
+    answers = outcome.samples[:samples]
+    seen = replay(score.belief, score.weight, likelihoods, outcome.standard_answer or "", answers)
+    logprobs = outcome.standard_extra.logprobs
+    span = span_of(logprobs[0]) if logprobs else None
+    evidence = tuple((item.signal, item.condition, item.outcome) for item in seen.evidence)
+    return Answered(
+        group_id=f"collected-{outcome.id}",
+        at=_AT,
+        question=store.hash_of(outcome.question),
+        setting="shipped" if setting is None else setting.version,
+        process=f"samples={samples}",
+        plan="cascade",
+        mode="standard",
+        escalated=False,
+        cells=base.score(outcome.conversation).cells,
+        weight=score.weight,
+        p_standard=seen.belief.p_standard,
+        p_thinking=seen.belief.p_thinking,
+        evidence=evidence if span is None else (*evidence, ("logprobs", "any", span)),
+        cost=0,
+        kept_right=outcome.sample_right(seen.chosen),
+        thinking_right=outcome.thinking_right,
+        label="collected",
+    )

@@ -1,0 +1,82 @@
+"""`deepthrift collect`: outcomes of both modes on the user's own prompts."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import click
+
+from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
+
+EPILOG = """\b
+Examples:
+  deepthrift collect prompts.jsonl outcomes.jsonl --budget 2
+  deepthrift collect prompts.jsonl outcomes.jsonl --grader numeric
+  deepthrift calibrate outcomes.jsonl
+
+\b
+A line of PROMPTS is a text, or an object:
+  {"query": "What is 17 * 23?", "reference": "391", "dataset": "sums"}
+
+Each prompt is asked --samples times in standard mode and once in thinking mode, with log-probabilities where the host
+has them. OUT gets one row for each prompt, in the form that `calibrate` and `evaluate` read. Run again, it goes on
+where it ended, also after a kill; what killed runs spent counts towards the budget. Prompts and answers are written
+into OUT.
+
+\b
+Exit codes: 0 every prompt has a row · 1 some have none · 2 the input is wrong
+  3 stopped by the budget · 4 stopped by the endpoint · 130 interrupted
+"""
+
+
+@click.command("collect", epilog=EPILOG)
+@click.argument("prompts", metavar="PROMPTS", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("out", metavar="OUT", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--samples", type=click.IntRange(1, 8), default=3, show_default=True, help="Standard samples of each prompt."
+)
+@click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most tokens of each call.")
+@click.option("--budget", type=Decimal, metavar="AMOUNT", help="The most that all runs into OUT may cost.")
+@click.option(
+    "--grader",
+    type=click.Choice(["exact", "numeric", "choice", "regex", "code", "judge"]),
+    help="How answers are graded by the reference of their prompt; judge asks the same endpoint.",
+)
+@click.option("--at-once", type=click.IntRange(min=1), default=4, show_default=True, help="Prompts under way at once.")
+@endpoint_options
+@json_option
+def command(
+    prompts: Path,
+    out: Path,
+    samples: int,
+    max_tokens: int | None,
+    budget: Decimal | None,
+    grader: str | None,
+    at_once: int,
+    endpoint: EndpointOptions,
+    as_json: bool,
+) -> None:
+    """Ask both modes the PROMPTS of a file, and write what came of it into OUT."""
+    from deepthrift.cli._connect import prepare, run
+    from deepthrift.cli._labels import collect
+    from deepthrift.cli._output import Output
+    from deepthrift_router.labels import read_prompts
+
+    output = Output(as_json=as_json)
+    wanted = read_prompts(prompts)
+    place = prepare(endpoint, output)
+    code = run(
+        collect(
+            place,
+            output,
+            wanted,
+            out,
+            samples=samples,
+            max_tokens=max_tokens,
+            budget=budget,
+            grader=grader,
+            at_once=at_once,
+        )
+    )
+    raise SystemExit(code)

@@ -1,0 +1,153 @@
+"""What `deepthrift collect` and `deepthrift evaluate --live` do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from deepthrift.cli._connect import Place, connect
+from deepthrift.cli._exits import BUDGET, FAILURE, OK
+from deepthrift.cli._format import money, seconds
+from deepthrift.cli._output import table
+
+if TYPE_CHECKING:
+    from deepthrift import AsyncClient
+    from deepthrift.cli._output import Output
+    from deepthrift_pricing import Currency, Money
+    from deepthrift_router import Figure
+    from deepthrift_router.evaluation import Outcome
+    from deepthrift_router.labels import Collected, Contestant, LiveGraderName, LiveReport, ReferenceGrader
+
+
+async def collect(
+    place: Place,
+    output: Output,
+    prompts: Sequence[Outcome],
+    out: Path,
+    *,
+    samples: int,
+    max_tokens: int | None,
+    budget: Decimal | None,
+    grader: str | None,
+    at_once: int,
+) -> int:
+    """Collect, with progress on standard error; the exit code."""
+    from deepthrift_router.labels import Collector
+
+    async with connect(place, output) as client:
+        collector = Collector(
+            client,
+            samples=samples,
+            max_tokens=max_tokens,
+            budget=_money(client, budget),
+            grader=_grader(client, grader),
+            at_once=at_once,
+        )
+
+        def tell(state: Collected) -> None:
+            failed = f", {len(state.failed)} failed" if state.failed else ""
+            output.note(f"{state.done} of {state.prompts} prompts{failed}, {money(state.spent)} spent")
+
+        state = await collector.run(prompts, out, None if output.as_json else tell)
+    if output.as_json:
+        output.document(
+            {
+                "prompts": state.prompts,
+                "done": state.done,
+                "failed": state.failed,
+                "spent": state.spent,
+                "stopped": state.stopped,
+                "out": str(out),
+            }
+        )
+    else:
+        output.print(f"{state.done} of {state.prompts} prompts have a row in {out}; {money(state.spent)} spent")
+        for name, why in list(state.failed.items())[:5]:
+            output.note(f"failed: {name}: {why}")
+        if state.stopped is not None:
+            output.note(f"stopped: {state.stopped}")
+    if state.stopped is not None:
+        return BUDGET
+    return OK if state.done == state.prompts else FAILURE
+
+
+async def evaluate_live(
+    place: Place,
+    output: Output,
+    questions: Sequence[Outcome],
+    *,
+    policies: Sequence[str],
+    grader: str,
+    settings: Path | None,
+    max_tokens: int | None,
+    budget: Decimal | None,
+    at_once: int,
+) -> int:
+    """Ask, grade and compare; the exit code."""
+    from deepthrift.cli._paths import router_settings
+    from deepthrift_router import ModeRouter
+    from deepthrift_router.labels import LiveEvaluation, ReferenceGrader
+
+    async with connect(place, output) as client, ModeRouter(client, settings=settings or router_settings()) as router:
+        judge = client if grader == "judge" else None
+        evaluation = LiveEvaluation(
+            router,
+            ReferenceGrader(cast("LiveGraderName", grader), judge=judge),
+            policies=cast("Sequence[Contestant]", policies),
+            max_tokens=max_tokens,
+            budget=_money(client, budget),
+            at_once=at_once,
+        )
+        report = await evaluation.run(questions, lambda done: _tell(output, done, len(questions)))
+    if output.as_json:
+        output.document(report)
+    else:
+        _show(report, output)
+    return OK if report.stopped is None else BUDGET
+
+
+def _tell(output: Output, done: int, of: int) -> None:
+    if not output.as_json and (done % 10 == 0 or done == of):
+        output.note(f"{done} of {of} questions")
+
+
+def _show(report: LiveReport, output: Output) -> None:
+    right = ("accuracy", "cost", "calls", "thinking", "time")
+    shown = table("policy", *right, right=right)
+    for each in report.results:
+        shown.add_row(
+            each.policy,
+            _span(each.accuracy),
+            money(each.cost),
+            f"{each.calls:.2f}",
+            f"{each.thinking_share:.0%}",
+            seconds(each.seconds),
+        )
+    output.print(shown)
+    output.print(f"{report.results[0].questions} questions, {money(report.spent)} spent")
+    if report.gain_kept is not None:
+        last = report.results[-1].policy
+        output.print(f"{last} keeps {_span(report.gain_kept)} of what thinking adds to standard (PGR)")
+    if report.stopped is not None:
+        output.note(f"stopped by the budget: {report.stopped}")
+
+
+def _span(figure: Figure | None) -> str:
+    return "unknown" if figure is None else f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+
+
+def _grader(client: AsyncClient, name: str | None) -> ReferenceGrader | None:
+    from deepthrift_router.labels import ReferenceGrader
+
+    if name is None:
+        return None
+    return ReferenceGrader(cast("LiveGraderName", name), judge=client if name == "judge" else None)
+
+
+def _money(client: AsyncClient, amount: Decimal | None) -> Money | None:
+    from deepthrift_pricing import Money
+
+    currency: Currency = "CNY" if {row.currency for row in client.prices.rows} == {"CNY"} else "USD"
+    return None if amount is None else Money.of(amount, currency)

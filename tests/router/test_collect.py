@@ -1,0 +1,224 @@
+"""Outcomes are collected within a budget, survive a kill, and are what calibration reads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepthrift import AsyncClient
+from deepthrift.errors import AuthenticationFailed, ConfigurationError
+from deepthrift_pricing import Ledger, Money
+from deepthrift_router import ModeRouter, RouterStore, Sandbox
+from deepthrift_router.evaluation import Outcome, read_outcomes
+from deepthrift_router.labels import Collector, LiveEvaluation, ReferenceGrader, label_recorded, read_prompts
+from tests.router.support import by_mode
+from tests.support.bill_server import Answer, BillServer, Failure
+from tests.support.doors import settings
+
+PROMPTS = [
+    {"query": "What is 17 * 23?", "reference": "391", "dataset": "sums"},
+    {"prompt": "What is 2 + 2?", "answer": 4},
+    "What is the capital of Australia?",
+]
+STANDARD, THINKING = Answer("391", logprob=-0.3), Answer("The answer is 391.", reasoning="Hm. " * 5)
+
+
+def write(path: Path, lines: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    return path
+
+
+async def collect(
+    server: BillServer, prompts: Path, out: Path, *, ledger: Ledger | None = None, client: Any = None, **kw: Any
+) -> Any:
+    own = ledger or Ledger.open("memory:")
+    async with AsyncClient(**settings(server, ledger=own, max_retries=0, **(client or {}))) as opened:
+        state = await Collector(opened, max_tokens=100, **kw).run(read_prompts(prompts), out)
+    if ledger is None:
+        own.close()
+    return state
+
+
+async def test_both_modes_samples_grades_and_log_probabilities(tmp_path: Path) -> None:
+    prompts, out = write(tmp_path / "in.jsonl", PROMPTS), tmp_path / "out.jsonl"
+    async with BillServer(by_mode([STANDARD, Answer("392"), STANDARD] * 3, THINKING)) as server:
+        state = await collect(server, prompts, out, grader=ReferenceGrader("numeric"), at_once=1)
+        assert state.spent.amount == server.bill.total
+    assert (state.prompts, state.done, state.failed, state.stopped) == (3, 3, {}, None)
+    rows = read_outcomes(out)
+    assert len(rows) == 3
+    first = next(row for row in rows if row.dataset == "sums")
+    assert first.graded
+    assert (first.standard_right, first.thinking_right) == (True, True)
+    assert first.standard_samples_correct == (1.0, 0.0, 1.0)
+    assert [answer.form if answer else None for answer in first.samples] == ["391", "392", "391"]
+    assert first.standard_extra.logprobs is not None
+    assert first.standard_extra.logprobs[0] == (-0.3,)
+    assert first.thinking_tokens == 10
+    assert not next(row for row in rows if "Australia" in row.query).graded
+
+
+async def test_it_goes_on_where_it_ended(tmp_path: Path) -> None:
+    prompts, out = write(tmp_path / "in.jsonl", PROMPTS), tmp_path / "out.jsonl"
+    async with BillServer(by_mode(STANDARD, THINKING)) as server:
+        await collect(server, prompts, out)
+        before = out.read_bytes()
+        out.write_bytes(before[:-20])  # as a kill in the middle of a line leaves it
+        asked = len(server.requests)
+        state = await collect(server, prompts, out)
+        assert len(server.requests) == asked + 4
+    assert state.done == 3
+    assert len(read_outcomes(out)) == 3
+    out.write_text("not an outcome\n")
+    with pytest.raises(ConfigurationError, match="line 1"):
+        async with BillServer(STANDARD) as server:
+            await collect(server, prompts, out)
+
+
+async def test_the_budget_holds_over_all_runs(tmp_path: Path) -> None:
+    ledger = Ledger.open("memory:")
+    prompts = write(tmp_path / "in.jsonl", [f"What is {number} + 1?" for number in range(12)])
+    out = tmp_path / "out.jsonl"
+    budget = Money.of("0.002")
+    async with BillServer(by_mode(Answer("word " * 60), Answer("word " * 60, reasoning="word " * 30))) as server:
+        for _ in range(3):
+            state = await collect(server, prompts, out, ledger=ledger, budget=budget, samples=1)
+            assert state.stopped is not None
+            assert "raise the budget" in state.stopped
+            assert state.spent.amount == server.bill.total
+        assert server.bill.total <= budget.amount
+        assert 0 < state.done < 12
+    ledger.close()
+
+
+async def test_what_a_cancelled_run_spent_counts(tmp_path: Path) -> None:
+    ledger = Ledger.open("memory:")
+    prompts, out = write(tmp_path / "in.jsonl", PROMPTS), tmp_path / "out.jsonl"
+    async with BillServer(by_mode(STANDARD, Answer("391", hold=30.0))) as server:
+        task = asyncio.ensure_future(collect(server, prompts, out, ledger=ledger, samples=1, at_once=1))
+        await server.until(lambda seen: len(seen.bill.lines) == 2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with BillServer(by_mode(STANDARD, THINKING)) as server:
+        state = await collect(server, prompts, out, ledger=ledger, samples=1)
+        assert state.spent.amount > server.bill.total
+    assert all(attempt.status != "reserved" for attempt in ledger.attempts())
+    ledger.close()
+
+
+async def test_a_prompt_that_fails_is_tried_again(tmp_path: Path) -> None:
+    prompts, out = write(tmp_path / "in.jsonl", PROMPTS[:1]), tmp_path / "out.jsonl"
+    async with BillServer(Failure(503, "busy")) as server:
+        state = await collect(server, prompts, out)
+        assert list(state.failed.values()) == ["Overloaded: busy"] or "Overloaded" in next(iter(state.failed.values()))
+    async with BillServer(STANDARD) as server:
+        assert (await collect(server, prompts, out)).done == 1
+    async with BillServer(Failure(401, "no key")) as server:
+        with pytest.raises(AuthenticationFailed):
+            await collect(server, write(tmp_path / "more.jsonl", ["Another?"]), tmp_path / "other.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "neither"),
+        ("{}", "neither a query"),
+        ('{"query": "a", "standard_tokens": "x"}', "no prompt"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, problem: str) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text(f'"A first one"\n{line}\n')
+    with pytest.raises(ConfigurationError, match="line 2") as caught:
+        read_prompts(path)
+    assert problem in str(caught.value)
+    path.write_text("\n")
+    with pytest.raises(ConfigurationError, match="no prompt"):
+        read_prompts(path)
+
+
+def outcome(**fields: Any) -> Outcome:
+    return Outcome(id="a", query="What is 17 * 23?", **fields)
+
+
+def test_a_recorded_outcome_is_a_labelled_answer() -> None:
+    store = RouterStore()
+    row = outcome(
+        standard_correct=1.0,
+        thinking_correct=0.0,
+        standard_answer="391",
+        standard_extra={"sample_finals": ["391", "392", "392"], "logprobs": [[-0.1]]},
+        standard_samples_correct=[1.0, 0.0, 0.0],
+    )
+    found = label_recorded(row, store)
+    assert found is not None
+    assert [signal for signal, _, _ in found.evidence] == ["hedging", "extent", "agreement", "third_sample", "logprobs"]
+    assert (found.kept_right, found.thinking_right) == (False, False)  # the third sided with the second
+    alone = label_recorded(row, store, samples=1)
+    assert alone is not None
+    assert (alone.kept_right, alone.process) == (True, "samples=1")
+    assert label_recorded(outcome(standard_correct=1.0), store) is None
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("grader", "text", "reference", "right"),
+    [
+        ("exact", "The answer is 1,234.50 USD.", "$1234.5", True),
+        ("exact", "Paris", "London", False),
+        ("numeric", "It comes to 0.25", "1/4", True),
+        ("numeric", "Paris", "4", False),
+        ("choice", "B", "B", True),
+        ("choice", "B", "C", False),
+        ("regex", "call 555-1234", r"\d{3}-\d{4}", True),
+        ("regex", "no number", r"\d", False),
+        ("code", "```python\ndef f(x):\n    return x + 1\n```", "assert f(1) == 2", True),
+        ("code", "```python\ndef f(x):\n    return x\n```", "assert f(1) == 2", False),
+        ("judge", "It is Paris", "Paris", True),
+    ],
+)
+async def test_graders(grader: Any, text: str, reference: str, right: bool) -> None:
+    async with BillServer([Answer(text), Answer("Yes.")]) as server, AsyncClient(**settings(server)) as client:
+        reply = await client.chat("Which one?\nA. this\nB. that\nC. other", max_tokens=100)
+        grading = ReferenceGrader(grader, judge=client, sandbox=Sandbox(seconds=10))
+        question = "Which one?\nA. this\nB. that\nC. other" if grader == "choice" else "What?"
+        assert await grading.grade(question, reply, reference) is right
+        if grader == "judge":
+            assert grading.spent is not None
+            assert server.requests[-1].max_tokens == 4
+
+
+async def test_a_grader_that_cannot_be() -> None:
+    with pytest.raises(ConfigurationError, match="needs a client"):
+        ReferenceGrader("judge")
+    with pytest.raises(ConfigurationError, match="not a grader"):
+        ReferenceGrader("best")  # type: ignore[arg-type]
+    async with BillServer(Answer("x")) as server, AsyncClient(**settings(server)) as client:
+        reply = await client.chat("What?", max_tokens=10)
+        with pytest.raises(ConfigurationError, match="not a regular expression"):
+            await ReferenceGrader("regex").grade("What?", reply, "(")
+
+
+async def test_policies_are_compared_live() -> None:
+    questions = [outcome(reference="391").model_copy(update={"id": str(number)}) for number in range(6)]
+    standard = Answer("381")
+    async with BillServer(by_mode(standard, Answer("391", "Hm."))) as server, AsyncClient(**settings(server)) as client:
+        router = ModeRouter(client)
+        report = await LiveEvaluation(router, ReferenceGrader("numeric"), max_tokens=60).run(questions)
+        assert report.spent.amount == server.bill.total
+        tight = LiveEvaluation(router, ReferenceGrader("numeric"), max_tokens=60, budget=Money.of("0.0000001"))
+        stopped = await tight.run(questions)
+        with pytest.raises(ConfigurationError, match="no reference"):
+            await LiveEvaluation(router, ReferenceGrader("numeric")).run([outcome()])
+    accuracy = {each.policy: each.accuracy.value if each.accuracy else None for each in report.results}
+    assert (accuracy["standard"], accuracy["thinking"]) == (0.0, 1.0)
+    assert [each.questions for each in report.results] == [6, 6, 6]
+    assert report.gain_kept is not None
+    assert stopped.stopped is not None
+    assert stopped.results[0].questions == 0
