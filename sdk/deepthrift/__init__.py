@@ -22,7 +22,9 @@ from deepthrift._messages import (
     UserMessage,
 )
 from deepthrift._options import CallOptions, ChatOptions, ToolChoice
+from deepthrift._raw import RawResponse
 from deepthrift._reply import FinishReason, Reply, TokenLogprob, ToolCall
+from deepthrift._samples import Samples
 from deepthrift._stream import AsyncStream
 from deepthrift.hosts import HostProfile
 
@@ -51,8 +53,10 @@ __all__ = [
     "Message",
     "Messages",
     "ModelInfo",
+    "RawResponse",
     "ReasoningDelta",
     "Reply",
+    "Samples",
     "Stream",
     "StreamEvent",
     "StreamStarted",

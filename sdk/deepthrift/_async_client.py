@@ -18,7 +18,16 @@ from deepthrift._network import Cert, Network, Verify
 from deepthrift._options import ChatOptions, Options, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream, Source
-from deepthrift.errors import APIError, ConfigurationError, ConnectionFailed, DeepthriftError, StreamInterrupted
+from deepthrift._under_way import UnderWay
+from deepthrift.errors import (
+    APIError,
+    CircuitOpen,
+    ClientClosed,
+    ConfigurationError,
+    ConnectionFailed,
+    DeepthriftError,
+    StreamInterrupted,
+)
 from deepthrift.hosts import Feature, HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
@@ -143,7 +152,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         self._prices = self._upstreams.first.prices
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sources: set[Source] = set()
+        self._under_way = UnderWay()
         self._closed = False
 
     @classmethod
@@ -285,13 +294,25 @@ class AsyncClient(AsyncRequests, AsyncBatches):
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """End what is under way, book it, and close every connection. Safe to call twice."""
+    async def aclose(self, *, grace: float = 0.0) -> None:
+        """Close every connection, and book what was under way. Safe to call twice.
+
+        Args:
+            grace: Seconds that calls and streams under way get to come to their end; new ones are refused meanwhile.
+
+        Raises:
+            ConfigurationError: The client was used in another event loop; its connections can be closed only there.
+        """
         self._closed = True
-        for source in list(self._sources):
-            await source.aclose()
         try:
-            if self._upstreams is not None:
+            self._check_same_loop()
+            await self._under_way.end(grace)
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        try:
+            if self._upstreams is not None and self._loop in (None, asyncio.get_running_loop()):
                 await self._upstreams.aclose()
         finally:
             if self._engine is not None:
@@ -390,14 +411,17 @@ class AsyncClient(AsyncRequests, AsyncBatches):
 
     def _check_loop(self) -> None:
         if self._closed:
-            raise ConfigurationError("the client is closed; make a new one")
+            raise ClientClosed("the client is closed; make a new one")
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigurationError("an AsyncClient works inside an event loop; elsewhere, use Client") from None
         if self._loop is None:
             self._loop = loop
-        elif self._loop is not loop:
+        self._check_same_loop()
+
+    def _check_same_loop(self) -> None:
+        if self._loop not in (None, asyncio.get_running_loop()):
             raise ConfigurationError(
                 "this AsyncClient was first used in another event loop; make one for each loop, or use Client"
             )
@@ -405,22 +429,26 @@ class AsyncClient(AsyncRequests, AsyncBatches):
     async def _answered(self, options: Options) -> Reply:
         call = self._call(options, stream=False)
         try:
-            return await call.run()
+            return await self._under_way.run(call)
         except DeepthriftError as error:
             await self._blame_engine(error)
             raise
 
     def _streamed(self, options: Options) -> AsyncStream:
         call = self._call(options, stream=True)
-        source = Source(call, asyncio.get_running_loop(), self._blame_engine, self._sources.discard)
-        self._sources.add(source)
+        source = Source(call, asyncio.get_running_loop(), self._blame_engine, self._under_way.over)
+        self._under_way.sources.add(source)
         return AsyncStream(source)
 
     def _call(self, options: Options, *, stream: bool) -> Call:
         from deepthrift._call import Call
 
+        return Call(self._cores(options), options, stream=stream)
+
+    def _cores(self, options: Options) -> list[Core]:
+        """The endpoints that the call may use, in order of preference."""
         self._check_loop()
-        return Call([each.core for each in self._running.allowed(options.regions)], options, stream=stream)
+        return [each.core for each in self._running.allowed(options.regions)]
 
     def _ready(self) -> Core:
         """What the calls of the preferred endpoint share."""
@@ -431,7 +459,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         """Raise the engine's own death instead of the lost connection that it caused."""
         if self._engine is None or not isinstance(error, APIError | StreamInterrupted):
             return
-        if isinstance(error, StreamInterrupted | ConnectionFailed):
+        if isinstance(error, StreamInterrupted | ConnectionFailed | CircuitOpen):
             crash = await self._engine.crash()
             if crash is not None:
                 crash.request, crash.attempt_ids, crash.spend = error.request, error.attempt_ids, error.spend

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._async_tasks import AsyncTasks
 from deepthrift._messages import JSONObject, Messages
-from deepthrift._options import CallOptions, Options, completion_of, options_of
+from deepthrift._options import CallOptions, ChatOptions, Options, completion_of, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream
+from deepthrift.errors import DeepthriftError
 from deepthrift_pricing import Mode
 
 if TYPE_CHECKING:
     from deepthrift._account import Balance, ModelInfo
     from deepthrift._core import Core
+    from deepthrift._samples import Samples
 
 
 class AsyncRequests(AsyncTasks):
@@ -25,10 +27,44 @@ class AsyncRequests(AsyncTasks):
     def _ready(self) -> Core: ...
 
     @abstractmethod
+    def _cores(self, options: Options) -> list[Core]: ...
+
+    @abstractmethod
     async def _answered(self, options: Options) -> Reply: ...
 
     @abstractmethod
     def _streamed(self, options: Options) -> AsyncStream: ...
+
+    @abstractmethod
+    async def _blame_engine(self, error: DeepthriftError) -> None: ...
+
+    async def samples(
+        self,
+        messages: Messages,
+        *,
+        n: int,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Samples:
+        """`n` answers to the same question: in one request where the host can, else in requests side by side.
+
+        Where the first one fails, the others are cancelled; what they cost is booked, and the error's spend has it.
+
+        Args:
+            messages: As for `chat`.
+            n: How many, from 1 to 128.
+            mode: As for `chat`.
+            max_tokens: The most tokens to generate for each of them.
+            **options: See `ChatOptions`. Where `temperature` is 0 they hardly differ; a `seed` is counted up.
+
+        Raises:
+            DeepthriftError: As for `chat`; the spend is that of all of them.
+        """
+        from deepthrift._sampling import draw
+
+        given = options_of(messages, mode, max_tokens, {"purpose": "sample", **options})
+        return await draw(self._cores(given), given, n, self._blame_engine)
 
     async def complete(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ from deepthrift._counting import estimated_usage, with_reasoning_tokens
 from deepthrift._endpoint import Incoming, RequestBody
 from deepthrift._gate import Ticket
 from deepthrift._passes import Passes, Step
+from deepthrift._raw import RawResponse
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import Chunk, parse_chunk
 from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error
@@ -56,6 +57,8 @@ class BaseAttempt:
         self._relay: Relay | None = None
         self._http_status: int | None = None
         self._ticket: Ticket | None = None
+        self.raw: RawResponse | None = None
+        """The response, once it is there."""
 
     @property
     def attempt_id(self) -> str:
@@ -224,7 +227,10 @@ class BaseAttempt:
 
 
 class PlainAttempt(BaseAttempt):
-    """An attempt whose answer comes in one piece."""
+    """An attempt whose answer comes in one piece, or several answers at once."""
+
+    further: Sequence[Answer] = ()
+    """The answers beside the first."""
 
     async def run(self) -> Answer:
         """The answer.
@@ -239,7 +245,7 @@ class PlainAttempt(BaseAttempt):
                 incoming = await self._send()
                 data = await incoming.read_all()
             answer = self._parse(data)
-            self._book(answer)
+            self._book(_together(answer, self.further))
         except BaseException as error:
             ours = self._translate(error)
             self._book_unanswered(ours)
@@ -251,6 +257,7 @@ class PlainAttempt(BaseAttempt):
             raise ours from error
         self._leave(None, came_through=self._sent)
         await incoming.close()
+        self.raw = RawResponse.of(incoming.status, incoming.headers, data)
         return answer
 
     def _parse(self, data: bytes) -> Answer:
@@ -279,7 +286,21 @@ class PlainAttempt(BaseAttempt):
             )
         self._accumulator.flush()
         self._accumulator.done = True
+        self.further = self._others(chunks)
         return self._without_echo(self._accumulator.answer())
+
+    def _others(self, chunks: Sequence[Chunk]) -> list[Answer]:
+        """The answers beside the first, where one request brought several."""
+        others: dict[int, Accumulator] = {}
+        for chunk in chunks:
+            for choice in chunk.choices or ():
+                if choice.index > 0:
+                    other = others.setdefault(choice.index, _accumulator(self._core, self.step))
+                    other.add(Chunk(model=chunk.model, id=chunk.id, choices=[choice.model_copy(update={"index": 0})]))
+        for other in others.values():
+            other.flush()
+            other.done = True
+        return [self._without_echo(other.answer()) for _, other in sorted(others.items())]
 
     def _without_echo(self, answer: Answer) -> Answer:
         """`answer` without the beginning that llama.cpp repeats where it does not stream."""
@@ -288,6 +309,19 @@ class PlainAttempt(BaseAttempt):
         if begun and self._core.profile.prefix_form == "last_message" and answer.text.startswith(begun):
             return replace(answer, text=answer.text[len(begun) :])
         return answer
+
+
+def _together(answer: Answer, further: Sequence[Answer]) -> Answer:
+    """All answers of one request as one, for counting: the host reports the tokens of all of them."""
+    if not further:
+        return answer
+    every = (answer, *further)
+    return replace(
+        answer,
+        text=" ".join(each.text for each in every),
+        reasoning=" ".join(each.reasoning or "" for each in every).strip() or None,
+        tool_calls=tuple(call for each in every for call in each.tool_calls),
+    )
 
 
 def _accumulator(core: Core, step: Step) -> Accumulator:

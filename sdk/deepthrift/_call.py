@@ -12,6 +12,8 @@ from deepthrift._core import Core
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
 from deepthrift._failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
 from deepthrift._options import Options
+from deepthrift._questions import name_balance
+from deepthrift._raw import RawResponse
 from deepthrift._reply import Reply
 from deepthrift._stream_attempt import StreamAttempt
 from deepthrift._wire.answer import Answer
@@ -19,6 +21,7 @@ from deepthrift.errors import (
     APIError,
     CircuitOpen,
     DeepthriftError,
+    InsufficientBalance,
     InvalidRequestError,
     ModeNotHonoured,
     RequestInfo,
@@ -49,8 +52,15 @@ class Call:
         self._time = core.clock(options)
         self._current: StreamAttempt | None = None
         self._again = False
+        self._raw: RawResponse | None = None
+        self._further: Sequence[Answer] = ()
         self.reply: Reply | None = None
         self.ended = False
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts so far, as they are booked."""
+        return tuple(self._books.attempts)
 
     # -- plain ------------------------------------------------------------------------------------------------------
 
@@ -67,12 +77,13 @@ class Call:
                     return self._complete(answer)
                 self._take(answer)
         except DeepthriftError as error:
-            raise self._told(error) from error.__cause__
+            raise self.told(error) from error.__cause__
 
     async def _plain(self) -> tuple[bool, Answer]:
         step = await self._lanes.current.step()
         attempt = PlainAttempt(self._core, self._books, self._time, self._passes, step)
         answer = await attempt.run()
+        self._raw, self._further = attempt.raw, attempt.further
         return attempt.step.notes, answer
 
     def _take(self, answer: Answer) -> None:
@@ -80,6 +91,16 @@ class Call:
         self._passes.take(answer)
         self._lanes.current.done()
         self._lanes.keep()
+
+    async def run_all(self) -> list[Reply]:
+        """The replies of a request that asks for several; the first one carries its attempts and their cost.
+
+        Raises:
+            DeepthriftError: As for `run`.
+        """
+        first = await self.run()
+        free = {"attempts": (), "usage": Usage.of(0, 0), "cost": Cost.zero(self._core.currency)}
+        return [first, *(self._reply(answer).model_copy(update=free) for answer in self._further)]
 
     # -- streamed ---------------------------------------------------------------------------------------------------
 
@@ -96,7 +117,7 @@ class Call:
                     return events
         except DeepthriftError as error:
             self._end_early()
-            raise self._told(error) from error.__cause__
+            raise self.told(error) from error.__cause__
         except BaseException:
             self._end_early()
             raise
@@ -109,6 +130,7 @@ class Call:
             step = await self._lanes.current.step()
             self._current = StreamAttempt(self._core, self._books, self._time, self._passes, step)
             await self._current.open()
+            self._raw = self._current.raw
             events.append(StreamStarted(self._current.attempt_id))
             events.extend(await self._read())
 
@@ -171,12 +193,16 @@ class Call:
     async def _with_retries(self, once: Callable[[], Awaitable[T]]) -> T:
         """`once`, and again where that is safe: at the next endpoint at once, at the same one after a pause."""
         several, most = self._lanes.several, self._options.max_retries
-        return await with_retries(
-            (lambda: self._round(once)) if several else once,
-            may_retry=self._may_retry,
-            max_retries=self._core.settings.max_retries if most is None else most,
-            clock=self._time,
-        )
+        try:
+            return await with_retries(
+                (lambda: self._round(once)) if several else once,
+                may_retry=self._may_retry,
+                max_retries=self._core.settings.max_retries if most is None else most,
+                clock=self._time,
+            )
+        except InsufficientBalance as error:
+            await name_balance(self._core, error, self._time.left)
+            raise
 
     def _may_retry(self, error: BaseException) -> bool:
         if self._lanes.several:
@@ -259,6 +285,7 @@ class Call:
             logprobs=answer.logprobs,
             reasoning_logprobs=answer.reasoning_logprobs,
             warnings=self._passes.warnings + answer.warnings + tuple(self._books.warnings),
+            raw=self._raw,
             cached=self._books.cached and all(attempt.status == "released" for attempt in attempts),
             seconds=self._time.elapsed,
         )
@@ -276,7 +303,7 @@ class Call:
             call_id=self._books.call_id,
         )
 
-    def _told(self, error: DeepthriftError) -> DeepthriftError:
+    def told(self, error: DeepthriftError) -> DeepthriftError:
         """`error` with what was tried, spent and received."""
         self._books.annotate(error, self._info())
         if isinstance(error, ResponseError | APIError) and error.partial is None:

@@ -26,7 +26,7 @@ from deepthrift._options import ChatOptions
 from deepthrift._reply import Reply
 from deepthrift._requests import Requests
 from deepthrift._stream import AsyncStream
-from deepthrift.errors import ConfigurationError
+from deepthrift.errors import ClientClosed, ConfigurationError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
@@ -47,6 +47,7 @@ class _Loop:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
+        self._stopping = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._main, name="deepthrift-client", daemon=True)
         self._thread.start()
@@ -56,6 +57,11 @@ class _Loop:
         try:
             self._loop.run_forever()
         finally:
+            # A call that another thread began while the client was being closed ends with it.
+            while tasks := asyncio.all_tasks(self._loop):
+                for task in tasks:
+                    task.cancel()
+                self._loop.run_until_complete(asyncio.wait(tasks))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
@@ -69,7 +75,7 @@ class _Loop:
             raise ConfigurationError("a Client cannot be used from inside its own event loop; use AsyncClient there")
         if self._loop.is_closed():
             work.close()
-            raise ConfigurationError("the client is closed; make a new one")
+            raise ClientClosed("the client is closed; make a new one")
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
         tasks: list[asyncio.Task[T]] = []
         context = contextvars.copy_context()
@@ -79,9 +85,17 @@ class _Loop:
             tasks.append(task)
             task.add_done_callback(lambda ended: _hand_over(ended, future))
 
-        self._loop.call_soon_threadsafe(start)
+        try:
+            self._loop.call_soon_threadsafe(start)
+        except RuntimeError:  # it was closed in this very moment
+            work.close()
+            raise ClientClosed("the client is closed; make a new one") from None
         try:
             return future.result()
+        except asyncio.CancelledError:
+            if self._stopping:
+                raise ClientClosed("the client was closed by another thread") from None
+            raise
         except BaseException:
             if not future.done():  # an interrupt of this thread: cancel the work, and let it book what it did
                 self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
@@ -92,6 +106,7 @@ class _Loop:
         """End the loop and its thread. Safe to call twice."""
         if self._loop.is_closed() or self._pid != os.getpid():
             return
+        self._stopping = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         if threading.current_thread() is not self._thread:
             self._thread.join(10.0)
@@ -315,11 +330,11 @@ class Client(Requests, Batches):
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """End what is under way, book it, and close every connection. Safe to call twice."""
+    def close(self, *, grace: float = 0.0) -> None:
+        """Close every connection, and book what was under way; see `AsyncClient.aclose`. Safe to call twice."""
         if self._finalizer.alive:
             try:
-                self._loop.run(self._async.aclose())
+                self._loop.run(self._async.aclose(grace=grace))
             finally:
                 self._finalizer()
 

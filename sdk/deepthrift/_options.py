@@ -139,6 +139,13 @@ class CompletionOptions(Options):
     suffix: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleOptions(Options):
+    """A chat whose one request brings several answers."""
+
+    n: int
+
+
 _KNOWN = frozenset(each.name for each in fields(Options))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from deepthrift._core import Core
 from deepthrift._counting import PromptCount, count_prompt_async
 from deepthrift._limits import Limits, first_limits, second_limits
-from deepthrift._options import Options
+from deepthrift._options import Options, SampleOptions
 from deepthrift._tokenize import engine_count
 from deepthrift._wire.answer import Answer
 from deepthrift._wire.conversation import WireMessage, question_of, wire_messages, with_question
@@ -126,6 +126,7 @@ class Passes:
     ) -> Step:
         if notes:
             options = replace(options, response_format=None, logprobs=None, top_logprobs=None)
+        n = options.n if isinstance(options, SampleOptions) else 1
         request = build_request(
             options,
             self._core.profile,
@@ -134,6 +135,8 @@ class Passes:
             max_tokens=limits.max_tokens,
             send_max_tokens=limits.send,
             stream=self._stream,
-            extra_body=self._core.settings.extra_body,
+            extra_body=self._core.settings.extra_body if n == 1 else {**self._core.settings.extra_body, "n": n},
         )
+        if n > 1:  # each of them may have so many tokens
+            request = replace(request, max_tokens=n * request.max_tokens)
         return Step(request, prompt, "standard" if self._two_pass is not None else options.mode, notes)

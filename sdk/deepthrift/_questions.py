@@ -11,10 +11,20 @@ from pydantic import BaseModel, ValidationError
 from deepthrift._account import Balance, ModelInfo
 from deepthrift._core import Core
 from deepthrift._wire.failures import status_error
-from deepthrift.errors import AttemptTimeout, ConnectionFailed, MalformedResponse, UnsupportedFeature
+from deepthrift.errors import (
+    AttemptTimeout,
+    BalanceExhausted,
+    ConnectionFailed,
+    DeepthriftError,
+    InsufficientBalance,
+    MalformedResponse,
+    UnsupportedFeature,
+)
 
 _PATIENCE: Final = 60.0
 """Seconds: such a question is answered at once or not at all."""
+_MOMENT: Final = 3.0
+"""Seconds that an error may wait for what it would only mention."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -42,6 +52,20 @@ async def read_balance(core: Core) -> Balance:
         )
     wrong = "the endpoint's balance cannot be read; is it the right host profile?"
     return await _ask(core, path, Balance, "tell its balance", wrong, beside=True)
+
+
+async def name_balance(core: Core, error: InsufficientBalance, left: float) -> None:
+    """Tell in `error` what the account holds, where the host says so within a moment."""
+    if core.profile.balance_path is None or isinstance(error, BalanceExhausted):
+        return
+    try:
+        async with asyncio.timeout(max(0.0, min(left, _MOMENT))):
+            balance = await read_balance(core)
+    except (DeepthriftError, TimeoutError):
+        return
+    error.balance = ", ".join(f"{amount.total} {amount.currency}" for amount in balance.amounts) or None
+    if error.balance is not None:
+        error.message += f" (the account holds {error.balance})"
 
 
 async def _ask(core: Core, path: str, kind: type[T], what: str, wrong: str, *, beside: bool = False) -> T:

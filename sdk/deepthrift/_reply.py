@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from deepthrift._messages import AssistantMessage, ToolCallParam
+from deepthrift._raw import RawResponse
 from deepthrift_pricing import Attempt, Cost, Mode, Usage
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"] | str
@@ -73,10 +74,20 @@ class Reply(BaseModel):
     """The tokens of the reasoning, where the host tells them apart."""
     warnings: tuple[str, ...] = ()
     """What was repaired or not honoured, for a person to read."""
+    raw: RawResponse | None = Field(default=None, exclude=True, repr=False)
+    """The last response as it came: status, headers, trace id and JSON. It is no part of what is written of a reply."""
     cached: bool = False
     """Whether it came from a cache, at no cost."""
     seconds: float = 0.0
     """Wall-clock time from the call to its end, retries and waiting for budget included."""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same; the response behind them does not count."""
+        if isinstance(other, Reply) and other.raw is not self.raw:
+            other = other.model_copy(update={"raw": self.raw})
+        return super().__eq__(other)
+
+    __hash__ = BaseModel.__hash__
 
     @property
     def message(self) -> AssistantMessage:

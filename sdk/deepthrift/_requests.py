@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._async_requests import AsyncRequests
 from deepthrift._messages import JSONObject, Messages
-from deepthrift._options import CallOptions
+from deepthrift._options import CallOptions, ChatOptions
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream
 from deepthrift._tasks import Tasks
@@ -17,6 +17,7 @@ from deepthrift_pricing import Mode
 if TYPE_CHECKING:
     from deepthrift._account import Balance, ModelInfo
     from deepthrift._client import Stream
+    from deepthrift._samples import Samples
 
 
 class Requests(Tasks):
@@ -28,6 +29,18 @@ class Requests(Tasks):
 
     @abstractmethod
     def _opened(self, opening: Callable[[], AsyncStream]) -> Stream: ...
+
+    def samples(
+        self,
+        messages: Messages,
+        *,
+        n: int,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Samples:
+        """`n` answers to the same question; see `AsyncClient.samples`."""
+        return self._run(self._tasks.samples(messages, n=n, mode=mode, max_tokens=max_tokens, **options))
 
     def complete(
         self,

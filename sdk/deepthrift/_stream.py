@@ -34,9 +34,19 @@ class Source:
         self.buffer: deque[StreamEvent] = deque()
         self._reader: asyncio.Task[object] | None = None
         self._stopped: asyncio.Event | None = None
+        self._failure: DeepthriftError | None = None
+        self._ending: DeepthriftError | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes, not even an error."""
+        return self.call.ended and self._failure is None
 
     async def fill(self) -> bool:
         """Read on until there are events; false at the end."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
         if self._reader is not None:
             raise ConfigurationError("two tasks read one stream at the same time; give each task a stream of its own")
         self._reader = reader = asyncio.current_task()
@@ -48,7 +58,9 @@ class Source:
         except asyncio.CancelledError:
             if self._stopped is None or reader is None:
                 raise
-            reader.uncancel()  # it was `aclose` in another task: this one just comes to the end
+            reader.uncancel()  # it was `aclose` in another task: this one just comes to the end, or to its error
+            if self._ending is not None:
+                raise self.call.told(self._ending) from None
             return False
         finally:
             self._reader = None
@@ -66,6 +78,16 @@ class Source:
             self._reader.cancel()
             await self._stopped.wait()
         self.abandon()
+
+    async def end(self, error: DeepthriftError) -> None:
+        """Stop the upstream and book what arrived; whoever reads on gets `error`."""
+        if self.call.ended:
+            return
+        self._ending = error
+        reading = self._reader is not None
+        await self.aclose()
+        if not reading:
+            self._failure = self.call.told(error)
 
     def abandon(self) -> None:
         """Stop the upstream and book what arrived, from the loop's own thread."""
@@ -96,19 +118,19 @@ class AsyncStream(AsyncIterator[StreamEvent]):
             while True:
                 while self._source.buffer:
                     yield self._source.buffer.popleft()
-                if self._source.call.ended or not await self._source.fill():
+                if self._source.over or not await self._source.fill():
                     return
         finally:
             await self.aclose()
 
     async def __anext__(self) -> StreamEvent:
-        if not self._source.buffer and (self._source.call.ended or not await self._source.fill()):
+        if not self._source.buffer and (self._source.over or not await self._source.fill()):
             raise StopAsyncIteration
         return self._source.buffer.popleft()
 
     async def batch(self) -> list[StreamEvent]:
         """All events that the next bytes bring; none only at the end."""
-        if not self._source.buffer and not self._source.call.ended:
+        if not self._source.buffer and not self._source.over:
             await self._source.fill()
         events = list(self._source.buffer)
         self._source.buffer.clear()

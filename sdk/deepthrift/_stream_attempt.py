@@ -11,6 +11,7 @@ from deepthrift._core import Core
 from deepthrift._counting import estimated_usage, received_tokens
 from deepthrift._events import StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._passes import Passes, Step
+from deepthrift._raw import RawResponse
 from deepthrift._silence import Silence
 from deepthrift._wire.answer import Answer
 from deepthrift._wire.chunk import parse_chunk
@@ -55,7 +56,8 @@ class StreamAttempt(BaseAttempt):
         self._end = self._clock.attempt_end()
         try:
             async with asyncio.timeout_at(self._end):
-                await self._send()
+                incoming = await self._send()
+            self.raw = RawResponse.of(incoming.status, incoming.headers)
         except BaseException as error:
             self._broke(error)
 

@@ -16,7 +16,7 @@ import httpcore
 import httpx
 
 from deepthrift._network import Network
-from deepthrift.errors import ConfigurationError
+from deepthrift.errors import ClientClosed, ConfigurationError
 
 _ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
     (httpcore.ConnectTimeout, httpx.ConnectTimeout),
@@ -121,7 +121,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; the response's body is still to be read."""
         if self._closed:
-            raise ConfigurationError("the client is closed; make a new one")
+            raise ClientClosed("the client is closed; make a new one")
         if _origin(request.url) != self._origin:
             raise httpx.UnsupportedProtocol(f"this transport serves {self._url} only")
         await self._take_place()

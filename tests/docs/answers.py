@@ -15,6 +15,18 @@ ANSWERS = {
     "does not fit": Answer('{"shop": "Stationer", "sum": "2.50"}'),
     "invoice": Answer('{"number": "INV-7", "total": "12.50"}', "Two books and a pen: 10.00 and 2.50."),
 }
+ROUTES = {
+    "/completions": lambda _: {
+        "model": "deepseek-ai/DeepSeek-V3.1",
+        "choices": [{"index": 0, "text": "    return a + b\n", "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 21, "completion_tokens": 6, "total_tokens": 27},
+    },
+    "/user/balance": lambda _: {
+        "is_available": True,
+        "balance_infos": [{"currency": "USD", "total_balance": "11.50", "granted_balance": "1.50"}],
+    },
+}
+"""What further paths answer."""
 HASTY = {"invoice": Answer("The invoice INV-7 comes to 12.50.")}
 """What the standard mode says instead."""
 CALLS = {"warmer": Answer("", tool_calls=[("temperature", '{"city": "Paris"}'), ("temperature", '{"city": "Rome"}')])}

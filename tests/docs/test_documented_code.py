@@ -18,7 +18,7 @@ import pytest
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
-from tests.docs.answers import ENDPOINT, answer
+from tests.docs.answers import ENDPOINT, ROUTES, answer
 from tests.support.bill_server import BillServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,7 +59,7 @@ def test_example_runs(example: Example, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     for shown in TITLED.finditer(Path(example.path).read_text("utf-8")):
         (tmp_path / shown["name"]).write_text(shown["text"], "utf-8")
-    with BillServer(answer) as server:
+    with BillServer(answer, routes=ROUTES) as server:
         problem = run(str(example.parsed).replace(ENDPOINT, server.url), example.path, example.line)
     assert problem is None, problem
 

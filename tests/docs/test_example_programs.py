@@ -75,6 +75,18 @@ def test_tiered_fallback(tmp_path: Path) -> None:
     assert out.count("  answer ") + out.count("  escalate ") == len(modes)
 
 
+def test_batch_file(tmp_path: Path) -> None:
+    """Answered once: the second run finds everything there."""
+    with BillServer(answer) as server:
+        out = run("batch_file.py", server.url, tmp_path)
+        again = run("batch_file.py", server.url, tmp_path)
+        server.quiet()
+        assert len(server.bill) == 3
+    assert "3 answered, 3 of them now" in out
+    assert "There are 168 primes below 1,000." in out
+    assert "3 answered, 0 of them now" in again
+
+
 @pytest.mark.engine
 def test_embedded_engine(tmp_path: Path) -> None:
     """On the tiny model in V3.1's architecture: a real engine, both modes, and a ledger that adds up."""

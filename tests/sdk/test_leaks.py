@@ -69,7 +69,7 @@ async def weather(calls: int, width: int, url: str) -> None:
             transport = core.endpoint._transport
             assert isinstance(transport, OriginTransport)
             assert transport.places == 1000
-            assert not client._sources
+            assert not client._under_way
         await server.wait_quiet(connections=0)
         attempts = ledger.attempts()
         assert {attempt.status for attempt in attempts} <= {"settled", "released", "unknown"}

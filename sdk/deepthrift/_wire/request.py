@@ -148,7 +148,9 @@ def _features(options: Options) -> list[Feature]:
         found.append("temperature")
     if options.top_p is not None:
         found.append("top_p")
-    if not isinstance(options.messages, str) and options.messages and dict(options.messages[-1]).get("prefix"):
+    given = cast("object", options.messages)  # not checked yet
+    last = cast("object", given[-1]) if isinstance(given, Sequence) and given else None
+    if isinstance(last, Mapping) and cast("Mapping[str, object]", last).get("prefix"):
         found.append("prefix")
     return found
 

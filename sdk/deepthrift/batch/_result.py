@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 from pydantic import BaseModel
 
+from deepthrift import errors
 from deepthrift._reply import Reply, TokenLogprob
 from deepthrift.batch._row import BatchRow
 from deepthrift.errors import (
@@ -127,7 +128,7 @@ def _failure(error: DeepthriftError) -> tuple[dict[str, object] | None, dict[str
     """`response` and `error`: what an HTTP status says belongs to the first, anything else to the second."""
     if not isinstance(error, StatusError):
         return None, {"code": code_of(error), "message": error.message}
-    said = {"message": error.message, "type": type(error).__name__, "param": None, "code": code_of(error)}
+    said = {"message": error.message, "type": public_name(error), "param": None, "code": code_of(error)}
     return {"status_code": error.status, "request_id": error.trace_id or "", "body": {"error": said}}, None
 
 
@@ -137,12 +138,17 @@ _CODES: Final[Mapping[type[DeepthriftError], str]] = {
 }
 
 
+def public_name(error: DeepthriftError) -> str:
+    """The name of the error's class, or of the nearest one that users can catch."""
+    return next(each.__name__ for each in type(error).__mro__ if each.__name__ in errors.__all__)
+
+
 def code_of(error: DeepthriftError) -> str:
     """The error's name as OpenAI writes codes: `RateLimited` is `rate_limited`."""
     known = _CODES.get(type(error))
     if known is not None:
         return known
-    name = type(error).__name__
+    name = public_name(error)
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
 
 
@@ -172,7 +178,7 @@ def _extras(result: BatchResult) -> dict[str, object]:
                 extras[name] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     elif error is not None:
         extras |= {
-            "error_type": type(error).__name__,
+            "error_type": public_name(error),
             "attempts": len(error.attempt_ids),
             "attempt_ids": list(error.attempt_ids),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepthrift.batch import BatchResult, BatchRow
+from deepthrift.batch._result import public_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ def _side(result: BatchResult) -> dict[str, object]:
     }
     if reply is None:
         error = result.error
-        return {**fields, "error": None if error is None else {"type": type(error).__name__, "message": error.message}}
+        return {**fields, "error": None if error is None else {"type": public_name(error), "message": error.message}}
     return {
         **fields,
         "text": reply.text,

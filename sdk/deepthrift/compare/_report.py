@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from deepthrift._reply import Reply
 from deepthrift.batch import BatchResult
+from deepthrift.batch._result import public_name
 from deepthrift.compare._pair import Pair
 from deepthrift.compare._statistics import bootstrap, median, percentile, wilson
 from deepthrift_pricing import Certainty, Cost, Money
@@ -123,7 +124,7 @@ def _side(name: str, results: Sequence[BatchResult]) -> SideReport:
     failures = [result.error for result in results if result.reply is None and result.error is not None and result.sent]
     errors: dict[str, int] = {}
     for error in failures:
-        errors[type(error).__name__] = errors.get(type(error).__name__, 0) + 1
+        errors[public_name(error)] = errors.get(public_name(error), 0) + 1
     spent = [cost for result in results if (cost := result.cost) is not None]
     total = Cost.sum([reply.cost for reply in replies], spent[0].currency if spent else "USD")
     times = [reply.seconds for reply in replies]

@@ -203,6 +203,8 @@ class HostProfile(BaseModel):
     cached_tokens: CachedTokens = "unknown"
     stream_usage: bool = True
     """Whether `stream_options.include_usage` is sent."""
+    samples: bool = False
+    """Whether one request can bring several answers, told by `n`."""
     balance_path: str | None = None
     """Where the host tells the account's balance, below the base URL without its `/v1`."""
 
