@@ -17,6 +17,7 @@ from deepthrift.errors import (
     AuthenticationFailed,
     BatchError,
     BudgetExceeded,
+    CircuitOpen,
     ConfigurationError,
     ConnectionFailed,
     DeepthriftError,
@@ -24,6 +25,7 @@ from deepthrift.errors import (
     InsufficientBalance,
     LedgerError,
     NotFound,
+    Overloaded,
     PermissionRefused,
     PricingError,
     RateLimited,
@@ -46,10 +48,14 @@ STOPS: Final = (
     PricingError,
 )
 """What would meet every further row as well."""
+_AWAY: Final = (CircuitOpen, ConnectionFailed, Overloaded, RateLimited)
+"""What is no fault of the row, and may pass."""
 _MOST_PAUSES: Final = 8
-"""Times that a row is put off because the endpoint is too busy."""
+"""Times that a row is put off while no other comes through, before the batch stops."""
 _LONGEST_BACKOFF: Final = 60.0
 _LONGEST_PAUSE: Final = 3600.0
+_LOOK_EVERY: Final = 0.5
+"""Seconds after which a pause notices that the batch is over."""
 _IN_A_ROW: Final = 8
 """Rows that fail one after the other because the endpoint does, before the batch stops."""
 
@@ -113,7 +119,7 @@ class Runner:
         self._concurrency = concurrency
         self._stop = stop
         self._resume_at = 0.0
-        self._fruitless = 0
+        self._fruitless = self._answers = 0
         self.stopped: DeepthriftError | None = None
         """Why no further row was begun."""
         self._broken: BaseException | None = None
@@ -152,7 +158,7 @@ class Runner:
                 self._broken = self._broken or error
 
     async def _bring(self, row: BatchRow) -> None:
-        pauses = 0
+        pauses, answers = 0, self._answers
         while True:
             await self._pause()
             if self._over:
@@ -163,43 +169,47 @@ class Runner:
             except DeepthriftError as error:
                 result = BatchResult(row=row, error=error)
                 if not costs(error):
-                    if isinstance(error, STOPS):
-                        self.stopped = self.stopped or error
+                    if answers != self._answers:  # others come through: it is busy, and not down
+                        pauses, answers = 0, self._answers
+                    again = self._may_put_off(error, pauses)
+                    if again or isinstance(error, (*STOPS, *_AWAY)):
+                        if again:
+                            self._put_off(error, pauses)
+                            pauses += 1
+                        else:
+                            self.stopped = self.stopped or error
                         await self._sink.unsent(row)
-                        return
-                    if _busy(error) and pauses < _MOST_PAUSES:
-                        await self._sink.unsent(row)
-                        self._put_off(error, pauses)
-                        pauses += 1
                         continue
                 self._count(error)
             else:
                 self._fruitless = 0
+                self._answers += 1
             await self._sink.ended(result)
             return
+
+    def _may_put_off(self, error: DeepthriftError, pauses: int) -> bool:
+        """Whether the endpoint only asked to come back later, or is down for a while: not from the beginning."""
+        if pauses >= _MOST_PAUSES or isinstance(error, STOPS):
+            return False
+        return isinstance(error, Overloaded | RateLimited) or (isinstance(error, _AWAY) and self._answers > 0)
 
     def _count(self, error: DeepthriftError) -> None:
         """Stop when row after row fails because the endpoint does: it is down, and the rest would only fail too."""
         if isinstance(error, BudgetExceeded):
             self.stopped = self.stopped or error
-        if not isinstance(error, ConnectionFailed | ServerError | RateLimited):
+        if not isinstance(error, ServerError):
             return
         self._fruitless += 1
         if self._fruitless >= max(_IN_A_ROW, self._concurrency):
             self.stopped = self.stopped or error
 
     def _put_off(self, error: DeepthriftError, pauses: int) -> None:
-        asked = error.retry_after if isinstance(error, StatusError) else None
+        asked = error.retry_after if isinstance(error, CircuitOpen | StatusError) else None
         seconds = min(_LONGEST_BACKOFF, 2.0**pauses) if asked is None else min(_LONGEST_PAUSE, asked)
         self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + seconds)
 
     async def _pause(self) -> None:
         """Wait until the endpoint wants requests again."""
         loop = asyncio.get_running_loop()
-        while self._resume_at > loop.time():  # noqa: ASYNC110  # it may be put off further meanwhile
-            await asyncio.sleep(self._resume_at - loop.time())
-
-
-def _busy(error: DeepthriftError) -> bool:
-    """Whether the endpoint only asked to come back later."""
-    return isinstance(error, RateLimited) or (isinstance(error, ServerError) and error.status == 503)
+        while (left := self._resume_at - loop.time()) > 0 and not self._over:  # noqa: ASYNC110  # `stop` tells nobody
+            await asyncio.sleep(min(left, _LOOK_EVERY))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,9 +14,18 @@ from typing import Any
 
 import pytest
 
-from deepthrift import AsyncClient, Client
+from deepthrift import AsyncClient, Client, Reply
 from deepthrift.batch import BatchProgress
-from deepthrift.errors import BatchError, BudgetExceeded, InsufficientBalance, InvalidRequestError
+from deepthrift.errors import (
+    BatchError,
+    BudgetExceeded,
+    CircuitOpen,
+    ConnectionFailed,
+    DeepthriftError,
+    InsufficientBalance,
+    InvalidRequestError,
+    ServerError,
+)
 from deepthrift_pricing import Budget, Ledger
 from tests.sdk.batch.files import last_lines, read_lines, row, write_rows
 from tests.support.bill_server import Answer, BillServer, Drop, Failure, Received
@@ -173,15 +184,48 @@ async def test_what_would_meet_every_row_stops_it(server: BillServer, source: Pa
     assert (await run(server, source, out)).complete
 
 
-async def test_an_endpoint_that_is_down_stops_it(source: Path, out: Path) -> None:
-    write_rows(source, [row(str(number)) for number in range(100)])
+async def test_an_endpoint_that_is_not_there_stops_it_at_once(source: Path, out: Path) -> None:
     with BillServer() as gone:
         url = gone.url
     async with AsyncClient(**settings(url, max_retries=0)) as client:
+        summary = await client.batch_file(source, out, concurrency=1)
+    assert isinstance(summary.stopped, ConnectionFailed)
+    assert (summary.failed, summary.unsent) == (0, 3)
+
+
+class Away:
+    """A client in whose way something comes after the first row: so often, and nothing was sent."""
+
+    def __init__(self, client: AsyncClient, error: DeepthriftError, times: int) -> None:
+        self.client, self.error, self.times, self.calls = client, error, times, 0
+
+    async def chat(self, messages: Any, *, max_tokens: int | None = None, **options: Any) -> Reply:
+        self.calls += 1
+        if 1 < self.calls <= 1 + self.times:
+            raise self.error
+        return await self.client.chat(messages, max_tokens=max_tokens, **options)
+
+
+@pytest.mark.parametrize(("times", "answered"), [(3, 3), (100, 1)])
+async def test_an_endpoint_that_is_away_for_a_while_is_waited_for(
+    server: BillServer, source: Path, out: Path, times: int, answered: int
+) -> None:
+    write_rows(source, [row("a"), row("b"), row("c")])
+    async with AsyncClient(**settings(server)) as client:
+        away = Away(client, CircuitOpen("it is left alone", retry_after=0.01), times)
+        summary = await client.batch_file(source, out, concurrency=1, through=away)
+    assert (summary.answered, summary.failed, summary.unsent) == (answered, 0, 3 - answered)
+    assert isinstance(summary.stopped, CircuitOpen) is (answered == 1)
+
+
+async def test_an_endpoint_that_fails_row_after_row_stops_it(server: BillServer, source: Path, out: Path) -> None:
+    write_rows(source, [row(str(number)) for number in range(100)])
+    server.script = Failure(500, "broken")
+    async with AsyncClient(**settings(server, max_retries=0, circuit_breaker=None)) as client:
         summary = await client.batch_file(source, out, concurrency=4)
     assert 8 <= summary.failed <= 12
     assert summary.unsent == 100 - summary.failed
-    assert type(summary.stopped).__name__ == "ConnectionFailed"
+    assert isinstance(summary.stopped, ServerError)
 
 
 async def test_a_busy_endpoint_is_given_the_pause_it_asks_for(server: BillServer, source: Path, out: Path) -> None:
@@ -286,3 +330,50 @@ async def test_a_full_disk_stops_it_and_tears_no_line(
     again = await run(server, source, out)
     assert (again.answered, again.unanswered) == (2, 1)
     assert len(server.requests) == 3
+
+
+async def test_cancelled_it_keeps_what_was_answered(server: BillServer, source: Path, out: Path) -> None:
+    def script(request: Received) -> Answer:
+        return Answer(delay=30) if "Italy" in request.question else Answer()
+
+    server.script = script
+    task = asyncio.create_task(run(server, source, out))
+    await server.until(lambda each: each.in_flight == 1 and len(each.requests) == 3)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await server.wait_quiet()
+    server.script = Answer()
+    summary = await run(server, source, out)
+    assert (summary.answered, summary.unanswered, summary.run_rows) == (2, 1, 0)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.slow
+async def test_memory_stays_flat(server: BillServer, source: Path, out: Path) -> None:
+    """30 MB of rows, and as much of results, in a few."""
+    text = "x" * 12_000
+
+    class Instant:
+        def __init__(self, reply: Reply) -> None:
+            self.reply = reply
+
+        async def chat(self, messages: Any, *, max_tokens: int | None = None, **options: Any) -> Reply:
+            return self.reply
+
+    with source.open("w") as file:
+        for number in range(2_400):
+            file.write(json.dumps(row(str(number), text)) + "\n")
+    async with AsyncClient(**settings(server)) as client:
+        instant = Instant((await client.chat("hi")).model_copy(update={"text": text}))
+        tracemalloc.start()
+        try:
+            summary = await client.batch_file(source, out, through=instant, concurrency=32)
+            again = await client.batch_file(source, out, through=instant)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert (summary.answered, again.answered, again.run_rows) == (2_400, 2_400, 0)
+    assert out.stat().st_size > 28_000_000
+    assert peak < 8_000_000
