@@ -19,15 +19,7 @@ from deepthrift._options import ChatOptions, Options, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream, Source
 from deepthrift._under_way import UnderWay
-from deepthrift.errors import (
-    APIError,
-    CircuitOpen,
-    ClientClosed,
-    ConfigurationError,
-    ConnectionFailed,
-    DeepthriftError,
-    StreamInterrupted,
-)
+from deepthrift.errors import ClientClosed, ConfigurationError, DeepthriftError, EngineCrashed, StreamInterrupted
 from deepthrift.hosts import Feature, HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
@@ -151,6 +143,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             raise
         self._prices = self._upstreams.first.prices
         self._engine: Engine | None = None
+        self._own_engine = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way = UnderWay()
         self._closed = False
@@ -191,7 +184,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             deadline: As for the client.
             max_retries: As for the client.
             budget_wait: As for the client.
-            engine: An engine that you have configured yourself, in place of the settings above.
+            engine: An engine that you have configured yourself, in place of the settings above. One that runs already
+                is left running, so several clients can use it.
             middleware: As for the client.
 
         Raises:
@@ -270,23 +264,21 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             EngineError: It could not be started.
         """
         self._check_loop()
-        if self._engine is not None and self._upstreams is None:
+        engine = self._engine
+        if engine is not None and self._upstreams is None:
             from deepthrift._connect import Connection
 
+            self._own_engine = not engine.running
             try:
-                await self._engine.__aenter__()
+                if self._own_engine:
+                    await engine.__aenter__()
             except BaseException:
                 await self.aclose()
                 raise
-            profile = self._engine.profile
-            url = self._engine.url.rstrip("/")
-            connection = Connection(
-                url=url if url.endswith("/v1") else f"{url}/v1",
-                profile=profile,
-                model=self._engine.model,
-                key=self._engine.key,
+            connection = Connection(url=f"{engine.url}/v1", profile=engine.profile, model=engine.model, key=engine.key)
+            self._upstreams = Upstreams(
+                [Upstream(Endpoint(transport=engine.transport()), connection, self._prices, self._shared)], None
             )
-            self._upstreams = Upstreams([Upstream(Endpoint(), connection, self._prices, self._shared)], None)
         return self
 
     async def __aexit__(
@@ -317,7 +309,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         finally:
             if self._engine is not None:
                 self._upstreams = None
-                await self._engine.aclose()
+                if self._own_engine:
+                    await self._engine.aclose()
             if self._own_ledger:
                 self._ledger.close()
 
@@ -456,14 +449,11 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         return self._running.first.core
 
     async def _blame_engine(self, error: DeepthriftError) -> None:
-        """Raise the engine's own death instead of the lost connection that it caused."""
-        if self._engine is None or not isinstance(error, APIError | StreamInterrupted):
-            return
-        if isinstance(error, StreamInterrupted | ConnectionFailed | CircuitOpen):
-            crash = await self._engine.crash()
-            if crash is not None:
-                crash.request, crash.attempt_ids, crash.spend = error.request, error.attempt_ids, error.spend
-                raise crash from error
+        """Raise the engine's own death instead of the broken stream that it caused."""
+        crash = error.__cause__
+        if isinstance(error, StreamInterrupted) and isinstance(crash, EngineCrashed):
+            crash.request, crash.attempt_ids, crash.spend = error.request, error.attempt_ids, error.spend
+            raise crash from error
 
 
 def _callables(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:

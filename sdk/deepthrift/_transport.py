@@ -95,7 +95,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         network: Network | None = None,
     ) -> None:
         self._url = httpx.URL(url)
-        self._origin = _origin(self._url)
+        self._origin = origin_of(self._url)
         self._keepalive = keepalive
         self._network = network or Network()
         self._ssl: ssl.SSLContext | None = None
@@ -122,7 +122,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         """Send `request`; the response's body is still to be read."""
         if self._closed:
             raise ClientClosed("the client is closed; make a new one")
-        if _origin(request.url) != self._origin:
+        if origin_of(request.url) != self._origin:
             raise httpx.UnsupportedProtocol(f"this transport serves {self._url} only")
         await self._take_place()
         try:
@@ -272,7 +272,8 @@ class _Body(httpx.AsyncByteStream):
             self._owner._release(connection, kept_for)  # pyright: ignore[reportPrivateUsage]  # one idea in two classes
 
 
-def _origin(url: httpx.URL) -> httpcore.Origin:
+def origin_of(url: httpx.URL) -> httpcore.Origin:
+    """The scheme, host and port of `url`."""
     port = url.port or (443 if url.scheme == "https" else 80)
     return httpcore.Origin(url.raw_scheme, url.raw_host, port)
 

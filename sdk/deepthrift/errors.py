@@ -35,7 +35,9 @@ DeepthriftError
     ├── ModelFileError            the model file is missing, damaged or not GGUF
     ├── DownloadError             a model could not be fetched, or its hash is wrong
     ├── EngineStartFailed         the engine did not come up; carries the end of its log
-    └── EngineCrashed             the engine died while in use
+    │   └── NotEnoughMemory       the model does not fit into the memory that is free
+    └── EngineCrashed             the engine died while in use; the next call starts it again
+        └── EngineKeepsCrashing   it died too often and is not started again
 ```
 """
 
@@ -86,6 +88,7 @@ __all__ = [
     "EmptyResponse",
     "EngineCrashed",
     "EngineError",
+    "EngineKeepsCrashing",
     "EngineStartFailed",
     "InsufficientBalance",
     "InvalidRequestError",
@@ -99,6 +102,7 @@ __all__ = [
     "NoEndpointAllowed",
     "NoLift",
     "NotEnoughLabels",
+    "NotEnoughMemory",
     "NotFound",
     "Overloaded",
     "PermissionRefused",
@@ -389,5 +393,35 @@ class EngineStartFailed(EngineError):
     """The engine did not come up; the message ends with the last lines of its log."""
 
 
+class NotEnoughMemory(EngineStartFailed):
+    """The model does not fit into the memory that is free; the message has both figures."""
+
+
 class EngineCrashed(EngineError):
-    """The engine died while in use."""
+    """The engine died while in use. What it was answering is lost; the next call starts it again.
+
+    Attributes:
+        exit_code: Its exit code, a negative number for the signal that ended it, or `None` if nobody saw it.
+        out_of_memory: Whether it ended because memory ran out, or `None` where that cannot be told.
+        log: The last lines of its log. They hold no prompts and no key.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_code: int | None = None,
+        out_of_memory: bool | None = None,
+        log: str = "",
+        request: RequestInfo | None = None,
+        attempt_ids: tuple[str, ...] = (),
+        spend: Money | None = None,
+    ) -> None:
+        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+        self.exit_code = exit_code
+        self.out_of_memory = out_of_memory
+        self.log = log
+
+
+class EngineKeepsCrashing(EngineCrashed):
+    """The engine died more than 3 times within 5 minutes, and is not started again."""

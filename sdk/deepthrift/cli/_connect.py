@@ -115,7 +115,11 @@ async def connect(place: Place, output: Output) -> AsyncGenerator[AsyncClient]:
     async with contextlib.AsyncExitStack() as stack:
         ledger = stack.enter_context(open_ledger(place.ledger, budgets=place.budgets))
         if endpoint.local:
-            client = AsyncClient.local(endpoint.model, prices=place.prices, ledger=ledger, tags=place.tags)
+            from deepthrift.cli._loading import loading
+            from deepthrift.local import Engine
+
+            engine = Engine(endpoint.model, on_progress=loading(output))
+            client = AsyncClient.local(engine=engine, prices=place.prices, ledger=ledger, tags=place.tags)
             with output.working("starting the embedded engine"):
                 await stack.enter_async_context(client)
         else:

@@ -200,6 +200,8 @@ class HostProfile(BaseModel):
     """The field of a request's body that limits the tokens of its reasoning, or `None` where the host has no limit."""
     reasoning_in_text: bool = False
     """Whether reasoning comes back at the head of the text, ended by `</think>`."""
+    embeddings: bool = False
+    """Whether the host turns texts into vectors at `/embeddings`."""
     cached_tokens: CachedTokens = "unknown"
     stream_usage: bool = True
     """Whether `stream_options.include_usage` is sent."""

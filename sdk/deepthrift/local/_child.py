@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Final, cast
 
 from deepthrift.errors import EngineStartFailed, UnsupportedMachine
+from deepthrift.local import _memory
 
 _SERVE: Final = Path(__file__).with_name("_serve.py")
 _LOG_BYTES: Final = 64 * 1024
@@ -55,6 +56,7 @@ class Child:
     Attributes:
         log: The end of its log.
         event: What it reported of its start, or `None` so far: its `"event"` is `"ready"`, `"failed"` or `"import"`.
+        kills_before: Processes that the system had killed for lack of memory before this one was started.
     """
 
     def __init__(self, settings: Mapping[str, object], *, key: str, sink: Callable[[str], None] | None = None) -> None:
@@ -68,6 +70,7 @@ class Child:
             raise UnsupportedMachine("This Python does not know its own executable, which the engine is started with.")
         self.log = Log(key, sink)
         self.event: dict[str, str] | None = None
+        self.kills_before = _memory.kills()
         self._owner = os.getpid()
         self._stop_lock = threading.Lock()
         # Without OMP_WAIT_POLICY idle threads spin, and on a busy machine the engine drops to a tenth of its speed.

@@ -1,46 +1,37 @@
-"""The embedded engine: a model served by a child of this process, on this machine only."""
+"""The embedded engine: a model served by a child of this process, or of a keeper that several processes share."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-import threading
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Self
 
-from deepthrift.errors import ConfigurationError, EngineCrashed, EngineStartFailed, ModelFileError
+from deepthrift.errors import ConfigurationError, EngineCrashed
 from deepthrift.hosts import HostProfile
-from deepthrift.local import _machine, models
-from deepthrift.local._child import Child
-from deepthrift.local._gguf import GGUFHeader, read_header
+from deepthrift.local._gguf import GGUFHeader
+from deepthrift.local._health import EngineHealth, EngineStatus, busy_slots
+from deepthrift.local._logfile import LogFile
+from deepthrift.local._own import OwnEngine
 from deepthrift.local._profile import profile_for
-from deepthrift.local._start import (
-    LOOPBACK,
-    EngineProgress,
-    Stage,
-    check_port,
-    crash_of,
-    pauses,
-    processors,
-    until_ready,
-)
-from deepthrift.local._templates import Family, family_of, template_text
+from deepthrift.local._runner import Runner, Running
+from deepthrift.local._settings import EngineSettings
+from deepthrift.local._start import EngineProgress, processors, resident_bytes
+from deepthrift.local._templates import Family, family_of
 
-_DEFAULT_CONTEXT: Final = 4096
-_CACHE_MIB: Final = 256
-_ERRORS_ONLY: Final = 1  # warnings quote requests that are not understood, prompts and all
+if TYPE_CHECKING:
+    from deepthrift.local._transport import EngineTransport
 
 
 class Engine:
     """A language model on this machine: `async with Engine() as engine: …`.
 
     llama.cpp's own server runs in a child process on a loopback port of its own, with a key of its own. It ends
-    with the `async with` block, and also when this process ends in any way, `kill -9` included.
+    with the `async with` block, and also when this process ends in any way, `kill -9` included. When it dies, the
+    next call of a client starts it again.
 
     Args:
         model: A name from `models.list_models()`, or the path of a `.gguf` file; by default `models.DEFAULT`.
@@ -49,12 +40,24 @@ class Engine:
         slots: Requests answered at the same time.
         threads: Processor threads; by default one less than there are: faster on a machine that does other things.
         template: A chat template of your own, as a path or as Jinja text; by default the right one for the model.
+        embeddings: Whether it also turns texts into vectors, for `client.embed`.
+        share: Whether processes that ask for the same engine share one, which ends with the last of them: `True`, or
+            a name, which must then mean the same settings everywhere. Linux and macOS.
+        lan: Whether it answers the whole network instead of this machine only; needs `key`. The connection is not
+            encrypted.
         port: A fixed port, or 0 for any free one.
         key: A fixed API key; by default a new random one.
         grace: Seconds that running answers get to finish when the engine is closed.
         start_timeout: Seconds until a start counts as failed; by default a minute and what a slow disk needs.
-        on_progress: Called with the progress of the start, now and then from another thread.
-        log: Called with each line of the engine's log, from another thread. The log holds no prompts and no key.
+        check_memory: Whether a model that needs more memory than is free is refused before it is loaded.
+        idle_shutdown: Seconds without a request after which the engine is stopped, to be started again by the next
+            call; left out, it keeps running.
+        restarts: How often within 5 minutes it is started again when it has died.
+        on_progress: Called with the progress of each start, now and then from another thread.
+        on_crash: Called with the report of each death, once, when it is noticed. Deaths are also logged as warnings
+            of the logger `deepthrift.engine`.
+        log: Called with each line of the engine's log, from another thread; or a file to keep it in, private and never
+            larger than 1 MB, with the one before as `NAME.1`. The log holds no prompts and no key.
 
     Raises:
         ConfigurationError: An argument is wrong.
@@ -69,51 +72,59 @@ class Engine:
         slots: int = 1,
         threads: int | None = None,
         template: str | Path | None = None,
+        embeddings: bool = False,
+        share: bool | str = False,
+        lan: bool = False,
         port: int = 0,
         key: str | None = None,
         grace: float = 2.0,
         start_timeout: float | None = None,
+        check_memory: bool = True,
+        idle_shutdown: float | None = None,
+        restarts: int = 3,
         on_progress: Callable[[EngineProgress], None] | None = None,
-        log: Callable[[str], None] | None = None,
+        on_crash: Callable[[EngineCrashed], None] | None = None,
+        log: Callable[[str], None] | str | Path | None = None,
     ) -> None:
-        _at_least("context", context, 16)
-        _at_least("slots", slots, 1)
-        _at_least("threads", threads, 1)
-        if not 0 <= port <= 65535:
-            raise ConfigurationError(f"port must be 0 (any free one) to 65535, not {port}.")
-        if key is not None and (len(key) < 8 or not key.isascii() or not key.isprintable() or "," in key or " " in key):
-            raise ConfigurationError("key must be 8 or more printable ASCII characters without blanks and commas.")
-        self._wanted = model
-        self._download = download
-        self._wanted_context = context
-        self._slots = slots
-        self._threads = threads or max(1, processors() - 1)
-        self._template = template
-        self._port = port
-        self._fixed_key = key
-        self._grace = max(0.0, grace)
-        self._start_timeout = start_timeout
-        self._on_progress = on_progress
-        self._sink = log
-        self._key = ""
-        self._url = ""
-        self._context = 0
-        self._model = ""
-        self._header: GGUFHeader | None = None
-        self._child: Child | None = None
-        self._starting = False
-        self._closing = False
+        self._settings = EngineSettings(
+            model=model,
+            download=download,
+            context=context,
+            slots=slots,
+            threads=max(1, processors() - 1) if threads is None else threads,
+            template=template,
+            embeddings=embeddings,
+            lan=lan,
+            port=port,
+            key=key,
+            grace=grace,
+            start_timeout=start_timeout,
+            check_memory=check_memory,
+            idle_shutdown=idle_shutdown,
+            restarts=restarts,
+        )
+        self._running: Running | None = None
+        sink = LogFile(Path(log)) if isinstance(log, str | Path) else log
+        self._runner: Runner
+        if share is False:
+            self._runner = OwnEngine(self._settings, on_progress=on_progress, on_crash=on_crash, sink=sink)
+        else:
+            from deepthrift.local._shared import SharedEngine
+
+            self._runner = SharedEngine(self._settings, share, on_progress=on_progress, on_crash=on_crash, log=log)
 
     def __repr__(self) -> str:
-        state = f"url={self._url!r}, pid={self.pid}" if self._url else "not running"
-        return f"Engine(model={str(self._wanted or 'default')!r}, {state})"
+        last = self._runner.last if self._runner.open else None
+        state = f"url={last.url!r}, pid={self.pid}" if last is not None else "not running"
+        return f"Engine(model={str(self._settings.model or 'default')!r}, {state})"
 
     def __del__(self) -> None:
-        child = getattr(self, "_child", None)  # absent if the arguments were wrong
-        if child is not None:
+        runner = getattr(self, "_runner", None)  # absent if the arguments were wrong
+        if runner is not None and runner.open:
             with contextlib.suppress(Exception):  # the interpreter may be on its way out
-                child.kill()
-                warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+                told = f"unclosed {self!r}"
+                runner.kill()
+                warnings.warn(told, ResourceWarning, source=self, stacklevel=2)
 
     async def __aenter__(self) -> Self:
         """Start the engine and wait until it answers.
@@ -123,42 +134,12 @@ class Engine:
             UnsupportedMachine: The processor or a system library lacks something.
             ModelFileError: The model file is missing, cut short, damaged or not a chat model.
             DownloadError: The model could not be fetched.
+            NotEnoughMemory: The model does not fit into the memory that is free.
             EngineStartFailed: It did not come up; the message ends with its log.
             ConfigurationError: It is running already, or an argument does not fit the model.
         """
-        if self._child is not None or self._starting:
-            raise ConfigurationError("This engine is running already: use it, or make another one.")
-        self._starting = True
-        self._closing = False
-        try:
-            self._child = await self._start(time.monotonic())
-        finally:
-            self._starting = False
+        self._running = await self._runner.start()
         return self
-
-    async def _start(self, began: float) -> Child:
-        abandoned = threading.Event()
-        try:
-            header = await asyncio.to_thread(self._prepare, began, abandoned)
-        except asyncio.CancelledError:
-            abandoned.set()  # a download in that thread gives up and cleans up after itself
-            raise
-        child = self._spawn(header)
-        try:
-            for pause in until_ready(
-                child,
-                size=header.size,
-                timeout=self._start_timeout,
-                report=lambda stage, done, total: self._report(stage, began, done, total),
-            ):
-                await asyncio.sleep(pause)
-                if self._closing:
-                    raise EngineStartFailed("The engine was closed while it started.")
-            self._url = (child.event or {})["url"].rstrip("/")
-        except BaseException:
-            child.kill()
-            raise
-        return child
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -166,65 +147,63 @@ class Engine:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop the engine; running answers get the grace period. Safe to call twice; if cancelled, it stops at once."""
-        child, self._child = self._child, None
-        self._closing = True
-        if child is None:
-            return
-        try:
-            child.ask_to_stop()
-            for pause in pauses(lambda: child.poll() is not None, self._grace + 1.0):
-                await asyncio.sleep(pause)
-        finally:
-            self._url = ""
-            child.kill()
+        """Stop the engine; running answers get the grace period. Safe to call twice; if cancelled, it stops at once.
+
+        A shared engine goes on as long as others use it.
+        """
+        await self._runner.aclose()
 
     @property
     def url(self) -> str:
-        """Where the engine answers, without a trailing slash; the OpenAI-compatible part is under `/v1`."""
-        self._running("url")
-        return self._url
+        """Where the engine answers, without a trailing slash; the OpenAI-compatible part is under `/v1`.
+
+        It is the same after a restart, unless its port was taken meanwhile.
+        """
+        return self._open("url").url
 
     @property
     def key(self) -> str:
         """The API key, to be sent as a bearer token."""
-        self._running("key")
-        return self._key
+        return self._open("key").key
 
     @property
     def model(self) -> str:
         """The name to ask for in requests."""
-        self.header  # noqa: B018 - raises if there is no model yet
-        return self._model
+        return self._started.plan.name
 
     @property
     def profile(self) -> HostProfile:
         """How the client speaks to this model: its modes, its way of thinking, how its prompts are counted."""
-        self._running("profile")
-        return profile_for(self.header, model=self._model, url=self._url, context=self._context)
+        running = self._open("profile")
+        plan = running.plan
+        return profile_for(
+            plan.header, model=plan.name, url=running.url, context=plan.context, embeddings=self._settings.embeddings
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not closed, asleep or not."""
+        return self._runner.open
 
     @property
     def pid(self) -> int | None:
         """The process id of the engine, or `None` when it does not run."""
-        return self._child.pid if self._child is not None else None
+        return self._runner.pid
 
     @property
     def context(self) -> int:
         """Tokens of context that each request has."""
-        self._running("context")
-        return self._context
+        return self._open("context").plan.context
 
     @property
     def slots(self) -> int:
         """Requests answered at the same time."""
-        return self._slots
+        return self._settings.slots
 
     @property
     def header(self) -> GGUFHeader:
         """What the model file says about itself."""
-        if self._header is None:
-            raise ConfigurationError("The engine has not been started: use it in `async with`.")
-        return self._header
+        return self._started.plan.header
 
     @property
     def family(self) -> Family:
@@ -233,7 +212,24 @@ class Engine:
 
     def log_tail(self) -> str:
         """The last lines of the engine's log, at most 20."""
-        return self._child.log.tail() if self._child is not None else ""
+        return self._runner.log_tail()
+
+    async def health(self) -> EngineHealth:
+        """How the engine is now. Takes up to 2 seconds if it does not answer, and starts nothing."""
+        running = self._open("health")
+        pid, crash = self.pid, await self.crash(within=0)
+        busy = await asyncio.to_thread(busy_slots, running.url, running.key) if pid and crash is None else None
+        status: EngineStatus = "ready" if busy is not None else "unresponsive"
+        if crash is not None or not pid:
+            status = "crashed" if crash is not None else "asleep"
+        return EngineHealth(
+            status=status,
+            pid=pid if crash is None else None,
+            slots=self.slots,
+            busy=busy or 0,
+            crashes=self._runner.crashes,
+            memory=resident_bytes(pid) or None if pid and crash is None else None,
+        )
 
     async def crash(self, *, within: float = 0.5) -> EngineCrashed | None:
         """What to raise if the engine has died, or `None` if it lives or was closed on purpose.
@@ -241,97 +237,36 @@ class Engine:
         Args:
             within: Seconds to wait for the death to show: a lost connection comes a moment before it.
         """
-        for pause in pauses(lambda: self._closing or self._crash_now() is not None, within):
-            await asyncio.sleep(pause)
-        return self._crash_now()
+        return await self._runner.crash(None, within)
 
     async def wait(self) -> None:
-        """Wait until the engine is closed.
+        """Wait until the engine is closed; start it again when it dies.
 
         Raises:
-            EngineCrashed: It died; the message ends with its log.
+            EngineKeepsCrashing: It died too often; the message ends with its log.
         """
-        self._running("end")
-        while not self._closing:
-            report = self._crash_now()
-            if report is not None:
-                raise report
+        self._open("end")
+        while self._runner.open:
+            if await self._runner.crash(None, 0) is not None and self._runner.open:
+                await self._runner.begin()
+                self._runner.end()
             await asyncio.sleep(0.2)
 
-    def _crash_now(self) -> EngineCrashed | None:
-        child = self._child
-        if child is None or self._closing:
-            return None
-        code = child.poll()
-        return None if code is None else crash_of(code, child)
+    def transport(self) -> EngineTransport:
+        """The transport of a client to this engine, which starts it again where it sleeps or has died."""
+        from deepthrift.local._transport import EngineTransport
 
-    def _running(self, what: str) -> None:
-        if self._child is None:
+        return EngineTransport(self._runner, self.url)
+
+    @property
+    def _started(self) -> Running:
+        running = self._runner.last or self._running
+        if running is None:
+            raise ConfigurationError("The engine has not been started: use it in `async with`.")
+        return running
+
+    def _open(self, what: str) -> Running:
+        running = self._runner.last
+        if running is None or not self._runner.open:
             raise ConfigurationError(f"The engine does not run, so it has no {what}: use it in `async with`.")
-
-    def _report(self, stage: Stage, began: float, done: int = 0, total: int = 0) -> None:
-        if self._on_progress is not None:
-            self._on_progress(EngineProgress(stage, time.monotonic() - began, done, total))
-
-    def _prepare(self, began: float, abandoned: threading.Event) -> GGUFHeader:
-        """Everything that can be known to be wrong before a process is started. Runs in a thread of its own."""
-        _machine.check_machine()
-        found = models.resolve(self._wanted)
-        if isinstance(found, models.ModelInfo):
-            self._model = found.name
-            path = self._fetched(found, began, abandoned)
-        else:
-            self._model = found.stem
-            path = found
-        self._report("checking", began)
-        header = read_header(path)
-        limit = header.context_length
-        if self._wanted_context is not None and limit is not None and self._wanted_context > limit:
-            raise ConfigurationError(
-                f"context={self._wanted_context:,} is more than the {limit:,} tokens that {header.name!r} was made for."
-            )
-        self._context = self._wanted_context or min(_DEFAULT_CONTEXT, limit or _DEFAULT_CONTEXT)
-        if self._port:
-            check_port(self._port)
-        self._header = header
-        return header
-
-    def _fetched(self, known: models.ModelInfo, began: float, abandoned: threading.Event) -> Path:
-        if not self._download:
-            return models.path_of(known.name)
-        with contextlib.suppress(ModelFileError):  # not here, or damaged: then it is fetched
-            return models.path_of(known.name)
-
-        def report(progress: models.PullProgress) -> None:
-            if abandoned.is_set():
-                raise _Abandoned
-            if progress.stage != "ready":
-                self._report("downloading", began, progress.done, progress.total)
-
-        return models.pull(known.name, report)
-
-    def _spawn(self, header: GGUFHeader) -> Child:
-        self._key = self._fixed_key or secrets.token_urlsafe(32)
-        settings: dict[str, object] = {
-            "model": str(header.path.absolute()),
-            "alias": self._model,
-            "context": self._context,
-            "slots": self._slots,
-            "threads": self._threads,
-            "host": LOOPBACK,
-            "port": self._port,
-            "template": template_text(header, self._template),
-            "cache_mib": _CACHE_MIB,
-            "verbosity": _ERRORS_ONLY,
-            "grace": self._grace,
-        }
-        return Child(settings, key=self._key, sink=self._sink)
-
-
-class _Abandoned(Exception):
-    """Nobody waits for the download any more."""
-
-
-def _at_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise ConfigurationError(f"{name} must be {least} or more, not {value}.")
+        return running

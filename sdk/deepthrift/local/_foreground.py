@@ -13,12 +13,14 @@ from deepthrift.local._engine import Engine
 def serve(engine: Engine, on_ready: Callable[[Engine], None] | None = None) -> None:
     """Run an engine until Ctrl-C or a request to terminate, then stop it in order. Blocks.
 
+    When it dies, it is started again.
+
     Args:
         engine: What to run, with a fixed `port=` and `key=` if other programs shall know them.
         on_ready: Called once it answers; read `engine.url` and `engine.key` there.
 
     Raises:
-        EngineCrashed: It died; the message ends with its log.
+        EngineKeepsCrashing: It died too often; the message ends with its log.
         EngineError: It did not come up; see `Engine` for the reasons.
     """
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):

@@ -17,6 +17,8 @@ _X86: Final = frozenset({"x86_64", "amd64", "i686", "i386"})
 _NEEDED_FLAGS: Final = ("avx2", "fma", "f16c", "bmi2")
 _DEBIAN_PACKAGES: Final = {"libgomp": "libgomp1", "libstdc++": "libstdc++6", "libgcc_s": "libgcc-s1"}
 _ILLEGAL_INSTRUCTION: Final = 0xC000001D
+KILLED_FOR_MEMORY: Final = "killed by the system because memory ran out (SIGKILL)"
+KILLED_BY_SOMEONE: Final = "killed by someone (SIGKILL); memory did not run out as far as the system tells"
 _NO_EXTRA: Final = f"The embedded engine is not installed: run `{INSTALL_HINT}`."
 
 

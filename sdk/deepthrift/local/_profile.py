@@ -7,7 +7,7 @@ from deepthrift.local._gguf import GGUFHeader
 from deepthrift.local._templates import Family, family_of
 
 
-def profile_for(header: GGUFHeader, *, model: str, url: str, context: int) -> HostProfile:
+def profile_for(header: GGUFHeader, *, model: str, url: str, context: int, embeddings: bool = False) -> HostProfile:
     """The host profile of a running engine.
 
     V3.1 weights have both modes behind one switch, and their prompts are counted here, exactly. Other models are
@@ -18,6 +18,7 @@ def profile_for(header: GGUFHeader, *, model: str, url: str, context: int) -> Ho
         model: Its name in requests.
         url: Where the engine answers, without `/v1`.
         context: Tokens of context of each request.
+        embeddings: Whether it was started to make embeddings, too.
     """
     family = family_of(header)
     profile = HostProfile.named("llama.cpp" if family is Family.DEEPSEEK_V31 or has_switch(header) else "local")
@@ -32,6 +33,7 @@ def profile_for(header: GGUFHeader, *, model: str, url: str, context: int) -> Ho
         "extra_tokens_per_message": 0,  # the engine runs our template for V3.1, not llama.cpp's
         "tokenizer": "v3.1" if exact else "engine",
         "exact_prompts": exact,
+        "embeddings": embeddings,
         "continues_in_text": exact,
         "prefix_form": "message" if exact else "last_message",
     }

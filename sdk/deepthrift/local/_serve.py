@@ -44,6 +44,11 @@ def main() -> int:
     except (AttributeError, TypeError, ValueError) as error:
         _tell(out, event="settings", error=str(error))
         return 5
+    needed, available = settings["memory_needed"], settings["memory_available"]
+    # With a GPU the weights go elsewhere, as far as they fit.
+    if needed is not None and available is not None and needed > available and not _has_gpu(engine):
+        _tell(out, event="memory", needed=needed, available=available)
+        return 6
     with _die_on_input(rest):
         try:
             # Holds the interpreter lock until the model is loaded: no thread of ours runs meanwhile.
@@ -127,6 +132,10 @@ def _parameters(engine: Any, settings: dict[str, Any]) -> Any:
     params.cpuparams_batch.n_threads = settings["threads"]
     params.verbosity = settings["verbosity"]
     params.cache_ram_mib = settings["cache_mib"]
+    if settings["embeddings"]:
+        params.embedding = True
+        # What the file says; where it says nothing, the mean of all tokens.
+        params.pooling_type = engine.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     params.cors_origins = ""  # the default answers any web page
     if settings["template"] is not None:
         params.chat_template = settings["template"]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from deepthrift.errors import EngineCrashed, EngineStartFailed, UnsupportedMachine
-from deepthrift.local import _machine
+from deepthrift.errors import EngineStartFailed, NotEnoughMemory, UnsupportedMachine
+from deepthrift.local import _machine, _memory
 from deepthrift.local._child import Child
+from deepthrift.local._crashes import crash_of
 
 Stage: TypeAlias = Literal["downloading", "checking", "loading", "ready"]
 
@@ -82,21 +83,14 @@ def until_ready(
             )
         if now >= next_report:
             next_report = now + _REPORT_SECONDS
-            report("loading", min(_resident_bytes(child.pid), size), size)
+            report("loading", min(resident_bytes(child.pid), size), size)
         yield _POLL_SECONDS
     if event.get("event") != "ready":
         raise _refused(event, child)
     report("ready", size, size)
 
 
-def crash_of(code: int, child: Child) -> EngineCrashed:
-    """What to raise for an engine that died while it was in use."""
-    child.drain()
-    hint = ", with a smaller model or context if memory ran out" if code == -9 else ""
-    return EngineCrashed(f"The engine died {_machine.describe_exit(code)}. Start it again{hint}.{log_of(child)}")
-
-
-def check_port(port: int) -> None:
+def check_port(port: int, host: str = LOOPBACK) -> None:
     """Check that a fixed port is free.
 
     Raises:
@@ -106,10 +100,10 @@ def check_port(port: int) -> None:
         if os.name == "posix":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
         except OSError as error:
             raise EngineStartFailed(
-                f"Port {port} on {LOOPBACK} cannot be used ({error.strerror}): choose another, or 0 for any free one."
+                f"Port {port} on {host} cannot be used ({error.strerror}): choose another, or 0 for any free one."
             ) from None
 
 
@@ -141,7 +135,13 @@ def _died(code: int, child: Child) -> EngineStartFailed | UnsupportedMachine:
             f"The engine died {_machine.describe_exit(code)}. Use a machine with AVX2 (x86 since 2013), "
             "or point the client at an endpoint elsewhere."
         )
-    return EngineStartFailed(f"The engine died while it started, {_machine.describe_exit(code)}.{log_of(child)}")
+    crash = crash_of(code, child)
+    if crash.out_of_memory:
+        return NotEnoughMemory(
+            f"The engine died while it started, {crash.cause}. Take a smaller model or context, or fewer slots."
+            f"{log_of(child)}"
+        )
+    return EngineStartFailed(f"The engine died while it started, {crash.cause}.{log_of(child)}")
 
 
 def _refused(event: dict[str, str], child: Child) -> Exception:
@@ -154,7 +154,18 @@ def _refused(event: dict[str, str], child: Child) -> Exception:
             f"The installed engine does not take the settings of this version of Deepthrift ({reason}): "
             f"install the fitting one with `{_machine.INSTALL_HINT}`."
         )
+    if event.get("event") == "memory":
+        needed, available = int(event["needed"]), int(event["available"])
+        return NotEnoughMemory(
+            f"This model needs about {needed / 1e9:,.1f} GB of memory with this context, and {available / 1e9:,.1f} GB "
+            "are free: take a smaller model or context, fewer slots, or try all the same with check_memory=False."
+        )
     child.drain()
+    if _memory.said_out_of_memory(child.log.tail()):
+        return NotEnoughMemory(
+            f"The engine could not get the memory that it needed ({reason}): take a smaller model or context, or "
+            f"fewer slots.{log_of(child)}"
+        )
     if "couldn't bind" in child.log.tail():
         return EngineStartFailed(f"Another program took the engine's port meanwhile: choose another.{log_of(child)}")
     return EngineStartFailed(
@@ -163,7 +174,8 @@ def _refused(event: dict[str, str], child: Child) -> Exception:
     )
 
 
-def _resident_bytes(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
+    """Bytes of memory that a process holds, or 0 where that cannot be told."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

@@ -224,7 +224,7 @@ async def test_a_model_that_cannot_be_loaded_is_told_with_the_log(tiny: Path, tm
 
 
 async def test_a_port_taken_meanwhile_is_told(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepthrift.local._engine.check_port", lambda _: None)
+    monkeypatch.setattr("deepthrift.local._settings.check_port", lambda *_: None)
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(EngineStartFailed, match="took the engine's port"),
@@ -319,8 +319,8 @@ async def test_streams_end_and_carry_usage(engine: Engine) -> None:
 
 
 def test_processors_are_not_all_taken() -> None:
-    assert Engine("m.gguf")._threads == max(1, processors() - 1)
-    assert Engine("m.gguf", threads=3)._threads == 3
+    assert Engine("m.gguf")._settings.threads == max(1, processors() - 1)
+    assert Engine("m.gguf", threads=3)._settings.threads == 3
 
 
 @pytest.mark.parametrize(

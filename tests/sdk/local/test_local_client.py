@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
 from deepthrift import AsyncClient, Client
-from deepthrift.errors import ContextLengthExceeded, EngineCrashed, ModelFileError
-from deepthrift.local import Engine
+from deepthrift.errors import ContextLengthExceeded, ModelFileError
 from deepthrift_pricing import Ledger
 from deepthrift_pricing.tokens import count_text
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, THOUGHTS
@@ -51,17 +48,6 @@ async def test_a_stream_ends_in_the_same_reply_and_counts_are_exact(tiny: Path) 
     assert stream.reply.usage.completion_tokens == reply.usage.completion_tokens
     assert kinds[-1] == "Finished"
     assert kinds.index("ReasoningDelta") < kinds.index("TextDelta")
-
-
-async def test_a_dead_engine_is_blamed(tiny: Path) -> None:
-    engine = Engine(tiny)
-    async with AsyncClient.local(engine=engine, max_retries=0) as client:
-        assert engine.pid is not None
-        os.kill(engine.pid, signal.SIGKILL)
-        with pytest.raises(EngineCrashed, match="memory ran out") as caught:
-            await client.chat("Hello")
-        assert caught.value.request is not None
-    assert engine.pid is None
 
 
 def test_the_synchronous_door(tiny: Path) -> None:

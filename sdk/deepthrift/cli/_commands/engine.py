@@ -22,9 +22,11 @@ Examples:
   deepthrift engine
   deepthrift engine --port 8080 --context 8192 --slots 2
   deepthrift engine /data/DeepSeek-V3.1-00001-of-00006.gguf
+  deepthrift engine --embeddings
 
 The key is taken from DEEPTHRIFT_ENGINE_KEY. Without it a random one is made, and kept while the engine runs in a file
-that only you can read; it is never printed. The server listens on 127.0.0.1 only.
+that only you can read; it is never printed. The server listens on 127.0.0.1 only, unless --lan opens it to the network,
+which needs DEEPTHRIFT_ENGINE_KEY. When the engine dies it is started again, up to 3 times within 5 minutes.
 """
 
 
@@ -37,7 +39,9 @@ that only you can read; it is never printed. The server listens on 127.0.0.1 onl
 @click.option(
     "--template", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A chat template of your own."
 )
-@click.option("--verbose", is_flag=True, help="Show the engine's log. It holds no prompts and no key.")
+@click.option("--embeddings", is_flag=True, help="Also turn texts into vectors, at /v1/embeddings.")
+@click.option("--lan", is_flag=True, help="Answer the whole network, unencrypted. Needs DEEPTHRIFT_ENGINE_KEY.")
+@click.option("--verbose", is_flag=True, help="Show the engine's log; it is kept as well.")
 @json_option
 def command(
     model: str | None,
@@ -46,6 +50,8 @@ def command(
     slots: int,
     threads: int | None,
     template: Path | None,
+    embeddings: bool,
+    lan: bool,
     verbose: bool,
     as_json: bool,
 ) -> None:
@@ -55,12 +61,24 @@ def command(
     written when it is ready.
     """
     from deepthrift.cli._connect import fetch
+    from deepthrift.cli._loading import loading
     from deepthrift.cli._output import Output
+    from deepthrift.cli._paths import home
     from deepthrift.local import Engine, serve
+    from deepthrift.local._logfile import LogFile
 
     output = Output(as_json=as_json)
     fetch(model, output)
     key = os.environ.get(KEY_VARIABLE) or None
+    if lan and not key:
+        raise click.UsageError(f"--lan opens the engine to the network, so it needs a key: set {KEY_VARIABLE}")
+    kept_log = LogFile(home() / "engines" / "engine.log")
+
+    def told(line: str) -> None:
+        if verbose:
+            output.note(line)
+        kept_log(line)
+
     engine = Engine(
         model,
         port=port,
@@ -69,7 +87,11 @@ def command(
         slots=slots,
         threads=threads,
         template=template,
-        log=(lambda line: output.note(line)) if verbose else None,
+        embeddings=embeddings,
+        lan=lan,
+        on_progress=loading(output),
+        on_crash=lambda error: output.note(error.message),
+        log=told,
     )
     with contextlib.ExitStack() as stack:
 
