@@ -11,7 +11,9 @@ import pytest
 from deepthrift.cli import _budgets
 from deepthrift.cli._paths import budgets_file, default_ledger
 from deepthrift_pricing import AttemptRequest, Budget, Ledger, Mode, Money, PriceBook, Usage, new_id
+from deepthrift_pricing._store_url import safe_url
 from tests.cli.conftest import Run
+from tests.support.databases import store_url
 
 BRIEF = PriceBook.named("brief")
 
@@ -174,6 +176,44 @@ def test_the_report_compares_with_other_ways(run: Run, spent: Path) -> None:
     report = run("spend", "--report", "--json").json["report"]
     found = {other["name"]: other for other in report["counterfactuals"]}
     assert found["no cache"]["saved"] == {"amount": "0.0001512", "currency": "USD"}
+
+
+def test_the_bill_is_compared_and_a_drift_above_one_percent_is_flagged(run: Run, spent: Path, tmp_path: Path) -> None:
+    booked = Money.of(run("spend", "--json").json["totals"][0]["total"]["amount"])
+    for billed, verdict in ((booked, "agrees"), (booked * 2, "drifts")):
+        ran = run("spend", "--billed", f"{billed.amount:f}")
+        assert ran.code == 0
+        assert "The bill of local" in ran.out
+        assert verdict in ran.out
+    invoice = tmp_path / "invoice.csv"
+    invoice.write_text(f"day,fee\n1,{booked.amount:f}\n2,{booked.amount:f}\n")
+    found = run("spend", "--invoice", str(invoice), "--host", "local", "--json").json["reconciliation"]
+    assert (found["verdict"], found["drift_share"]) == ("drifts", "0.5000")
+    assert found["drift"] == {"amount": f"{booked.amount:f}", "currency": "USD"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--host", "local"),
+        ("--billed", "1", "--invoice", "x.csv"),
+        ("--billed", "much"),
+        ("--billed", "1", "--since", "now"),
+        ("--invoice", "nowhere.csv"),
+    ],
+)
+def test_a_bill_that_cannot_be_compared_is_refused(run: Run, spent: Path, wrong: tuple[str, ...]) -> None:
+    assert run("spend", *wrong).code == 2
+
+
+def test_a_ledger_in_a_database_is_read(run: Run, tmp_path: Path) -> None:
+    with store_url("postgres", tmp_path) as url:
+        with Ledger.open(url) as ledger:
+            book(ledger, "standard", Usage.of(1000, 100))
+        found = run("spend", "--ledger", url, "--json").json
+        assert found["totals"][0]["attempts"] == 1
+        assert found["ledger"] == safe_url(url)
+        assert run("budget", "--ledger", url, "--json").json == []
 
 
 def test_attempts_are_exported(run: Run, spent: Path, tmp_path: Path) -> None:

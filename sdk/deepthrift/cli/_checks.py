@@ -132,14 +132,16 @@ def _disk() -> tuple[Status, str, str | None]:
 
 def _ledger() -> tuple[Status, str, str | None]:
     from deepthrift.cli._ledger import open_ledger
+    from deepthrift.cli._options import ledger_place
 
-    path = Path(os.environ.get("DEEPTHRIFT_LEDGER") or default_ledger())
+    place = ledger_place(os.environ.get("DEEPTHRIFT_LEDGER") or str(default_ledger()))
     try:
-        with open_ledger(path) as ledger:
+        with open_ledger(place) as ledger:
             ledger.sweep()
-    except Exception as error:
-        return "fail", f"{path} cannot be used: {error}", "name another with --ledger or DEEPTHRIFT_HOME"
-    return "ok", f"{path} can be read and written", None
+            name = ledger.url
+    except Exception as error:  # its own words name it, without a password
+        return "fail", f"cannot be used: {error}", "name another with --ledger or DEEPTHRIFT_HOME"
+    return "ok", f"{name} can be read and written", None
 
 
 def _endpoint() -> tuple[Status, str, str | None]:

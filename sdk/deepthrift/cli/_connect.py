@@ -16,7 +16,7 @@ from deepthrift.cli._exits import Terminated
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
     from deepthrift.cli._endpoint import Endpoint
-    from deepthrift.cli._options import EndpointOptions
+    from deepthrift.cli._options import EndpointOptions, LedgerPlace
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Budget, PriceBook
 
@@ -85,7 +85,7 @@ class Place:
 
     endpoint: Endpoint
     prices: PriceBook | None = None
-    ledger: Path | None = None
+    ledger: LedgerPlace | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     budgets: Sequence[Budget] = ()
     """Budgets in force beside those kept by `deepthrift budget`."""

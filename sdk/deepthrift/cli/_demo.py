@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from deepthrift.cli._connect import Place, connect, fetch
@@ -19,6 +18,7 @@ from deepthrift_pricing.errors import BudgetExceeded
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
+    from deepthrift.cli._options import LedgerPlace
     from deepthrift.cli._output import Output
     from deepthrift_router import RoutedReply, Savings
 
@@ -40,7 +40,7 @@ class Demo:
         max_tokens: int,
         seed: int,
         model: str | None,
-        ledger: Path | None,
+        ledger: LedgerPlace | None,
     ) -> None:
         run_id = new_id("demo")
         self._output = output

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from deepthrift.cli._paths import default_ledger
 
 if TYPE_CHECKING:
+    from deepthrift.cli._options import LedgerPlace
     from deepthrift_pricing import Budget, Ledger
 
 
@@ -17,23 +18,25 @@ def ledger_path(path: Path | None = None) -> Path:
     return (path or default_ledger()).expanduser().absolute()
 
 
-def open_ledger(path: Path | None = None, *, budgets: Sequence[Budget] = ()) -> Ledger:
-    """The ledger in the file `path` (the default one if `None`), made if it is not there yet.
+def open_ledger(place: LedgerPlace | None = None, *, budgets: Sequence[Budget] = ()) -> Ledger:
+    """The ledger at `place` (the default file if `None`), made if it is not there yet.
 
     The budgets kept by `deepthrift budget` are in force, and `budgets` besides.
 
     Raises:
-        LedgerUnavailable: The file cannot be opened or made.
+        LedgerUnavailable: The file or the database cannot be opened or made.
     """
     from deepthrift.cli._budgets import load
     from deepthrift_pricing import Ledger
     from deepthrift_pricing.errors import LedgerUnavailable
 
-    place = ledger_path(path)
+    if isinstance(place, str):
+        return Ledger.open(place, budgets=[*load(), *budgets])
+    file = ledger_path(place)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerUnavailable(
-            f"{place.parent} cannot be made: {error.strerror}; name another place with --ledger or DEEPTHRIFT_HOME"
+            f"{file.parent} cannot be made: {error.strerror}; name another place with --ledger or DEEPTHRIFT_HOME"
         ) from error
-    return Ledger.open(place, budgets=[*load(), *budgets])
+    return Ledger.open(file, budgets=[*load(), *budgets])

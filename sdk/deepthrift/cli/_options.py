@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
@@ -23,13 +23,28 @@ def json_option(function: Decorated) -> Decorated:
     )
 
 
+LedgerPlace: TypeAlias = Path | str
+"""A SQLite file, or the URL of a database that a fleet shares."""
+
+
+def ledger_place(text: str) -> LedgerPlace:
+    """The place of a ledger, as the command line and the environment name it."""
+    if "://" in text:
+        return text
+    place = Path(text)
+    if place.is_dir():
+        raise click.BadParameter(f"{text!r} is a folder; name a file in it")
+    return place
+
+
 def ledger_option(function: Decorated) -> Decorated:
     """Add `--ledger`."""
     return click.option(
         "--ledger",
-        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE|URL",
+        type=ledger_place,
         envvar="DEEPTHRIFT_LEDGER",
-        help="The SQLite file of the ledger.  [default: spend.db in the data directory]",
+        help="The ledger: a SQLite file, or postgresql://….  [default: spend.db in the data directory]",
     )(function)
 
 
@@ -63,7 +78,7 @@ class EndpointOptions:
     ask_key: bool = False
     local: bool = False
     prices: str | None = None
-    ledger: Path | None = None
+    ledger: LedgerPlace | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

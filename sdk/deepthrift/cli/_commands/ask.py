@@ -37,8 +37,10 @@ Only the answer goes to standard output; reasoning, the cost line and notes go t
     help="auto lets the router decide.",
 )
 @click.option("--system", metavar="TEXT", help="Instructions for the model.")
-@click.option("--max-tokens", type=int, metavar="N", help="The most that may be generated, reasoning included.")
-@click.option("--temperature", type=float, metavar="T", help="0 is deterministic.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most that may be generated, reasoning included."
+)
+@click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 is deterministic.")
 @click.option("--seed", type=int, metavar="N", help="For repeatable sampling, where the host supports it.")
 @endpoint_options
 @json_option

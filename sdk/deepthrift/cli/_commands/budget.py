@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
 import click
 
-from deepthrift.cli._options import json_option, ledger_option, tags_option
+from deepthrift.cli._options import LedgerPlace, json_option, ledger_option, tags_option
 
 if TYPE_CHECKING:
     from deepthrift_pricing import Budget, Currency, Mode
@@ -32,7 +31,7 @@ afterwards. These budgets hold for the command line; a program gives its own to 
 @ledger_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, ledger: Path | None, as_json: bool) -> None:
+def command(ctx: click.Context, ledger: LedgerPlace | None, as_json: bool) -> None:
     """Set, show, reset and remove budgets on your spend."""
     if ctx.invoked_subcommand is None:
         _show(ledger, as_json)
@@ -41,12 +40,12 @@ def command(ctx: click.Context, ledger: Path | None, as_json: bool) -> None:
 @command.command("show", epilog="Example: deepthrift budget show --json")
 @ledger_option
 @json_option
-def show_command(ledger: Path | None, as_json: bool) -> None:
+def show_command(ledger: LedgerPlace | None, as_json: bool) -> None:
     """Show the budgets, what is spent and what is left."""
     _show(ledger, as_json)
 
 
-def _show(ledger: Path | None, as_json: bool) -> None:
+def _show(ledger: LedgerPlace | None, as_json: bool) -> None:
     from deepthrift.cli._ledger import open_ledger
     from deepthrift.cli._output import Output
     from deepthrift.cli._spending import show_budgets

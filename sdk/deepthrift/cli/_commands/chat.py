@@ -44,7 +44,9 @@ Conversations are kept only if you /save them.
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Go on with a conversation saved by /save.",
 )
-@click.option("--max-tokens", type=int, metavar="N", help="The most that may be generated for one answer.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most that may be generated for one answer."
+)
 @endpoint_options
 @json_option
 def command(

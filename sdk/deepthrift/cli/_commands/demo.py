@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import click
 
-from deepthrift.cli._options import json_option, ledger_option
+from deepthrift.cli._options import LedgerPlace, json_option, ledger_option
 
 EPILOG = """\b
 Examples:
@@ -51,7 +50,7 @@ def command(
     max_tokens: int,
     seed: int,
     model: str | None,
-    ledger: Path | None,
+    ledger: LedgerPlace | None,
     as_json: bool,
 ) -> None:
     """Ask a dozen questions through the router, on a real model on this machine.

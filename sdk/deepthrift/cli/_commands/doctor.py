@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepthrift.cli._options import EndpointOptions, json_option, ledger_option
+from deepthrift.cli._options import EndpointOptions, LedgerPlace, json_option, ledger_option
 
 if TYPE_CHECKING:
     from deepthrift.cli._output import Output
@@ -54,7 +54,7 @@ def command(
     api_key_env: str | None,
     ask_key: bool,
     yes: bool,
-    ledger: Path | None,
+    ledger: LedgerPlace | None,
     as_json: bool,
 ) -> None:
     """Check this machine, and say the command that mends what is missing.

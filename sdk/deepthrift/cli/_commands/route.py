@@ -33,7 +33,9 @@ What it learns is kept beside the ledger, without any text; the setting that `de
 @click.argument("question")
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would be done and what it would cost; ask nothing.")
 @click.option("--system", metavar="TEXT", help="Instructions for the model.")
-@click.option("--max-tokens", type=int, metavar="N", help="The most that may be generated in each call.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most that may be generated in each call."
+)
 @click.option("--policy", type=click.Choice(["auto", "cascade", "standard", "thinking"]), help="How to route.")
 @click.option("--value", metavar="AMOUNT", help="What a right answer is worth.")
 @click.option("--max-cost", metavar="AMOUNT", help="The most that the answer may cost, all its calls together.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from deepthrift.cli._options import json_option, ledger_option, moment
+from deepthrift.cli._options import LedgerPlace, json_option, ledger_option, moment
 
 EPILOG = """\b
 Examples:
@@ -18,6 +18,7 @@ Examples:
   deepthrift spend --report
   deepthrift spend --since 30d --html report.html
   deepthrift spend --since 30d --export month.csv
+  deepthrift spend --since 2026-10-01 --until 2026-11-01 --invoice october.csv
   deepthrift spend --prune 90d
 
 \b
@@ -40,6 +41,14 @@ Groups: mode, model, host, purpose, status, certainty, finish_reason, error,
 @click.option(
     "--prices", metavar="NAME|FILE", help="With --report or --html: the prices that the calls were booked at."
 )
+@click.option("--billed", metavar="AMOUNT", help="Compare with what the provider says it billed, or its balance fell.")
+@click.option(
+    "--invoice",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The same, with the sum of an invoice or usage export in CSV.",
+)
+@click.option("--column", metavar="NAME", help="With --invoice: the column of amounts.  [default: amount, cost, …]")
+@click.option("--host", metavar="NAME", help="With --billed or --invoice: whose bill.  [default: the only host]")
 @click.option(
     "--export",
     "file",
@@ -57,26 +66,35 @@ def command(
     reporting: bool,
     page: Path | None,
     prices: str | None,
+    billed: str | None,
+    invoice: Path | None,
+    column: str | None,
+    host: str | None,
     file: Path | None,
     before: datetime | None,
     yes: bool,
-    ledger: Path | None,
+    ledger: LedgerPlace | None,
     as_json: bool,
 ) -> None:
     """Read the ledger back: what was spent on what, and what is left of the budgets.
 
     The ledger holds numbers, names and tags, never prompts or answers.
     """
-    from deepthrift.cli._ledger import ledger_path, open_ledger
+    from deepthrift.cli._ledger import open_ledger
     from deepthrift.cli._output import Output
+    from deepthrift.cli._reconciling import make_reconciliation, reconciliation_data, show_reconciliation
     from deepthrift.cli._reporting import make_page, make_report, show_report
     from deepthrift.cli._spending import remarks, show_budgets, spend_table
     from deepthrift_pricing.reports import export
 
     output = Output(as_json=as_json)
-    path = ledger_path(ledger)
+    if billed is not None and invoice is not None:
+        raise click.UsageError("give --billed or --invoice, not both")
+    if (host or column) and billed is None and invoice is None:
+        raise click.UsageError("--host and --column belong to --billed or --invoice")
     by = by or ("mode",)
     with open_ledger(ledger) as opened:
+        path = opened.url
         rows = opened.spend(since=since, until=until, by=by)
         totals = opened.spend(since=since, until=until, by=())
         budgets = opened.budget_status()
@@ -84,6 +102,9 @@ def command(
         if page is not None:
             with output.working("drawing the page", elsewhere=False):
                 make_page(opened, page, since, until, prices)
+        compared = None
+        if billed is not None or invoice is not None:
+            compared = make_reconciliation(opened, since, until, host, billed, invoice, column)
         written = None if file is None else export(opened, file, since=since, until=until)
         if before is not None and not yes:
             click.confirm(f"Delete every attempt from before {before:%Y-%m-%d %H:%M %Z}?", abort=True, err=True)
@@ -100,6 +121,7 @@ def command(
                 "budgets": budgets,
                 **({"report": report} if report else {}),
                 **({"page": page} if page else {}),
+                **({"reconciliation": reconciliation_data(compared)} if compared else {}),
                 **({"exported": {"file": file, "attempts": written}} if file else {}),
                 **({"pruned": pruned} if before else {}),
             }
@@ -118,6 +140,8 @@ def command(
             output.print(remark, style="yellow")
     if report is not None:
         show_report(report, output)
+    if compared is not None:
+        show_reconciliation(compared, output)
     if budgets:
         output.print("\nBudgets", style="bold")
         show_budgets(budgets, output)
