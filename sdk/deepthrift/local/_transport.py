@@ -32,13 +32,13 @@ class EngineTransport(OriginTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request` to the engine; the response's body is still to be read."""
         try:
-            return await self._send(request)
+            return await self._once(request)
         except EngineCrashed as crash:
             if not isinstance(crash.__cause__, httpx.ConnectError):
                 raise
-        return await self._send(request)  # it was dead before anything was sent, and has been started again
+        return await self._once(request)  # it was dead before anything was sent, and has been started again
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
+    async def _once(self, request: httpx.Request) -> httpx.Response:
         running = await self._runner.begin()
         try:
             if running.generation != self._generation:
@@ -62,7 +62,7 @@ class EngineTransport(OriginTransport):
         self._url = httpx.URL(url)
         self._origin = origin_of(self._url)
         while self._free:
-            self._close_behind(self._free.pop()[0])
+            self._close_behind(self._free.pop().connection)
 
     async def crash(self, error: BaseException, running: Running) -> EngineCrashed | None:
         """What to raise in place of `error` if the engine died, else `None`."""
