@@ -23,7 +23,7 @@ from deepthrift._messages import (
 )
 from deepthrift._options import CallOptions, ChatOptions, ToolChoice
 from deepthrift._raw import RawResponse
-from deepthrift._reply import FinishReason, Reply, TokenLogprob, ToolCall
+from deepthrift._reply import Embeddings, FinishReason, Reply, TokenLogprob, ToolCall
 from deepthrift._samples import Samples
 from deepthrift._stream import AsyncStream
 from deepthrift.hosts import HostProfile
@@ -41,6 +41,7 @@ __all__ = [
     "CircuitState",
     "Client",
     "Conversation",
+    "Embeddings",
     "Endpoint",
     "EndpointStatus",
     "ExpectedLength",

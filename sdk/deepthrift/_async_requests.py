@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._async_tasks import AsyncTasks
@@ -17,11 +17,12 @@ from deepthrift_pricing import Mode
 if TYPE_CHECKING:
     from deepthrift._account import Balance, ModelInfo
     from deepthrift._core import Core
+    from deepthrift._reply import Embeddings
     from deepthrift._samples import Samples
 
 
 class AsyncRequests(AsyncTasks):
-    """Completions of plain text, counts, models and the balance."""
+    """Completions of plain text, embeddings, counts, models and the balance."""
 
     @abstractmethod
     def _ready(self) -> Core: ...
@@ -100,6 +101,25 @@ class AsyncRequests(AsyncTasks):
     ) -> AsyncStream:
         """The same as `complete`, as it arrives; see `AsyncStream` for its use."""
         return self._streamed(completion_of(prompt, suffix, max_tokens, options))
+
+    async def embed(self, texts: str | Sequence[str], *, tags: Mapping[str, str] | None = None) -> Embeddings:
+        """Texts as vectors, from a host that makes embeddings: the embedded engine does when it is started for it.
+
+        They are sent in batches of up to 256, each reserved and booked like a call that generates nothing.
+
+        Args:
+            texts: A text, or several.
+            tags: Labels for the ledger, laid over the client's.
+
+        Raises:
+            InvalidRequestError: There is nothing to embed; nothing was sent.
+            UnsupportedFeature: The host makes no embeddings; nothing was sent.
+            BudgetExceeded: It does not fit a budget; nothing was sent.
+            DeepthriftError: As in `chat`; `spend` has what earlier batches cost.
+        """
+        from deepthrift._embeddings import embed
+
+        return await embed(self._ready(), texts, tags)
 
     async def count(
         self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None

@@ -101,3 +101,22 @@ class Reply(BaseModel):
                 for call in self.tool_calls
             ]
         return message
+
+
+class Embeddings(BaseModel):
+    """Texts as vectors."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    vectors: tuple[tuple[float, ...], ...]
+    """One for each text, in their order, all of the same length."""
+    usage: Usage
+    """Prompt tokens only: nothing is generated."""
+    cost: Cost
+    attempts: tuple[Attempt, ...]
+    """One for each batch of up to 256 texts, and one for each retry."""
+    model: str
+    """The model as the endpoint names it."""
+    host: str
+    call_id: str
+    seconds: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._async_requests import AsyncRequests
@@ -17,11 +17,12 @@ from deepthrift_pricing import Mode
 if TYPE_CHECKING:
     from deepthrift._account import Balance, ModelInfo
     from deepthrift._client import Stream
+    from deepthrift._reply import Embeddings
     from deepthrift._samples import Samples
 
 
 class Requests(Tasks):
-    """Completions of plain text, counts, models and the balance; see `AsyncRequests`."""
+    """Completions of plain text, embeddings, counts, models and the balance; see `AsyncRequests`."""
 
     @property
     @abstractmethod
@@ -65,6 +66,10 @@ class Requests(Tasks):
         return self._opened(
             lambda: self._tasks.stream_complete(prompt, suffix=suffix, max_tokens=max_tokens, **options)
         )
+
+    def embed(self, texts: str | Sequence[str], *, tags: Mapping[str, str] | None = None) -> Embeddings:
+        """Texts as vectors; see `AsyncClient.embed`."""
+        return self._run(self._tasks.embed(texts, tags=tags))
 
     def count(self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None) -> int:
         """Prompt tokens of a conversation; see `AsyncClient.count`."""

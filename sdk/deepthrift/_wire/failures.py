@@ -25,7 +25,7 @@ _KINDS: Final[Mapping[int, tuple[type[StatusError], str]]] = {
 }
 _CONTEXT: Final = re.compile(
     r"exceed_context_size|context_length_exceeded|maximum context length|exceeds the (available )?context|"
-    r"longer than the (model'?s )?context",
+    r"longer than the (model'?s )?context|tokens\) is too large to process",
     re.IGNORECASE,
 )
 _SECRET: Final = re.compile(r"\b(sk|pk|key|ak)-[A-Za-z0-9_*.-]{6,}|(?i:bearer)\s+[^\s\"']+")
@@ -150,7 +150,7 @@ def build(
     """The typed error for a status and the endpoint's own words."""
     said = without_secrets(message, *secrets)[:2000]
     told = f": {said[:300]}" if said else " and no explanation"
-    if status in {400, 413, 422} and _CONTEXT.search(message):
+    if status in {400, 413, 422, 500} and _CONTEXT.search(message):
         return ContextLengthExceeded(
             f"{host} refused the request with status {status}{told}. Shorten the conversation, or lower max_tokens"
         )

@@ -21,6 +21,7 @@ import urllib.request
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_MOST_AT_ONCE = 8192
 
 
 def main() -> int:
@@ -134,8 +135,9 @@ def _parameters(engine: Any, settings: dict[str, Any]) -> Any:
     params.cache_ram_mib = settings["cache_mib"]
     if settings["embeddings"]:
         params.embedding = True
-        # What the file says; where it says nothing, the mean of all tokens.
-        params.pooling_type = engine.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        if settings["pooling_mean"]:
+            params.pooling_type = engine.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        params.n_batch = params.n_ubatch = min(settings["context"], _MOST_AT_ONCE)  # a text is embedded in one go
     params.cors_origins = ""  # the default answers any web page
     if settings["template"] is not None:
         params.chat_template = settings["template"]

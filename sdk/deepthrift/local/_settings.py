@@ -175,6 +175,7 @@ def spawn(
             "port": port,
             "template": template_text(plan.header, settings.template),
             "embeddings": settings.embeddings,
+            "pooling_mean": f"{plan.header.architecture}.pooling_type" not in plan.header.metadata,
             "cache_mib": _CACHE_MIB,
             "verbosity": _ERRORS_ONLY,
             "grace": max(0.0, settings.grace),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _DEATH_SECONDS: Final = 0.5
 """A lost connection comes a moment before the death of its process shows."""
+_CLOSED_SECONDS: Final = 0.1
+"""The engine also closes connections while it lives."""
 
 
 class EngineTransport(OriginTransport):
@@ -35,8 +37,10 @@ class EngineTransport(OriginTransport):
             return await self._once(request)
         except EngineCrashed as crash:
             if not isinstance(crash.__cause__, httpx.ConnectError):
-                raise
-        return await self._once(request)  # it was dead before anything was sent, and has been started again
+                raise  # it was dead before anything was sent: the next try starts it again
+        except httpx.RemoteProtocolError:
+            pass  # it lives, and closed a kept connection, as it does after 100 requests, just when this one came
+        return await self._once(request)
 
     async def _once(self, request: httpx.Request) -> httpx.Response:
         running = await self._runner.begin()
@@ -68,7 +72,8 @@ class EngineTransport(OriginTransport):
         """What to raise in place of `error` if the engine died, else `None`."""
         if not isinstance(error, httpx.HTTPError | OSError) or isinstance(error, TimeoutError):
             return None
-        return await self._runner.crash(running, _DEATH_SECONDS)
+        closed = isinstance(error, httpx.RemoteProtocolError)
+        return await self._runner.crash(running, _CLOSED_SECONDS if closed else _DEATH_SECONDS)
 
     def ended(self) -> None:
         """A response has come to its end, or been closed."""

@@ -1,15 +1,16 @@
-"""The tiny V3.1-architecture model, and one engine that runs it for the tests that only ask it something."""
+"""The tiny V3.1-architecture model, and engines that run it for the tests that only ask them something."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from deepthrift.local import Engine
-from tests.support.tiny_gguf import tiny_gguf
+from tests.support.tiny_gguf import Script, tiny_gguf
 
 
 @pytest.fixture(scope="session")
@@ -24,11 +25,26 @@ def chatty() -> Path:
     return tiny_gguf("random")
 
 
-@pytest.fixture(scope="module")
-def engine(tiny: Path) -> Iterator[Engine]:
-    """A running engine, shared by the tests of a module."""
-    with asyncio.Runner() as runner:
-        running = Engine(tiny, slots=2, context=2048)
-        runner.run(running.__aenter__())
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Callable[[Script], Engine]]:
+    """Running engines by script, started when first asked for and shared by all tests."""
+    started: dict[Script, Engine] = {}
+    with ThreadPoolExecutor(1) as thread, asyncio.Runner() as runner:  # a test's own loop may be running
+
+        def running(script: Script) -> Engine:
+            if script not in started:
+                engine = Engine(tiny_gguf(script), slots=2, context=2048, embeddings=script == "answer")
+                thread.submit(runner.run, engine.__aenter__()).result()
+                started[script] = engine
+            return started[script]
+
         yield running
-        runner.run(running.aclose())
+        for engine in started.values():
+            thread.submit(runner.run, engine.aclose()).result()
+        thread.submit(runner.close).result()
+
+
+@pytest.fixture(scope="session")
+def engine(engines: Callable[[Script], Engine]) -> Engine:
+    """The one that answers in both modes."""
+    return engines("answer")
