@@ -135,12 +135,16 @@ class _Embedding:
 
     async def _ask(self, texts: list[str]) -> list[tuple[float, ...]]:
         core = self._core
-        core.check_balance()
         bound = sum(len(text.encode(errors="replace")) + _FRAME for text in texts)
         data = json.dumps({"model": core.model, "input": texts, **core.settings.extra_body}, ensure_ascii=False).encode(
             errors="replace"
         )
-        held = await self._reserve(bound)
+        ticket = await core.gate.enter(self._time)
+        try:
+            held = await self._reserve(bound)
+        except BaseException:
+            ticket.leave(None)
+            raise
         body, status, booked, incoming = RequestBody(data), None, False, None
         end = self._time.attempt_end()
         try:
@@ -160,10 +164,12 @@ class _Embedding:
             )
             self._books.settle(held, usage, mode="standard", finish_reason="stop", http_status=status)
             booked = True
+            ticket.leave(None, came_through=True)
             self._model = found.model or self._model
             return _in_order(found, len(texts))
         except BaseException as error:
             ours = self._translated(error, end, sent=body.sent)
+            ticket.leave(ours)
             if not booked:
                 refused = status is not None and status >= 300 and status in NOT_BILLED
                 book = self._books.release if refused or not body.sent else self._books.hold
