@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deepthrift.cli._connect import Place, connect
@@ -166,7 +167,10 @@ def _router(client: AsyncClient, place: Place, preferences: Preferences) -> Mode
     from deepthrift_router import ModeRouter
 
     # A ledger of its own is a world of its own: what is learned in it stays beside it.
-    store = router_store() if place.ledger is None else ledger_path(place.ledger).with_suffix(".router.db")
+    if isinstance(place.ledger, Path):
+        store = ledger_path(place.ledger).with_suffix(".router.db")
+    else:
+        store = router_store()
     return ModeRouter(client, preferences=preferences, settings=router_settings(), store=store)
 
 
