@@ -167,10 +167,8 @@ def _router(client: AsyncClient, place: Place, preferences: Preferences) -> Mode
     from deepthrift_router import ModeRouter
 
     # A ledger of its own is a world of its own: what is learned in it stays beside it.
-    if isinstance(place.ledger, Path):
-        store = ledger_path(place.ledger).with_suffix(".router.db")
-    else:
-        store = router_store()
+    kept = place.ledger
+    store = ledger_path(kept).with_suffix(".router.db") if isinstance(kept, Path) else router_store()
     return ModeRouter(client, preferences=preferences, settings=router_settings(), store=store)
 
 
