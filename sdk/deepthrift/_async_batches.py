@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
-from deepthrift._options import ChatOptions
+from deepthrift._options import ChatOptions, options_of
 from deepthrift._reply import Reply
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Estimate, Mode
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Chatter,
         NativeBatch,
     )
+    from deepthrift.batch._estimate import EstimateRow
     from deepthrift.batch._input import Check
     from deepthrift.batch._runner import Asker
 
@@ -164,6 +165,7 @@ class AsyncBatches(ABC):
         *,
         mode: Mode | None = None,
         routed: bool = False,
+        native: bool = False,
         expected_length: ExpectedLength | None = None,
     ) -> BatchEstimate:
         """What a batch will cost at least, probably and at most, by mode. Sends nothing.
@@ -172,11 +174,13 @@ class AsyncBatches(ABC):
             rows: The path of an in file, or rows as for `batch`.
             mode: As for `batch`.
             routed: Whether a router will choose the mode of rows that name none.
+            native: Whether it is for `batch_submit`, at the prices of the host's batches.
             expected_length: As for `estimate`.
 
         Raises:
             InvalidRequestError: A row is wrong.
             PriceNotFound: There is no price.
+            UnsupportedFeature: It is for the host's own service, and the host has none.
         """
         from deepthrift.batch._estimate import estimate_rows
         from deepthrift.batch._input import InputFile
@@ -184,11 +188,7 @@ class AsyncBatches(ABC):
 
         _, check = self._batch_parts(mode, None)
 
-        def one(row: BatchRow, each: Mode) -> Estimate:
-            return self.estimate(
-                row.messages, mode=each, max_tokens=row.max_tokens, expected_length=expected_length, **row.options
-            )
-
+        one = self._estimates(expected_length, native=native)
         if not isinstance(rows, str | Path):
             checked = checked_rows(rows, check)
             return await estimate_rows(checked, one, self.host, self._currency, mode=mode, routed=routed)
@@ -267,6 +267,28 @@ class AsyncBatches(ABC):
 
     @abstractmethod
     def _ready(self) -> Core: ...
+
+    def _estimates(self, expected_length: ExpectedLength | None, *, native: bool) -> EstimateRow:
+        """What tells the cost of a row in a mode."""
+        from deepthrift._estimate import estimate_call
+        from deepthrift.batch._native import batch_rules
+
+        if not native:
+            return lambda row, mode: self.estimate(
+                row.messages, mode=mode, max_tokens=row.max_tokens, expected_length=expected_length, **row.options
+            )
+        core = self._ready()
+        prices = core.prices.at_tier(batch_rules(core).tier)
+        return lambda row, mode: estimate_call(
+            core.profile,
+            core.model,
+            prices,
+            core.currency,
+            core.ledger,
+            core.prefixes,
+            options_of(row.messages, mode, row.max_tokens, row.options),
+            expected_length,
+        )
 
     def _batch_parts(self, mode: Mode | None, through: Chatter | None) -> tuple[Asker, Check]:
         from deepthrift.batch._row import check_row

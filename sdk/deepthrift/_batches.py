@@ -88,10 +88,13 @@ class Batches(ABC):
         *,
         mode: Mode | None = None,
         routed: bool = False,
+        native: bool = False,
         expected_length: ExpectedLength | None = None,
     ) -> BatchEstimate:
         """What a batch will cost, by mode; see `AsyncClient.batch_estimate`."""
-        return self._run(self._tasks.batch_estimate(rows, mode=mode, routed=routed, expected_length=expected_length))
+        return self._run(
+            self._tasks.batch_estimate(rows, mode=mode, routed=routed, native=native, expected_length=expected_length)
+        )
 
     def batch_submit(self, source: str | Path, out: str | Path, *, mode: Mode | None = None) -> NativeBatch:
         """Hand a whole file to the host's own batch service; see `AsyncClient.batch_submit`."""

@@ -162,8 +162,12 @@ def test_the_hosts_own_service(run: Run, files: tuple[str, str], tmp_path: Path)
     )
     with BatchService(looks=2) as service:
         env = {"DEEPTHRIFT_URL": service.url, "DEEPTHRIFT_HOST": "openai", "DEEPTHRIFT_PRICES": str(prices)}
+        estimate = run("batch", "submit", *files, "--dry-run", "--json", env=env).json
+        assert [mode["rows"] for mode in estimate["modes"]] == [2, 1]
+        assert not service.requests
         ran = run("batch", "submit", *files, env=env)
         assert ran.code == 0, ran.err
+        assert Decimal(estimate["worst"]["amount"]) > service.bill > 0
         assert ran.out == "batch-0: validating, 0 of 3 answered\n"
         assert run("batch", "status", files[1], "--json", env=env).json["state"] == "in_progress"
         ran = run("batch", "fetch", files[1], env=env)

@@ -46,7 +46,12 @@ def job_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.job")
 
 
-def _rules(core: Core) -> BatchRules:
+def batch_rules(core: Core) -> BatchRules:
+    """How the host takes batches.
+
+    Raises:
+        UnsupportedFeature: It does not, as far as its profile knows.
+    """
     rules = core.profile.batch
     if rules is None:
         raise UnsupportedFeature(
@@ -67,7 +72,7 @@ async def submit(core: Core, source: Path, out: Path, check: Check, mode: Mode |
         BudgetExceeded: All of it does not fit a budget; nothing was sent, and nothing stays reserved.
         BatchError: It was submitted before, or it is not known whether it was.
     """
-    rules = _rules(core)
+    rules = batch_rules(core)
     api = NativeAPI(core, rules)
     _check_free(out)
     with contextlib.ExitStack() as opened:
@@ -203,13 +208,13 @@ def _submitted(job: JobFile) -> str:
 async def status(core: Core, out: Path) -> NativeBatch:
     """Where the batch of an out file stands, as the host tells."""
     with JobFile(job_path(out), create=False) as job:
-        return await NativeAPI(core, _rules(core)).get(_submitted(job))
+        return await NativeAPI(core, batch_rules(core)).get(_submitted(job))
 
 
 async def cancel(core: Core, out: Path) -> NativeBatch:
     """Ask the host to stop it. What it has answered by then is billed: fetch it."""
     with JobFile(job_path(out), create=False) as job:
-        return await NativeAPI(core, _rules(core)).cancel(_submitted(job))
+        return await NativeAPI(core, batch_rules(core)).cancel(_submitted(job))
 
 
 # -- fetch ---------------------------------------------------------------------------------------------------------
@@ -223,7 +228,7 @@ async def fetch(
     Raises:
         BatchError: It has not ended yet, and `wait` is not set; or this ledger does not hold its reservations.
     """
-    api = NativeAPI(core, _rules(core))
+    api = NativeAPI(core, batch_rules(core))
     with JobFile(job_path(out), create=False) as job:
         batch = await _ended(api, _submitted(job), wait=wait, poll=poll, on_status=on_status)
         parts = [out.with_name(f"{out.name}.{name}") for name in ("results", "errors")]

@@ -171,15 +171,22 @@ def _interrupts(output: Output) -> Generator[Callable[[], bool]]:
 
 
 async def estimate_file(
-    source: Path, place: Place, output: Output, mode: Choice | None, expected_tokens: int | None
+    source: Path,
+    place: Place,
+    output: Output,
+    mode: Choice | None,
+    expected_tokens: int | None,
+    *,
+    native: bool = False,
 ) -> None:
-    """`deepthrift batch run --dry-run`."""
+    """`deepthrift batch run --dry-run`, and `submit --dry-run`."""
     async with connect(place, output) as client:
         with output.working("counting tokens", elsewhere=False):
             estimate = await client.batch_estimate(
                 source,
                 mode=_own_mode(mode),
                 routed=mode == "auto",
+                native=native,
                 expected_length=None if expected_tokens is None else lambda messages, mode: expected_tokens,
             )
     if output.as_json:

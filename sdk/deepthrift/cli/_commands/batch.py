@@ -42,6 +42,15 @@ Exit codes: 0 every row has an answer · 1 some have none · 2 the input is wron
 """
 
 
+_dry_run = click.option("--dry-run", is_flag=True, help="Check every row and tell what it will cost; send nothing.")
+_expected_tokens = click.option(
+    "--expected-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --dry-run: tokens of an answer.  [default: what the ledger knows]",
+)
+
+
 @click.group("batch", epilog=EPILOG)
 def command() -> None:
     """Answer a file of requests in the form of OpenAI's batches."""
@@ -60,13 +69,8 @@ def command() -> None:
 )
 @click.option("--retry-failed", is_flag=True, help="Send again what failed in an earlier run and cost nothing.")
 @click.option("--retry-unanswered", is_flag=True, help="Send again what failed and may be billed: it is paid twice.")
-@click.option("--dry-run", is_flag=True, help="Check every row and tell what it will cost; send nothing.")
-@click.option(
-    "--expected-tokens",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="With --dry-run: tokens of an answer.  [default: what the ledger knows]",
-)
+@_dry_run
+@_expected_tokens
 @endpoint_options
 @json_option
 def run_command(
@@ -116,18 +120,31 @@ _OUT = click.argument("out", metavar="OUT", type=click.Path(dir_okay=False, path
 @_SOURCE
 @_OUT
 @click.option("--mode", type=click.Choice(["standard", "thinking"]), help="For rows that name none.")
+@_dry_run
+@_expected_tokens
 @endpoint_options
 @json_option
 def submit_command(
-    source: Path, out: Path, mode: Literal["standard", "thinking"] | None, endpoint: EndpointOptions, as_json: bool
+    source: Path,
+    out: Path,
+    mode: Literal["standard", "thinking"] | None,
+    dry_run: bool,
+    expected_tokens: int | None,
+    endpoint: EndpointOptions,
+    as_json: bool,
 ) -> None:
     """Hand IN to the host's own batch service, at its discount; the results are for OUT."""
     from deepthrift.cli._batch_native import submit
+    from deepthrift.cli._batching import estimate_file
     from deepthrift.cli._connect import prepare, run
     from deepthrift.cli._output import Output
 
     output = Output(as_json=as_json)
-    run(submit(source, out, prepare(endpoint, output), output, mode))
+    place = prepare(endpoint, output)
+    if dry_run:
+        run(estimate_file(source, place, output, mode, expected_tokens, native=True))
+    else:
+        run(submit(source, out, place, output, mode))
 
 
 @command.command("status", epilog="Example: deepthrift batch status out.jsonl --host deepinfra")
