@@ -1,4 +1,4 @@
-"""A large text corpus of many kinds, made on the spot: source code of this Python, and generated text, by seed.
+"""A large text corpus of many kinds, made on the spot: what is installed with this Python, and generated text, by seed.
 
 Generated text is meant to be hard for a tokenizer: real words of all scripts (taken from the vocabulary itself), runs
 of white space, marks, digits and punctuation next to each other, joiners, controls, unassigned code points.
@@ -41,6 +41,7 @@ def documents(megabytes: float, *, seed: int = 0) -> Iterator[Document]:
     """Documents of all kinds, about `megabytes` million bytes of UTF-8 altogether, in equal shares."""
     kinds: dict[str, Callable[[Random], Iterator[str]]] = {
         "source code": _source_code,
+        "prose": _prose,
         "words of one script": _one_script,
         "random tokens": _random_tokens,
         "mixed characters": _mixed_characters,
@@ -71,8 +72,17 @@ def every_code_point() -> Iterator[str]:
 
 
 def _source_code(random: Random) -> Iterator[str]:
+    return _installed(random, "*.py")
+
+
+def _prose(random: Random) -> Iterator[str]:
+    """Descriptions and licences of packages, and help: mostly English, with some Markdown."""
+    return _installed(random, "METADATA", "LICENSE*", "*.md", "*.rst", "*.txt")
+
+
+def _installed(random: Random, *patterns: str) -> Iterator[str]:
     roots = [Path(sysconfig.get_paths()["stdlib"]), *map(Path, site.getsitepackages())]
-    files = sorted({path for root in roots for path in root.rglob("*.py")})
+    files = sorted({path for root in roots for pattern in patterns for path in root.rglob(pattern) if path.is_file()})
     while files:
         random.shuffle(files)
         for path in files:

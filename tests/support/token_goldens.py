@@ -62,8 +62,8 @@ def texts() -> Iterator[str]:
         yield f"a{unit * length}{after}"
     random = Random(7)
     of_kind: dict[str, int] = {}
-    for kind, text in documents(0.4, seed=7):
-        if kind == "source code" or of_kind.setdefault(kind, 0) >= 40:
+    for kind, text in documents(0.45, seed=7):
+        if kind in ("source code", "prose") or of_kind.setdefault(kind, 0) >= 40:
             continue
         of_kind[kind] += 1
         start = random.randrange(max(1, len(text) - 60))

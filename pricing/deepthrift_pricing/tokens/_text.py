@@ -36,18 +36,20 @@ def _run(character: str, border: str) -> str:
     return rf"(?:{character}{{64}}(?={character}{{2}}))*{character}+(?!{border})"
 
 
+# The regex engine tries one alternative after the other, so the commonest come first. V3.1 has digits and CJK first: no
+# text can begin both like those and like one of the others, so their place does not matter.
 PATTERN: Final = "|".join(
     (
-        r"\p{N}{1,3}",
-        rf"[{_CJK_UNASSIGNED}]?[{_CJK_LETTERS}]+",
-        rf"[{_CJK_SYMBOLS}]+",
-        _run(rf"[{_CJK_UNASSIGNED}]", rf"[{_CJK_LETTERS}]"),
-        r"[!-/:-@\[-`{-~][A-Za-z]+",
         rf"[^\r\n\p{{L}}\p{{P}}\p{{S}}\p{{N}}{_CJK}]?{_LETTER}+",
+        r"[!-/:-@\[-`{-~][A-Za-z]+",
         rf" ?{_SYMBOL}+[\r\n]*",
         r"\s*[\r\n]+",
         _run(r"\s", rf"[^\s\p{{N}}{_CJK}]"),
         r"\s",
+        r"\p{N}{1,3}",
+        rf"[{_CJK_UNASSIGNED}]?[{_CJK_LETTERS}]+",
+        rf"[{_CJK_SYMBOLS}]+",
+        _run(rf"[{_CJK_UNASSIGNED}]", rf"[{_CJK_LETTERS}]"),
         _run(rf"[^\s\p{{L}}\p{{M}}\p{{N}}\p{{P}}\p{{S}}{_CJK}]", _LETTER),
     )
 )
