@@ -23,6 +23,8 @@ from deepthrift_pricing.tokens import (
 from tests.support.conversations import conversations
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+PLAIN_TEXT = ANY_TEXT.filter(lambda text: not any(literal in text for literal in SPECIAL_TOKENS))
+"""Without a special token's text, which hypothesis finds in the code and tries."""
 ASK = {"role": "user", "content": "Who are you?"}
 
 
@@ -57,7 +59,7 @@ def test_a_user_cannot_forge_a_turn(before: str, literal: str, after: str) -> No
     assert ids == [0, 128803, *encode(text), 128804, 128799]
 
 
-@given(ANY_TEXT, st.sampled_from(sorted(SPECIAL_TOKENS)), ANY_TEXT)
+@given(PLAIN_TEXT, st.sampled_from(sorted(SPECIAL_TOKENS)), PLAIN_TEXT)
 def test_a_server_that_renders_first_reads_literals_as_tokens(before: str, literal: str, after: str) -> None:
     text = before + literal + after
     ids = encode_messages(text, mode="standard", literals="control")
