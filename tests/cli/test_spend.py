@@ -116,6 +116,17 @@ def test_a_budget_is_set_shown_reset_and_removed(run: Run, spent: Path) -> None:
     assert run("budget", "--json").json == []
 
 
+def test_a_budget_may_roll_count_tags_apart_and_make_calls_smaller(run: Run, spent: Path) -> None:
+    ran = run("budget", "set", "0.05", "--per", "24h", "--each", "team", "--policy", "clamp")
+    assert ran.code == 0, ran.err
+    [status] = run("budget", "--json").json
+    assert (status["name"], status["part"]) == ("24h each team", '{"team": "search"}')
+    assert (status["budget"]["policy"], status["budget"]["each"]) == ("clamp", ["team"])
+    assert Money.of(status["spent"]["amount"]) > Money.of("0")
+    for wrong in ("fortnight", "0h", "h", "999999999999999999w"):
+        assert run("budget", "set", "1", "--per", wrong).code == 2
+
+
 def test_a_budget_of_the_same_name_replaces_the_old_one(run: Run) -> None:
     run("budget", "set", "1", "--per", "month", "--mode", "thinking", "--tag", "team=search", "--zone", "Asia/Shanghai")
     run("budget", "set", "2", "--per", "month", "--mode", "thinking", "--tag", "team=search", "--policy", "refuse")
@@ -154,6 +165,7 @@ def test_budgets_survive_writing_and_reading() -> None:
     budgets = [
         Budget("0.5", "day", name="a", anchor=datetime(2026, 1, 1, 14, 30)),  # noqa: DTZ001 - a wall-clock time
         Budget("7", "month", name="b", currency="CNY", host="deepseek", model="x", zone="Asia/Shanghai", policy="warn"),
+        Budget("1", timedelta(hours=36), name="c", each=("team", "user"), policy="downgrade"),
     ]
     _budgets.save(budgets)
     assert _budgets.load() == budgets

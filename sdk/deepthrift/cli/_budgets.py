@@ -47,7 +47,10 @@ def _read(entry: dict[str, object]) -> Budget:
     settings = cast("dict[str, Any]", {name: entry[name] for name in _FIELDS})
     anchor = entry.get("anchor")
     opened = None if anchor is None else datetime.fromisoformat(str(anchor))
-    return Budget(str(entry["amount"]), currency=cast("Currency", entry["currency"]), anchor=opened, **settings)
+    each = tuple(cast("list[str]", entry.get("each", [])))
+    return Budget(
+        str(entry["amount"]), currency=cast("Currency", entry["currency"]), anchor=opened, each=each, **settings
+    )
 
 
 def save(budgets: Sequence[Budget], path: Path | None = None) -> None:
@@ -64,7 +67,7 @@ def save(budgets: Sequence[Budget], path: Path | None = None) -> None:
             "amount": f"{budget.limit.amount:f}",
             "currency": budget.currency,
             "anchor": None if budget.anchor is None else budget.anchor.isoformat(),
-            **budget.model_dump(mode="json", include=set(_FIELDS)),
+            **budget.model_dump(mode="json", include={*_FIELDS, "each"}),
         }
         for budget in budgets
     ]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 import click
+
+if TYPE_CHECKING:
+    from deepthrift_pricing import Per
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
@@ -22,6 +26,8 @@ def json_option(function: Decorated) -> Decorated:
         function
     )
 
+
+WindowName: TypeAlias = Literal["call", "answer", "hour", "day", "week", "month", "total"]
 
 LedgerPlace: TypeAlias = Path | str
 """A SQLite file, or the URL of a database that a fleet shares."""
@@ -46,6 +52,17 @@ def ledger_option(function: Decorated) -> Decorated:
         envvar="DEEPTHRIFT_LEDGER",
         help="The ledger: a SQLite file, or postgresql://….  [default: spend.db in the data directory]",
     )(function)
+
+
+def window(text: str) -> Per:
+    """The window of a budget: by its name, or a rolling span such as `90m`, `24h`, `7d`, `2w`."""
+    if text in get_args(WindowName):
+        return cast("WindowName", text)
+    with contextlib.suppress(OverflowError, ValueError):
+        if text[-1:] in _SPANS and text[:-1].isdigit() and int(text[:-1]):
+            return int(text[:-1]) * _SPANS[text[-1]]
+    names = ", ".join(get_args(WindowName))
+    raise click.BadParameter(f"{text!r} is none of {names}, and no span such as 24h or 7d", param_hint="--per")
 
 
 def moment(text: str) -> datetime:

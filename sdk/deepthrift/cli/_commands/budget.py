@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
 
-from deepthrift.cli._options import LedgerPlace, json_option, ledger_option, tags_option
+from deepthrift.cli._options import LedgerPlace, json_option, ledger_option, tags_option, window
 
 if TYPE_CHECKING:
-    from deepthrift_pricing import Budget, Currency, Mode
+    from deepthrift_pricing import Budget, Currency, Mode, Policy
 
 EPILOG = """\b
 Examples:
   deepthrift budget set 0.50 --per day
   deepthrift budget set 2 --per month --mode thinking --name deep
   deepthrift budget set 5 --per month --tag team=search
+  deepthrift budget set 0.05 --per 24h --each user --policy clamp
   deepthrift budget
   deepthrift budget reset deep
   deepthrift budget remove deep
@@ -67,36 +68,39 @@ def _show(ledger: LedgerPlace | None, as_json: bool) -> None:
 @click.argument("amount")
 @click.option(
     "--per",
-    type=click.Choice(["call", "answer", "hour", "day", "week", "month", "total"]),
+    metavar="WINDOW",
     default="day",
     show_default=True,
-    help="The window in which the amount may be spent.",
+    help="The window: call, answer, hour, day, week, month, total, or a rolling one such as 24h or 7d.",
 )
 @click.option("--name", metavar="NAME", help="Its name.  [default: the window, and what it is limited to]")
 @click.option("--host", metavar="NAME", help="Only spend at this host.")
 @click.option("--model", metavar="NAME", help="Only spend on this model.")
 @click.option("--mode", type=click.Choice(["standard", "thinking"]), help="Only spend in this mode.")
 @tags_option("Only spend with this tag; may be repeated.")
+@click.option("--each", multiple=True, metavar="NAME", help="Count every value of this tag apart; may be repeated.")
 @click.option("--zone", default="UTC", show_default=True, help="The time zone whose days, weeks and months count.")
 @click.option(
     "--policy",
-    type=click.Choice(["wait", "refuse", "warn"]),
+    type=click.Choice(["wait", "refuse", "clamp", "downgrade", "warn"]),
     default="wait",
     show_default=True,
-    help="When room is short: wait for it while it can come free, refuse at once, or only warn.",
+    help="When room is short: wait for it while it can come free, refuse at once, send with fewer tokens, "
+    "send in standard mode, or only warn.",
 )
 @click.option("--currency", type=click.Choice(["USD", "CNY"]), default="USD", show_default=True, help="The currency.")
 @json_option
 def set_command(
     amount: str,
-    per: Literal["call", "answer", "hour", "day", "week", "month", "total"],
+    per: str,
     name: str | None,
     host: str | None,
     model: str | None,
     mode: Mode | None,
     tags: dict[str, str],
+    each: tuple[str, ...],
     zone: str,
-    policy: Literal["wait", "refuse", "warn"],
+    policy: Policy,
     currency: Currency,
     as_json: bool,
 ) -> None:
@@ -105,11 +109,19 @@ def set_command(
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Budget
 
-    parts = [per, host, model, mode, *(f"{key}={value}" for key, value in tags.items())]
+    parts = [
+        per,
+        host,
+        model,
+        mode,
+        *(f"{key}={value}" for key, value in tags.items()),
+        *(f"each {tag}" for tag in each),
+    ]
     budget = Budget(
         amount,
-        per,
+        window(per),
         tags=tags,
+        each=each,
         host=host,
         model=model,
         mode=mode,
