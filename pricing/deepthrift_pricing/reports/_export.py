@@ -30,7 +30,7 @@ COLUMNS: Final[tuple[str, ...]] = (
 
 def export(
     ledger: Ledger,
-    path: Path,
+    path: Path | str,
     *,
     format: Format | None = None,
     since: datetime | None = None,
@@ -52,6 +52,7 @@ def export(
         ConfigurationError: The format is unknown, or Parquet is wanted and `pyarrow` is not installed.
         OSError: The file cannot be written.
     """
+    path = Path(path)
     chosen = format or path.suffix.removeprefix(".").lower()
     attempts = [a for a in ledger.attempts(since=since) if until is None or a.started_at < until]
     rows = (flat(attempt) for attempt in attempts)
