@@ -105,7 +105,9 @@ class SqliteStore:
                 check_same_thread=False,
                 cached_statements=256,
             )
+            connection.execute("BEGIN")  # one view, or a file that another process is just making looks like another's
             self._check_ours(connection)
+            connection.execute("COMMIT")
             # A booking rewrites a handful of whole pages, so small ones cost less. It holds for new files only.
             connection.execute("PRAGMA page_size = 2048")
             connection.execute("PRAGMA journal_mode = WAL")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -40,13 +41,25 @@ def test_no_arguments_show_the_help(run: Run) -> None:
     assert (ran.code, ran.out) == (0, run("--help").out)
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+def commands(group: click.Group = cli, above: str = "") -> Iterator[str]:
+    """Every command that does something, with the groups above it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}"
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
 def test_each_command_has_help_with_an_example_and_json(run: Run, name: str) -> None:
-    ran = run(name, "--help")
+    *groups, own = name.split()
+    ran = run(*groups, own, "--help")
     assert ran.code == 0, ran.err
     assert f"deepthrift {name}" in ran.out
     assert "--json" in ran.out
-    assert "xample" in ran.out
+    assert "xample" in ran.out + (run(*groups, "--help").out if groups else "")
     assert max(len(line) for line in ran.out.splitlines()) <= 80
 
 

@@ -30,14 +30,15 @@ Examples:
 A row of IN:
   {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions",
    "mode": "thinking",
-   "body": {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 256}}
+   "body": {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9}}
 
 OUT gets a line for each result as it comes, in no particular order, and is only ever added to; OUT.journal notes what
 was begun. Run again, it goes on where it ended, also after a kill. What was begun then may be billed: it becomes an
 `unanswered` result, and is sent again only with --retry-unanswered. The last line of a custom_id counts.
 
 \b
-Exit codes: 0 every row has an answer · 1 some have none · 2 the input is wrong
+Exit codes:
+  0 every row has an answer · 1 some have none · 2 the input is wrong
   3 stopped by a budget · 4 stopped by the endpoint · 130 interrupted
 """
 

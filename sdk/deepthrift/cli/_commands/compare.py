@@ -12,21 +12,24 @@ from deepthrift.cli._options import EndpointOptions, json_option, ledger_option,
 
 EPILOG = """\b
 Examples:
-  deepthrift compare prompts.jsonl --a http://old:8000/v1 --b http://new:8000/v1
+  deepthrift compare prompts.jsonl --a http://old:8000/v1 \\
+      --b http://new:8000/v1
   deepthrift compare prompts.jsonl --a https://api.deepseek.com \\
-      --a-key-env DEEPSEEK_API_KEY --b http://gpu-box:8000/v1 --b-prices mine.toml
-  deepthrift compare prompts.jsonl --a http://fp8:8000/v1 --b http://int4:8000/v1 \\
-      --temperature 0 --out answers.jsonl --json
+      --a-key-env DEEPSEEK_API_KEY --b http://gpu-box:8000/v1 \\
+      --b-prices mine.toml
+  deepthrift compare prompts.jsonl --a http://fp8:8000/v1 \\
+      --b http://int4:8000/v1 --temperature 0 --out answers.jsonl --json
 
 \b
 A line of PROMPTS is a text, or one of
-  {"prompt": "Is 91 prime?"}   {"id": "x", "messages": [...]}   a row of a batch
+  {"prompt": "Is 91 prime?"}  {"id": "x", "messages": [...]}  a row of a batch
 
 Each prompt goes to A and to B, to either first by turns. Differences are of B - A over the prompts that both answered,
 with 95 % intervals from a paired bootstrap.
 
 \b
-Exit codes: 0 compared · 1 a prompt has no answer on a side · 2 the input is wrong
+Exit codes:
+  0 compared · 1 a prompt has no answer on a side · 2 the input is wrong
   3 stopped by a budget · 4 stopped by an endpoint
 """
 

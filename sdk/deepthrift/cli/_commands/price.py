@@ -32,8 +32,10 @@ price for both modes since 2025-09-05.
 
 EXPLAIN_EPILOG = """\b
 Examples:
-  deepthrift price explain --prompt 2000 --cache-hit 1536 --completion 500 --reasoning 300
-  deepthrift price explain --prompt 2000 --completion 500 --mode thinking --prices brief
+  deepthrift price explain --prompt 2000 --cache-hit 1536 \\
+      --completion 500 --reasoning 300
+  deepthrift price explain --prompt 2000 --completion 500 \\
+      --mode thinking --prices brief
   deepthrift price explain --prompt 2000 --completion 500 --prices builtin \\
       --host deepseek --model deepseek-chat --at 2025-08-30T17:00Z
   deepthrift price explain --prompt 2000 --completion 500 --host deepseek \\
