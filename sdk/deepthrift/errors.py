@@ -29,6 +29,7 @@ DeepthriftError
 │   ├── ToolFailed                a tool raised (only with `on_error="raise"`)
 │   └── ToolLoopExceeded          its limit on rounds or on spend was reached
 ├── BatchError                    the files of a batch cannot be used
+├── UnmatchedRequest              a scripted or recorded endpoint has no answer for it (also AssertionError)
 └── EngineError                   the embedded engine
     ├── MissingExtra              deepthrift[local] is not installed
     ├── UnsupportedMachine        the processor or a system library is missing something
@@ -121,6 +122,7 @@ __all__ = [
     "ToolFailed",
     "ToolLoopExceeded",
     "UnknownReservation",
+    "UnmatchedRequest",
     "UnprocessableRequest",
     "UnsupportedFeature",
     "UnsupportedMachine",
@@ -363,6 +365,10 @@ class ToolFailed(ToolError):
 
 class ToolLoopExceeded(ToolError):
     """The limit on rounds or on spend was reached before the model had its answer. The next round was not sent."""
+
+
+class UnmatchedRequest(DeepthriftError, AssertionError):
+    """An endpoint of `deepthrift.testing` has no answer for a request, or was not asked for every one it has."""
 
 
 class BatchError(DeepthriftError):
