@@ -97,7 +97,8 @@ async def test_it_carries_a_loop_of_tools_and_an_object() -> None:
 
 @every_door
 async def test_errors_come_as_from_a_real_endpoint_and_are_tried_again(door: Door) -> None:
-    transport = MockTransport([MockError(429, "slow down", retry_after=0.01), MockError(503, retry_after=0.01), MockReply("Yes.")])
+    script = [MockError(429, "slow down", retry_after=0.01), MockError(503, retry_after=0.01), MockReply("Yes.")]
+    transport = MockTransport(script)
     reply = await ask(door, URL, "Why?", client=on(transport))
     assert [attempt.status for attempt in reply.attempts] == ["released", "released", "settled"]
     with pytest.raises(RateLimited, match="slow down") as limited:
