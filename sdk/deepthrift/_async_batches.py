@@ -152,6 +152,7 @@ class AsyncBatches(ABC):
                 model=self.model,
                 mode=mode,
                 routed=through is not None,
+                currency=self._currency,
                 concurrency=concurrency,
                 retry_failed=retry_failed,
                 retry_unanswered=retry_unanswered,

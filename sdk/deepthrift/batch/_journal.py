@@ -33,6 +33,7 @@ class Head:
     model: str
     mode: str | None
     routed: bool
+    currency: str
 
     def line(self) -> bytes:
         """The first line of a journal."""
@@ -44,6 +45,7 @@ class Head:
             "model": self.model,
             "mode": self.mode,
             "routed": self.routed,
+            "currency": self.currency,
         }
         return json.dumps(told).encode() + b"\n"
 
@@ -60,7 +62,8 @@ class Head:
                 f"{str(source)!r} is not what {str(out)!r} was begun with; put the old file back, or name another out "
                 "file"
             )
-        for name, now in (("model", self.model), ("mode", self.mode), ("routed", self.routed)):
+        for name in ("model", "mode", "routed", "currency"):
+            now = getattr(self, name)
             if told.get(name) != now:
                 raise BatchError(
                     f"{str(out)!r} was begun with {name}={told.get(name)!r}, and now it is {now!r}; run it as it was "

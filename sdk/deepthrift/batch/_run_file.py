@@ -20,7 +20,7 @@ from deepthrift.batch._result import BatchResult, lost_line, output_line
 from deepthrift.batch._row import BatchRow
 from deepthrift.batch._runner import Asker, Runner
 from deepthrift.errors import BatchError
-from deepthrift_pricing import Mode
+from deepthrift_pricing import Currency, Mode
 
 _AT_A_TIME: Final = 200
 
@@ -118,6 +118,7 @@ async def run_file(
     model: str,
     mode: Mode | None,
     routed: bool,
+    currency: Currency,
     concurrency: int,
     retry_failed: bool,
     retry_unanswered: bool,
@@ -131,7 +132,7 @@ async def run_file(
         BatchError: The files cannot be used, or belong to another batch.
     """
     scan = await pair.input.scan(check)
-    head = Head(scan.sha256, scan.rows, scan.lines, model, mode, routed)
+    head = Head(scan.sha256, scan.rows, scan.lines, model, mode, routed, currency)
     known, tally = Progressed(scan.lines), Tally(scan.rows, on_progress)
     if not replay(pair.journal_file, pair.journal, head, known, source=pair.source, out=pair.out):
         os.write(pair.journal_file, head.line())

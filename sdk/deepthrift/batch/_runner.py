@@ -35,10 +35,9 @@ from deepthrift.errors import (
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode
 
-STOPS: Final = (
+_STOPS: Final = (
     AuthenticationFailed,
     BatchError,
-    BudgetExceeded,
     ConfigurationError,
     EngineError,
     InsufficientBalance,
@@ -47,7 +46,6 @@ STOPS: Final = (
     PermissionRefused,
     PricingError,
 )
-"""What would meet every further row as well."""
 _AWAY: Final = (CircuitOpen, ConnectionFailed, Overloaded, RateLimited)
 """What is no fault of the row, and may pass."""
 _MOST_PAUSES: Final = 8
@@ -58,6 +56,19 @@ _LOOK_EVERY: Final = 0.5
 """Seconds after which a pause notices that the batch is over."""
 _IN_A_ROW: Final = 8
 """Rows that fail one after the other because the endpoint does, before the batch stops."""
+
+
+def meets_every_row(error: DeepthriftError, *, others_came: bool = False) -> bool:
+    """Whether what one row met would meet every further row as well: a wrong key, a budget that is used up.
+
+    A row that is dearer than a whole budget says nothing of the others, if one of them came through.
+    """
+    if not isinstance(error, BudgetExceeded):
+        return isinstance(error, _STOPS)
+    status, needed = error.status, error.needed
+    if status is None or status.budget.per in ("call", "answer") or status.budget.each:
+        return False  # a limit on this row alone, or on those like it
+    return not (others_came and needed is not None and needed > status.limit)
 
 
 class ModeChatter(Protocol):
@@ -172,7 +183,7 @@ class Runner:
                     if answers != self._answers:  # others come through: it is busy, and not down
                         pauses, answers = 0, self._answers
                     again = self._may_put_off(error, pauses)
-                    if again or isinstance(error, (*STOPS, *_AWAY)):
+                    if again or self._ends_it(error) or isinstance(error, _AWAY):
                         if again:
                             self._put_off(error, pauses)
                             pauses += 1
@@ -187,15 +198,18 @@ class Runner:
             await self._sink.ended(result)
             return
 
+    def _ends_it(self, error: DeepthriftError) -> bool:
+        return meets_every_row(error, others_came=self._answers > 0)
+
     def _may_put_off(self, error: DeepthriftError, pauses: int) -> bool:
         """Whether the endpoint only asked to come back later, or is down for a while: not from the beginning."""
-        if pauses >= _MOST_PAUSES or isinstance(error, STOPS):
+        if pauses >= _MOST_PAUSES or self._ends_it(error):
             return False
         return isinstance(error, Overloaded | RateLimited) or (isinstance(error, _AWAY) and self._answers > 0)
 
     def _count(self, error: DeepthriftError) -> None:
         """Stop when row after row fails because the endpoint does: it is down, and the rest would only fail too."""
-        if isinstance(error, BudgetExceeded):
+        if self._ends_it(error):
             self.stopped = self.stopped or error
         if not isinstance(error, ServerError):
             return

@@ -152,7 +152,7 @@ def _interrupts(output: Output) -> Generator[Callable[[], bool]]:
     def noted() -> bool:
         return bool(pressed)
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
 
     def note(number: int, frame: FrameType | None) -> None:
         pressed.append(True)

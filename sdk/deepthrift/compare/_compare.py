@@ -11,12 +11,12 @@ from deepthrift._messages import JSONObject
 from deepthrift._options import CallOptions, ChatOptions
 from deepthrift.batch import BatchResult, BatchRow, Chatter
 from deepthrift.batch._result import costs
-from deepthrift.batch._runner import STOPS
+from deepthrift.batch._runner import meets_every_row
 from deepthrift.compare._agreement import Agree, same_text
 from deepthrift.compare._pair import Pair
 from deepthrift.compare._prompts import rows_of
 from deepthrift.compare._report import Comparison, report
-from deepthrift.errors import BudgetExceeded, ConfigurationError, DeepthriftError
+from deepthrift.errors import ConfigurationError, DeepthriftError
 from deepthrift_pricing import Mode
 
 
@@ -118,7 +118,7 @@ class _Work:
             reply = await side.chat(row.messages, max_tokens=row.max_tokens or self._max_tokens, **named, **given)
         except DeepthriftError as error:
             unpaid = not costs(error)
-            if (isinstance(error, STOPS) and unpaid) or isinstance(error, BudgetExceeded):
+            if meets_every_row(error):
                 self.stopped = self.stopped or error
                 return BatchResult(row=row, error=error, sent=not unpaid)
             return BatchResult(row=row, error=error)

@@ -174,6 +174,21 @@ async def test_a_budget_stops_it_and_another_run_goes_on(server: BillServer, sou
     assert len(server.requests) == 40
 
 
+@pytest.mark.parametrize(
+    "budget", [Budget("0.0002", per="call"), Budget("0.0002", per="total"), Budget("0.0002", per="day", each="user")]
+)
+async def test_a_budget_that_refuses_one_row_alone_stops_nothing(
+    server: BillServer, source: Path, out: Path, budget: Budget
+) -> None:
+    write_rows(source, [row("a"), row("big", body={"max_tokens": 4000}, tags={"user": "u"}), row("c")])
+    with Ledger.open(budgets=[budget]) as ledger:
+        summary = await run(server, source, out, ledger, concurrency=1)
+    assert (summary.answered, summary.failed, summary.stopped) == (2, 1, None)
+    line = last_lines(out)["big"]
+    assert line["error"]["code"] == "budget_exceeded"
+    assert line["deepthrift"]["cost"] is None
+
+
 async def test_what_would_meet_every_row_stops_it(server: BillServer, source: Path, out: Path) -> None:
     server.script = Failure(402, "Insufficient Balance")
     summary = await run(server, source, out, concurrency=1)

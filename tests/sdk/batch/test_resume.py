@@ -14,7 +14,7 @@ from deepthrift.batch._journal import Head, Progressed, read_results, replay
 from deepthrift.batch._result import Outcome
 
 LINES = 4
-HEAD = Head("0" * 64, LINES, LINES, "m", None, False)
+HEAD = Head("0" * 64, LINES, LINES, "m", None, False, "USD")
 STEPS = st.lists(
     st.tuples(st.integers(1, LINES), st.sampled_from(["started", "unsent", "answered", "failed", "unanswered"])),
     max_size=24,
