@@ -422,7 +422,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
     async def _answered(self, options: Options) -> Reply:
         call = self._call(options, stream=False)
         try:
-            return await self._under_way.run(call)
+            return await self._under_way.run(call, call.run())
         except DeepthriftError as error:
             await self._blame_engine(error)
             raise

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from deepthrift._core import Core
     from deepthrift._reply import Embeddings
     from deepthrift._samples import Samples
+    from deepthrift._under_way import UnderWay
 
 
 class AsyncRequests(AsyncTasks):
     """Completions of plain text, embeddings, counts, models and the balance."""
+
+    _under_way: UnderWay
 
     @abstractmethod
     def _ready(self) -> Core: ...
@@ -65,7 +68,7 @@ class AsyncRequests(AsyncTasks):
         from deepthrift._sampling import draw
 
         given = options_of(messages, mode, max_tokens, {"purpose": "sample", **options})
-        return await draw(self._cores(given), given, n, self._blame_engine)
+        return await draw(self._cores(given), given, n, self._under_way, self._blame_engine)
 
     async def complete(
         self,

@@ -12,6 +12,7 @@ from deepthrift._core import Core
 from deepthrift._options import Options, SampleOptions
 from deepthrift._reply import Reply
 from deepthrift._samples import Samples
+from deepthrift._under_way import UnderWay
 from deepthrift.errors import DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Money, new_id
 
@@ -21,7 +22,11 @@ _MOST: Final = 128
 
 
 async def draw(
-    cores: Sequence[Core], options: Options, n: int, blame: Callable[[DeepthriftError], Awaitable[None]]
+    cores: Sequence[Core],
+    options: Options,
+    n: int,
+    under_way: UnderWay,
+    blame: Callable[[DeepthriftError], Awaitable[None]],
 ) -> Samples:
     """`n` answers, every attempt of them booked.
 
@@ -39,13 +44,13 @@ async def draw(
         held = {name: getattr(options, name) for name in options.__dataclass_fields__}
         call = Call(cores, SampleOptions(**held, n=n), stream=False)
         try:
-            replies += await call.run_all()
+            replies += await under_way.run(call, call.run_all())
         except DeepthriftError as error:
             await blame(error)
             raise
     calls = [Call(cores, _nth(options, number), stream=False) for number in range(len(replies), n)]
     try:
-        replies += await _side_by_side(calls)
+        replies += await _side_by_side(calls, under_way)
     except DeepthriftError as error:
         _annotate(error, replies, calls)
         await blame(error)
@@ -68,12 +73,12 @@ def _nth(options: Options, number: int) -> Options:
     return options if options.seed is None else replace(options, seed=options.seed + number)
 
 
-async def _side_by_side(calls: Sequence[Call]) -> list[Reply]:
+async def _side_by_side(calls: Sequence[Call], under_way: UnderWay) -> list[Reply]:
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def one(call: Call) -> Reply:
         async with places:
-            return await call.run()
+            return await under_way.run(call, call.run())
 
     tasks = [asyncio.create_task(one(call)) for call in calls]
     try:

@@ -326,7 +326,7 @@ def _tunnels(proxy: httpx.Proxy, ssl_context: ssl.SSLContext | None, keepalive: 
                 url, proxy_auth=proxy.raw_auth, ssl_context=ssl_context, keepalive_expiry=keepalive
             )
         except (ImportError, RuntimeError):
-            raise ConfigurationError("a SOCKS proxy needs socksio: pip install 'httpx[socks]'") from None
+            raise ConfigurationError("a SOCKS proxy needs socksio: pip install 'deepthrift[socks]'") from None
     return httpcore.AsyncHTTPProxy(
         url,
         proxy_auth=proxy.raw_auth,

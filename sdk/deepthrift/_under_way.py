@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from deepthrift._reply import Reply
 from deepthrift._stream import Source
 from deepthrift.errors import ClientClosed
 
 if TYPE_CHECKING:
     from deepthrift._call import Call
+
+T = TypeVar("T")
 
 _SECONDS_TO_BOOK: Final = 5.0
 """How long a call that was ended may take to close its connection and to book what it did."""
@@ -30,8 +32,8 @@ class UnderWay:
         """How many there are."""
         return len(self._calls) + len(self.sources)
 
-    async def run(self, call: Call) -> Reply:
-        """The reply to `call`.
+    async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
+        """What `work`, which is all of `call`, comes to.
 
         Raises:
             ClientClosed: The client was closed meanwhile; the call is booked as far as it came.
@@ -39,7 +41,7 @@ class UnderWay:
         """
         self._calls[call] = task = asyncio.current_task()
         try:
-            return await call.run()
+            return await work
         except asyncio.CancelledError:
             if call not in self._ended or task is None or task.uncancel() > 0:
                 raise

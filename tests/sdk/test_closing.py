@@ -106,6 +106,17 @@ async def test_a_stream_between_two_reads_is_ended_too() -> None:
         await server.wait_quiet(connections=0)
 
 
+async def test_samples_side_by_side_are_ended_too() -> None:
+    async with BillServer(HANGING) as server:
+        client = AsyncClient(**settings(server, host="sglang"))
+        drawing = asyncio.create_task(client.samples("Hi", n=3, max_tokens=5))
+        await server.until(lambda s: bool(s.requests))
+        await client.aclose()
+        with pytest.raises(ClientClosed):
+            await drawing
+        await server.wait_quiet(connections=0)
+
+
 async def test_closing_that_is_cancelled_closes_at_once() -> None:
     ledger = Ledger.open("memory:")
     async with BillServer(HANGING) as server:
