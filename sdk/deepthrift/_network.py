@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from deepthrift.errors import ConfigurationError
+from deepthrift.errors import ConfigurationError, MissingExtra
 
 if TYPE_CHECKING:
     from deepthrift._endpoints import Endpoint
@@ -29,6 +30,11 @@ class Network:
     verify: Verify = True
     cert: Cert | None = field(default=None, repr=False)
     http2: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what can be checked here."""
+        if self.http2 and find_spec("h2") is None:
+            raise MissingExtra("HTTP/2 needs an extra; install it: pip install 'deepthrift[http2]'")
 
     def with_(self, given: Endpoint) -> Network:
         """The same with what an endpoint has of its own."""

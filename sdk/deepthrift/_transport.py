@@ -120,10 +120,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; the response's body is still to be read."""
-        if self._closed:
-            raise ClientClosed("the client is closed; make a new one")
-        if origin_of(request.url) != self._origin:
-            raise httpx.UnsupportedProtocol(f"this transport serves {self._url} only")
+        self._check(request)
         await self._take_place()
         try:
             connection, response = await self._send(request)
@@ -135,6 +132,13 @@ class OriginTransport(httpx.AsyncBaseTransport):
         extensions = cast("dict[str, object]", response.extensions)  # pyright: ignore[reportUnknownMemberType]
         stream = _Body(response, connection, self)
         return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=extensions)
+
+    def _check(self, request: httpx.Request) -> None:
+        """Nothing, if `request` can be sent from here."""
+        if self._closed:
+            raise ClientClosed("the client is closed; make a new one")
+        if origin_of(request.url) != self._origin:
+            raise httpx.UnsupportedProtocol(f"this transport serves {self._url} only")
 
     async def _send(self, request: httpx.Request) -> tuple[httpcore.AsyncConnectionInterface, httpcore.Response]:
         """The answer's head, and the connection that its body comes from.
@@ -338,8 +342,16 @@ def _tunnels(proxy: httpx.Proxy, ssl_context: ssl.SSLContext | None, keepalive: 
 
 
 def transport_for(url: httpx.URL, network: Network) -> OriginTransport:
-    """The transport to `url`: through the proxy that was named or that the environment names for it, else direct."""
-    return OriginTransport(url, proxy=network.proxy or _environment_proxy(url), network=network)
+    """The transport to `url`: through the proxy that was named or that the environment names for it, else direct.
+
+    HTTP/2 is offered where it was asked for and nothing stands between.
+    """
+    proxy = network.proxy or _environment_proxy(url)
+    if network.http2 and proxy is None and url.scheme == "https":
+        from deepthrift._multiplexed import Http2Transport
+
+        return Http2Transport(url, network=network)
+    return OriginTransport(url, proxy=proxy, network=network)
 
 
 def _environment_proxy(url: httpx.URL) -> str | None:

@@ -265,7 +265,9 @@ async def test_a_request_whose_body_was_not_asked_for_is_sent_again(monkeypatch:
 
         async def post() -> tuple[bytes, bool]:
             body = RequestBody(b"{}")
-            request = httpx.Request("POST", server.url, headers={"host": "127.0.0.1", "content-length": "2"}, stream=body)
+            request = httpx.Request(
+                "POST", server.url, headers={"host": "127.0.0.1", "content-length": "2"}, stream=body
+            )
             response = await transport.handle_async_request(request)
             data = await response.aread()
             await response.aclose()
