@@ -11,12 +11,12 @@ from deepthrift_pricing import Mode, Money, utc_now
 from deepthrift_router._belief import Belief
 from deepthrift_router._decide import VALUE_IN_THINKING_CALLS, Stakes, plan_costs
 from deepthrift_router._decision import PlanCost, PlanName, RoutePolicy
-from deepthrift_router._economy import Costs, Room, cached_share, cost_of, expected_length, recorded_calls, room_for
-from deepthrift_router._latency import expected_seconds, timed_attempts
+from deepthrift_router._economy import Costs, Room, cost_of, expected_length, room_for
+from deepthrift_router._history import History
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._prior import Prior, Score, Scorer
 from deepthrift_router._request import Request
-from deepthrift_router._rungs import Rung, rung_of, specialist_rung
+from deepthrift_router._rungs import Rung, rung_of, specialist_rung, untold
 from deepthrift_router._share import ShareControl
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def look_out(
     scorer: Scorer,
     likelihoods: Likelihoods,
     specialist: AsyncClient | None = None,
+    history: History | None = None,
 ) -> Outlook:
     """The outlook for `request`. No call is made.
 
@@ -144,9 +145,10 @@ def look_out(
         DeepthriftError: The request is wrong, has no price, or cannot keep `max_cost`; nothing was sent.
     """
     timed = preference.value_of_second is not None or preference.deadline is not None
-    costs, thinking = _costs(client, request, timed=timed)
+    history = history or History()
+    costs, thinking = _costs(client, request, history, timed=timed)
     rungs: list[Rung] = [] if isinstance(thinking, str) else [thinking]
-    other = specialist_rung(specialist, request, Prior.builtin(), timed=timed)
+    other = specialist_rung(specialist, request, Prior.builtin(), history, timed=timed)
     if isinstance(other, Rung):
         rungs.append(other)
     _check_max_cost(preference, costs, rungs)
@@ -204,17 +206,19 @@ def client_tags(client: AsyncClient) -> Mapping[str, str]:
     return client._settings.tags  # pyright: ignore[reportPrivateUsage]
 
 
-def _costs(client: AsyncClient, request: Request, *, timed: bool) -> tuple[Costs, Rung | str]:
+def _costs(client: AsyncClient, request: Request, history: History, *, timed: bool) -> tuple[Costs, Rung | str]:
     """The costs of a standard call and of a sample, and the rung of thinking or why it cannot be asked for."""
     prior, host, ledger = Prior.builtin(), client.host, client.ledger
     asked = request.standard(host)
-    standard = client.estimate(asked.messages, mode="standard", max_tokens=asked.max_tokens, **asked.options)
+    standard = client.estimate(
+        asked.messages, mode="standard", max_tokens=asked.max_tokens, expected_length=untold, **asked.options
+    )
     plain = host.model_for("standard", client.model)
     price = client.prices.find(
         host=host.name, model=plain, mode="standard", at=utc_now(), currency=standard.worst.currency
     )
-    length = expected_length("standard", recorded_calls(ledger, host, plain, "standard"), prior, standard.max_tokens)
-    share = cached_share(ledger, host, plain)
+    length = expected_length("standard", history.calls(ledger, host, plain, "standard"), prior, standard.max_tokens)
+    share = history.cached_share(ledger, host, plain)
     costs = Costs(
         standard=cost_of(price, standard.prompt_tokens, length, 0.0),
         sample=cost_of(price, standard.prompt_tokens, length, share or 0.0),
@@ -223,9 +227,9 @@ def _costs(client: AsyncClient, request: Request, *, timed: bool) -> tuple[Costs
         prompt_tokens=standard.prompt_tokens,
         length=length,
         cached_share=share,
-        seconds=expected_seconds(timed_attempts(ledger), host.name, plain, "standard") if timed else None,
+        seconds=history.seconds(ledger, host, plain, "standard") if timed else None,
     )
-    return costs, rung_of("thinking", client, request, prior, share, timed=timed)
+    return costs, rung_of("thinking", client, request, prior, history, share, timed=timed)
 
 
 def _choose(outlook: Outlook) -> None:

@@ -16,6 +16,7 @@ from deepthrift_router._calls import Calls
 from deepthrift_router._checks import CHECKS, CheckName, checks_of
 from deepthrift_router._decision import Decision, RoutePolicy
 from deepthrift_router._estimates import AuditReport, report_of
+from deepthrift_router._history import History
 from deepthrift_router._memory import Memory, read_setting
 from deepthrift_router._outlook import Outlook, Preference, look_out
 from deepthrift_router._parsing import FitsTarget, RoutedParsed, parsed
@@ -126,6 +127,7 @@ class ModeRouter(Generic[C]):
         # Opened last: a setting that is wrong leaves nothing open.
         self._store, self._own_store = open_store(store)
         self._memory = Memory(self._store, setting, shadowed, max_samples, own_scorer=scorer is not None)
+        self._history = History()
         self._audits = Audits(self._async, audit_rate, self._store, grader)
 
     def __repr__(self) -> str:
@@ -455,7 +457,8 @@ class ModeRouter(Generic[C]):
         )
         group_id = options.pop("group_id", None) or new_id("group")
         request = Request(messages, max_tokens, options, group_id, cast("Target[object] | None", target))
-        outlook = look_out(client, request, preference, self._scorer, self._memory.likelihoods, self._specialist)
+        likelihoods = self._memory.likelihoods
+        outlook = look_out(client, request, preference, self._scorer, likelihoods, self._specialist, self._history)
         return outlook, validators
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from deepthrift.errors import DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Mode, Money, Price, Usage, utc_now
-from deepthrift_router._economy import Spread, cost_of, expected_length, recorded_calls
-from deepthrift_router._latency import expected_seconds, timed_attempts
+from deepthrift_router._economy import Spread, cost_of, expected_length
 
 if TYPE_CHECKING:
-    from deepthrift import AsyncClient
+    from deepthrift import AsyncClient, Messages
     from deepthrift_router._decision import TokenLength
+    from deepthrift_router._history import History
     from deepthrift_router._prior import Prior
     from deepthrift_router._request import Request
 
@@ -43,7 +43,14 @@ class Rung:
 
 
 def rung_of(
-    name: RungName, client: AsyncClient, request: Request, prior: Prior, cached: float | None, *, timed: bool
+    name: RungName,
+    client: AsyncClient,
+    request: Request,
+    prior: Prior,
+    history: History,
+    cached: float | None,
+    *,
+    timed: bool,
 ) -> Rung | str:
     """The rung, or why it cannot be used for this request.
 
@@ -53,16 +60,18 @@ def rung_of(
     host, prices = client.host, client.prices
     asked = request.thinking(host)
     try:
-        estimate = client.estimate(asked.messages, mode="thinking", max_tokens=asked.max_tokens, **asked.options)
+        estimate = client.estimate(
+            asked.messages, mode="thinking", max_tokens=asked.max_tokens, expected_length=untold, **asked.options
+        )
     except InvalidRequestError as error:
         return str(error)
     model = host.model_for("thinking", client.model)
     price = prices.find(host=host.name, model=model, mode="thinking", at=utc_now(), currency=estimate.worst.currency)
-    recorded = recorded_calls(client.ledger, host, model, "thinking")
+    recorded = history.calls(client.ledger, host, model, "thinking")
     length = expected_length("thinking", recorded, prior, estimate.max_tokens)
     # Another endpoint's cache knows nothing of the calls made here.
     warm = (cached or 0.0) if name == "thinking" else 0.0
-    seconds = expected_seconds(timed_attempts(client.ledger), host.name, model, "thinking") if timed else None
+    seconds = history.seconds(client.ledger, host, model, "thinking") if timed else None
     return Rung(
         name=name,
         client=client,
@@ -76,11 +85,18 @@ def rung_of(
     )
 
 
-def specialist_rung(client: AsyncClient | None, request: Request, prior: Prior, *, timed: bool) -> Rung | str | None:
+def untold(messages: Messages, mode: Mode) -> int:
+    """Keeps an estimate from reading the ledger: the length is worked out here, only the worst case is asked for."""
+    return 0
+
+
+def specialist_rung(
+    client: AsyncClient | None, request: Request, prior: Prior, history: History, *, timed: bool
+) -> Rung | str | None:
     """The specialist's rung, why it cannot be used, or `None` where there is no specialist."""
     if client is None:
         return None
     try:
-        return rung_of("specialist", client, request, prior, None, timed=timed)
+        return rung_of("specialist", client, request, prior, history, None, timed=timed)
     except DeepthriftError as error:
         return f"{type(error).__name__}: {error}"

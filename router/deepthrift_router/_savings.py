@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -102,12 +103,12 @@ def estimated_savings(spent: Money, recorded: Sequence[Usage], first: Usage, pri
         reason = f"{len(recorded)} thinking calls are on record here; an estimate needs {LEAST_CALLS}"
         return Savings.unknown(spent, reason, len(recorded))
     if passes == 1:
-        recorded = [
-            Usage.of(first.prompt_tokens, usage.completion_tokens, cache_hit=first.cache_hit_tokens)
-            for usage in recorded
-        ]
-    costs = [price.cost(usage).total.pico for usage in recorded]
-    mean, low, high = bootstrap_mean(costs)
+        # Only the lengths differ, and an answer costs in proportion to its length.
+        prompt = price.cost(Usage.of(first.prompt_tokens, 0, cache_hit=first.cache_hit_tokens)).total.pico
+        lengths = _mean_of(tuple(usage.completion_tokens for usage in recorded))
+        mean, low, high = (prompt + price.pico[2] * length for length in lengths)
+    else:
+        mean, low, high = _mean_of(tuple(price.cost(usage).total.pico for usage in recorded))
     currency: Currency = spent.currency
     baseline = Money(round(mean), currency)
     return Savings(
@@ -120,3 +121,9 @@ def estimated_savings(spent: Money, recorded: Sequence[Usage], first: Usage, pri
         recorded=len(recorded),
         reason=f"thinking did not run; its length is that of {len(recorded)} recorded thinking calls",
     )
+
+
+@lru_cache(maxsize=32)
+def _mean_of(values: tuple[int, ...]) -> tuple[float, float, float]:
+    """The mean and its bootstrap interval, kept while the record stays the same."""
+    return bootstrap_mean(values)
