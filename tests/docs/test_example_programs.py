@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.answers import answer
-from tests.support.bill_server import BillServer
+from tests.support.bill_server import Answer, BillServer, Received
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, tiny_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +86,28 @@ def test_batch_file(tmp_path: Path) -> None:
     assert "3 answered, 3 of them now" in out
     assert "There are 168 primes below 1,000." in out
     assert "3 answered, 0 of them now" in again
+
+
+def test_calibrate_on_your_labels(tmp_path: Path) -> None:
+    """Both modes are asked, graded and learned from; run again, nothing is asked again."""
+    draw = random.Random(4)
+    wrong = {number for number in range(1, 121) if draw.random() < 0.3}
+
+    def sums(request: Received) -> Answer:
+        number = int(re.findall(r"What is (\d+)", request.question)[0])
+        right = request.mode_ran == "thinking" or number not in wrong
+        return Answer(str(4 * number if right else draw.randrange(1000, 9999)), "Adding them.")
+
+    with BillServer(sums) as server:
+        out = run("calibrate_on_your_labels.py", server.url, tmp_path)
+        server.quiet()
+        asked = len(server.requests)
+        again = run("calibrate_on_your_labels.py", server.url, tmp_path)
+    assert asked == len(server.requests) == 120 * 4
+    assert re.search(r"120 of 120 prompts, 0\.00\d+ USD", out)
+    assert re.search(r"setting 20\w+Z: log loss \d\.\d+ before", out)
+    assert "of accuracy lost at 95% confidence" in out
+    assert "no setting: a setting fitted on 120 labels is no better" in again
 
 
 @pytest.mark.engine
