@@ -4,7 +4,7 @@
 
 Each line of the file is {"query": …, "reference": …}; without a file, a hundred and twenty sums are asked. Both modes
 are asked, three standard samples and one thinking answer, and graded by number. A setting is kept only if it is better
-than the one in force on labels that it has not seen; in any case, the labels say what share of thinking a promise takes.
+than the one in force on labels that it has not seen; in any case, the labels say how much thinking a promise takes.
 
 DEEPTHRIFT_URL names the endpoint, http://localhost:8000/v1 unless set.
 """

@@ -125,7 +125,7 @@ class Collector:
                 return
             reserved.under_way += worst
             try:
-                outcome = await self._ask(prompt, request, asked)
+                outcome = await self._ask(prompt, request, asked, reserved)
                 _append(out, outcome)
                 state.done += 1
                 state.failed.pop(prompt.id, None)
@@ -136,9 +136,11 @@ class Collector:
                 if type(error).__name__ in ("AuthenticationFailed", "InsufficientBalance", "PermissionRefused"):
                     raise
                 state.failed[prompt.id] = f"{type(error).__name__}: {error}"
+                if error.spend is not None:
+                    reserved.spent += error.spend
             finally:
                 reserved.under_way -= worst
-                reserved.spent = state.spent = self._spent(run)
+                state.spent = reserved.spent
             if progress is not None:
                 progress(state)
 
@@ -164,12 +166,14 @@ class Collector:
         ]
         return Money.sum((each.worst for each in estimates), estimates[0].worst.currency)
 
-    async def _ask(self, prompt: Outcome, request: Request, asked: Iterable[Asked]) -> Outcome:
+    async def _ask(self, prompt: Outcome, request: Request, asked: Iterable[Asked], reserved: _Reserved) -> Outcome:
         replies: list[Reply] = []
         for each in asked:
             options = each.options.copy()
             options["group_id"], options["purpose"] = request.group_id, each.purpose
-            replies.append(await self.client.chat(each.messages, mode=each.mode, max_tokens=each.max_tokens, **options))
+            reply = await self.client.chat(each.messages, mode=each.mode, max_tokens=each.max_tokens, **options)
+            replies.append(reply)
+            reserved.spent += reply.cost.total
         standard, thinking = replies[:-1], replies[-1]
         grades = [await self._grade(prompt, reply) for reply in replies]
         first = standard[0]
