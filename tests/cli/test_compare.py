@@ -41,6 +41,7 @@ def test_the_report_is_read_by_people_and_scripts(
     assert (told["pairs"], told["agreement"]["same"], told["exit_code"]) == (4, 0, 0)
     assert Decimal(told["a"]["spend"]["amount"]) * 2 == servers[0].bill.total
     assert Decimal(told["b"]["spend"]["amount"]) * 2 == servers[1].bill.total
+    assert out.stat().st_mode & 0o777 == 0o600
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert {line["id"] for line in lines} == {"1", "2", "3", "4"}
     assert {(line["a"]["text"], line["b"]["text"]) for line in lines} == {("12.50", "The answer is 12.5")}

@@ -19,6 +19,7 @@ from deepthrift.batch._native_api import NativeAPI
 from deepthrift.batch._native_booking import write_results
 from deepthrift.batch._native_job import JobFile, JobRow
 from deepthrift.batch._native_wire import NativeBatch
+from deepthrift.batch._private import private_file
 from deepthrift.batch._progress import BatchSummary, Tally
 from deepthrift.batch._row import BatchRow, row_mode
 from deepthrift.errors import (
@@ -125,7 +126,7 @@ async def _prepare(
     """Write the requests as the host wants them, and reserve each."""
     names: list[JobRow] = []
     asked: list[AttemptRequest] = []
-    with upload.open("wb") as file:
+    with private_file(upload) as file:
         for number, row in enumerate(rows.rows(lambda _: True)):
             if number % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
@@ -238,7 +239,7 @@ async def fetch(
                 if file_id:
                     await api.download(file_id, part)
             tally = Tally(len(job.state.rows), None)
-            with written.open("wb") as file:
+            with private_file(written) as file:
                 await write_results(core, job, batch, [part for part in parts if part.exists()], file, tally)
                 file.flush()
                 os.fsync(file.fileno())

@@ -17,6 +17,7 @@ from deepthrift._core import Core
 from deepthrift._endpoint import Incoming, RequestBody
 from deepthrift._wire.failures import status_error
 from deepthrift.batch._native_wire import NativeBatch
+from deepthrift.batch._private import private_file
 from deepthrift.errors import AttemptTimeout, ConnectionFailed, MalformedResponse
 from deepthrift.hosts import BatchRules
 
@@ -105,7 +106,7 @@ class NativeAPI:
                 try:
                     if incoming.status >= 300:
                         await self._refused(incoming)
-                    with path.open("wb") as file:
+                    with private_file(path) as file:
                         while (piece := await incoming.read()) is not None:
                             file.write(piece)
                         file.flush()

@@ -16,6 +16,7 @@ from typing import Final, Self, cast
 
 from deepthrift.batch._journal import whole_lines
 from deepthrift.batch._lock import lock
+from deepthrift.batch._private import private_descriptor
 from deepthrift.errors import BatchError
 from deepthrift_pricing import Mode
 
@@ -59,9 +60,8 @@ class JobFile:
 
     def __init__(self, path: Path, *, create: bool) -> None:
         self.path = path
-        flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0) | (os.O_CREAT if create else 0)
         try:
-            self._descriptor = os.open(path, flags, 0o666)
+            self._descriptor = private_descriptor(path, create=create)
         except FileNotFoundError:
             raise BatchError(f"{str(path)!r} is not there: nothing was submitted for this out file") from None
         except OSError as error:

@@ -15,6 +15,7 @@ from deepthrift.batch._appender import Appender
 from deepthrift.batch._input import Check, InputFile
 from deepthrift.batch._journal import Head, Progressed, read_results, replay
 from deepthrift.batch._lock import lock
+from deepthrift.batch._private import private_descriptor
 from deepthrift.batch._progress import BatchSummary, OnProgress, Tally
 from deepthrift.batch._result import BatchResult, lost_line, output_line
 from deepthrift.batch._row import BatchRow
@@ -60,7 +61,7 @@ class FilePair:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+        return private_descriptor(path)
     except OSError as error:
         raise BatchError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
 

@@ -81,6 +81,7 @@ async def test_each_row_has_a_line_in_the_openai_format(server: BillServer, sour
     extras = b["deepthrift"]
     assert (extras["line"], extras["outcome"], extras["mode"], extras["attempts"]) == (2, "answered", "thinking", 1)
     assert sum(Decimal(line["deepthrift"]["cost"]) for line in lines.values()) == server.bill.total
+    assert {path.stat().st_mode & 0o777 for path in out.parent.glob("out.*")} == {0o600}
     assert [each.done for each in told] == [0, 1, 2, 3]
     assert told[-1].seconds_left == 0
 

@@ -86,7 +86,10 @@ async def test_it_is_reserved_then_booked_once(source: Path, out: Path, tmp_path
     assert service.purposes == ["batch"]
     assert [each["body"]["chat_template_kwargs"]["thinking"] for each in service.rows] == [False, True, False]
     assert all("stream" not in each["body"] for each in service.rows)
-    assert {path.name for path in out.parent.iterdir()} >= {"out.jsonl", "out.jsonl.job"}
+    assert {path.name: path.stat().st_mode & 0o777 for path in out.parent.glob("out.*")} == {
+        "out.jsonl": 0o600,
+        "out.jsonl.job": 0o600,
+    }
     assert not list(out.parent.glob("*.part")) + list(out.parent.glob("*.upload"))
 
 
