@@ -257,7 +257,7 @@ class PlainAttempt(BaseAttempt):
             raise ours from error
         self._leave(None, came_through=self._sent)
         await incoming.close()
-        self.raw = RawResponse.of(incoming.status, incoming.headers, data)
+        self.raw = RawResponse(incoming.status, incoming.headers, data)
         return answer
 
     def _parse(self, data: bytes) -> Answer:

@@ -88,12 +88,25 @@ class Conversation(Sequence[Message]):
         return self
 
     def add(self, reply: Reply) -> Self:
-        """Add an answer with its reasoning and tool calls; that of `run_tools`, with every round and its results."""
+        """Add an answer with its reasoning and tool calls; that of `run_tools`, with every round and its results.
+
+        Raises:
+            InvalidRequestError: It is the answer of `run_tools` to another conversation.
+        """
         from deepthrift.tools import ToolReply
 
         if not isinstance(reply, ToolReply):
             return self.append(reply.message)
-        return self.extend(reply.messages[len(self._messages) :])
+        known = len(self._messages)
+        if list(reply.messages[:known]) != self._messages:
+            raise InvalidRequestError("this is the answer to another conversation; add it to the one that was asked")
+        return self.extend(reply.messages[known:])
+
+    def copy(self) -> Conversation:
+        """A conversation of its own with the same messages so far, to try another turn."""
+        copied = Conversation()
+        copied._messages = list(self._messages)
+        return copied
 
     def tool_result(self, tool_call_id: str, text: str) -> Self:
         """Add the result of a tool call.

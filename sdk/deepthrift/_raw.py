@@ -17,22 +17,23 @@ class RawResponse:
     """Status, headers and body of the last response of a call. It is kept with the reply alone, and never written."""
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    """Names in lower case; cookies are left out."""
+    _headers: Mapping[str, str] = field(repr=False)
+    """As they came, cookies included."""
     body: bytes = field(default=b"", repr=False)
     """The whole body; empty for a stream, whose pieces are not kept."""
 
-    @classmethod
-    def of(cls, status: int, headers: Mapping[str, str], body: bytes = b"") -> RawResponse:
-        """A response with the headers as they came."""
-        kept = {name.lower(): value for name, value in headers.items()}
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers, names in lower case, without cookies."""
+        kept = {name.lower(): value for name, value in self._headers.items()}
         kept.pop("set-cookie", None)
-        return cls(status, kept, body)
+        return kept
 
     @property
     def trace_id(self) -> str | None:
         """The endpoint's own id of the request, to quote to its support."""
-        return next((self.headers[name] for name in _TRACES if name in self.headers), None)
+        headers = self.headers
+        return next((headers[name] for name in _TRACES if name in headers), None)
 
     def json(self) -> JSONValue:
         """The body, read as JSON: with every field that the host sent.

@@ -57,7 +57,7 @@ class StreamAttempt(BaseAttempt):
         try:
             async with asyncio.timeout_at(self._end):
                 incoming = await self._send()
-            self.raw = RawResponse.of(incoming.status, incoming.headers)
+            self.raw = RawResponse(incoming.status, incoming.headers)
         except BaseException as error:
             self._broke(error)
 

@@ -51,7 +51,7 @@ async def test_headers_that_no_request_can_carry_are_refused_and_not_quoted(head
 
 @every_door
 async def test_one_call_may_retry_more_or_less_than_the_client(door: Door) -> None:
-    async with BillServer([Failure(500), Answer("Yes.")]) as server:
+    async with BillServer([Failure(500, retry_after="0.01"), Answer("Yes.")]) as server:
         with pytest.raises(ServerError):
             await ask(door, server, "Why?", max_retries=0)
         assert (await ask(door, server, "Why?", client={"max_retries": 0}, max_retries=1)).text == "Yes."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, assert_type
 
@@ -11,19 +11,27 @@ from pydantic import BaseModel
 from deepthrift import (
     AsyncClient,
     AsyncStream,
+    Balance,
     Client,
+    Conversation,
     Finished,
     JSONValue,
     Message,
+    ModelInfo,
+    RawResponse,
     ReasoningDelta,
     Reply,
+    Samples,
+    Stream,
     StreamEvent,
     StreamStarted,
     TextDelta,
     ToolCall,
     ToolCallDelta,
 )
+from deepthrift.middleware import CallNext, Middleware, Request, Response, ResponseCache
 from deepthrift.structured import AsyncParseStream, Parsed, ParseStream
+from deepthrift.testing import MockDisconnect, MockError, MockReply, MockTransport, Recorder, SentRequest
 from deepthrift.tools import Tool, ToolReply, ToolResult
 from deepthrift_pricing import Attempt, Cost, Estimate, Ledger, Money, PriceBook, Usage
 
@@ -106,6 +114,63 @@ async def tools_and_objects(client: AsyncClient, sync: Client) -> None:
     with sync.stream_parse("Why?", into=Invoice) as synced:
         assert_type(synced, ParseStream[Invoice])
         assert_type(synced.reply.value, Invoice)
+
+
+async def requests(client: AsyncClient, sync: Client) -> None:
+    completed = await client.complete("a = ", suffix="\n", max_tokens=8, temperature=0)
+    assert_type(completed, Reply)
+    assert_type(client.stream_complete("a = "), AsyncStream)
+    assert_type(sync.complete("a = "), Reply)
+    assert_type(sync.stream_complete("a = ", suffix="\n"), Stream)
+    samples = await client.samples("Why?", n=3, mode="thinking")
+    assert_type(samples, Samples)
+    assert_type(samples[0], Reply)
+    assert_type(samples.texts, tuple[str, ...])
+    assert_type(samples.cost, Cost)
+    assert_type(sync.samples("Why?", n=3), Samples)
+    assert_type(await client.models(), tuple[ModelInfo, ...])
+    assert_type(await client.balance(), Balance)
+    assert_type(sync.balance().amounts[0].total, Decimal)
+    assert_type(completed.raw, RawResponse | None)
+    await client.chat("Why?", prefix="Be", extra_headers={"x-team": "a"}, max_retries=0, idle_timeout=1.0)
+
+    talk = Conversation(system="Be brief.").user("Why?")
+    assert_type(talk.add(await client.chat(talk)), Conversation)
+    assert_type(talk.trim(100, mode="standard"), list[Message])
+    sync.run_tools(talk, tools=[add])
+
+
+async def logged(request: Request, call_next: CallNext) -> Response:
+    assert_type(request.mode, Literal["standard", "thinking"])
+    assert_type(request.headers, Mapping[str, str])
+    response = await call_next(request.with_headers({"x-trace": "1"}))
+    assert_type(response.chunks, AsyncIterator[bytes] | None)
+    return response
+
+
+def traced(request: Request, call_next: CallNext) -> Awaitable[Response]:
+    return call_next(request)
+
+
+async def blocking(request: Request) -> Response:
+    return Response()
+
+
+def layered() -> None:
+    middleware: list[Middleware] = [logged, traced, ResponseCache("answers.db")]
+    Client("http://gpu-box/v1", middleware=middleware)
+    AsyncClient("http://gpu-box/v1", middleware=[logged, traced])
+    AsyncClient("http://gpu-box/v1", middleware=[blocking])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+def tested() -> None:
+    transport = MockTransport([MockReply("Yes.", tool_calls=[("f", {"a": 1})]), MockError(429), MockDisconnect()])
+    Client("http://test/v1", transport=transport)
+    MockTransport(lambda sent: MockReply(sent.question))
+    assert_type(transport.last, SentRequest)
+    assert_type(transport.last.mode, Literal["standard", "thinking"])
+    AsyncClient("http://test/v1", transport=Recorder("cassette.jsonl"))
+    MockTransport("Yes.")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def refused(client: AsyncClient, messages: Sequence[int]) -> None:

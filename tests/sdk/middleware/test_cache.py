@@ -143,6 +143,7 @@ def _write(path: str, number: int) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_processes_share_it(tmp_path: Path) -> None:
     path = tmp_path / "cache.db"
     context = multiprocessing.get_context("spawn")

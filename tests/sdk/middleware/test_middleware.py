@@ -55,7 +55,7 @@ async def test_it_runs_once_for_each_attempt_the_first_outermost(door: Door) -> 
         seen.append(("inner", request.attempt_id))
         return await call_next(request)
 
-    async with BillServer([Failure(500), Answer("Yes.")]) as server:
+    async with BillServer([Failure(500, retry_after="0.01"), Answer("Yes.")]) as server:
         reply, ledger = await through(door, server, outer, inner)
         first, second = (attempt.id for attempt in ledger.attempts())
         assert seen == [
@@ -192,9 +192,10 @@ async def test_it_can_refuse_and_is_asked_again_like_an_endpoint(door: Door) -> 
         nonlocal refusals
         refusals += 1
         if refusals == 1:
-            return Response.of_json({"error": {"message": "slow down"}}, status=429)
+            slow = Response.of_json({"error": {"message": "slow down"}}, status=429)
+            return replace(slow, headers={"Retry-After": "0.01"})
         if refusals == 2:
-            raise RateLimited("slower", status=429)
+            raise RateLimited("slower", status=429, retry_after=0.01)
         return await call_next(request)
 
     async with BillServer() as server:
