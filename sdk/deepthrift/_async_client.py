@@ -204,6 +204,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             deadline=deadline,
             max_retries=max_retries,
             budget_wait=budget_wait,
+            circuit_breaker=None,  # an engine that died is started again, not left alone
             middleware=middleware,
         )
         made._upstreams = None

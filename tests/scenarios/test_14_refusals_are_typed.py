@@ -8,6 +8,7 @@ from deepthrift import AsyncClient, Client
 from deepthrift.errors import (
     AuthenticationFailed,
     BadRequest,
+    CircuitOpen,
     InsufficientBalance,
     NotFound,
     Overloaded,
@@ -97,6 +98,10 @@ async def test_an_empty_balance_trips_a_breaker() -> None:
                 await client.chat("Hello?", max_tokens=50)
         with pytest.raises(InsufficientBalance):
             await through_async(client, "Hello?", streamed=True, max_tokens=50)
+        with pytest.raises(CircuitOpen, match=r"nothing was sent.*balance.*go out again in \d+ s") as refused:
+            await client.chat("Hello?", max_tokens=50)
+        assert refused.value.retry_after is not None
+        assert refused.value.attempt_ids == ()
         assert len(server.requests) == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from deepthrift import AsyncClient
+from deepthrift import AsyncClient, CircuitBreaker
 from deepthrift_pricing import Ledger
 from tests.support.bill_server import Answer, BillServer, Received
 from tests.support.doors import booked, settings, through_async
@@ -15,7 +15,10 @@ async def test_the_client_serves_on_after_a_hundred_cancels_in_a_row() -> None:
         return Answer("Paris.") if request.number >= 100 else Answer("Paris.", delay=60)
 
     ledger = Ledger.open("memory:")
-    async with BillServer(script) as server, AsyncClient(**settings(server, ledger=ledger)) as client:
+    async with (
+        BillServer(script) as server,
+        AsyncClient(**settings(server, ledger=ledger, circuit_breaker=CircuitBreaker(failures=1))) as client,
+    ):
         for number in range(100):
             task = asyncio.create_task(client.chat("Capital of France?", max_tokens=50))
             await server.until(lambda s, n=number: len(s.requests) == n + 1)
@@ -24,6 +27,7 @@ async def test_the_client_serves_on_after_a_hundred_cancels_in_a_row() -> None:
             assert task.cancelled()
         replies = await asyncio.gather(*[client.chat("Capital of France?", max_tokens=50) for _ in range(20)])
         assert [reply.text for reply in replies] == ["Paris."] * 20
+        assert (client.endpoints[0].circuit, client.endpoints[0].failures) == ("closed", 0)
         await server.wait_quiet()
     assert sum(reply.cost.amount for reply in replies) == server.bill.total
     assert booked(ledger) >= server.bill.total

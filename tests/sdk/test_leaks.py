@@ -50,10 +50,10 @@ async def storm(client: AsyncClient, calls: int, width: int, seed: int) -> int:
     return finished
 
 
-async def weather(calls: int, width: int, url: str) -> None:
+async def weather(calls: int, width: int, url: str, *, places: int | None = None) -> None:
     ledger = Ledger.open(url, budgets=[Budget("1000", per="total")])
     async with BillServer(ANSWER) as server:
-        client = AsyncClient(**settings(server, ledger=ledger))
+        client = AsyncClient(**settings(server, ledger=ledger, max_concurrency=places))
         async with client:
             await client.chat("Hi", max_tokens=40)
             tasks = len(asyncio.all_tasks())
@@ -70,6 +70,9 @@ async def weather(calls: int, width: int, url: str) -> None:
             assert isinstance(transport, OriginTransport)
             assert transport.places == 1000
             assert not client._under_way
+            [state] = client.endpoints
+            assert (state.circuit, state.failures, state.limit) == ("closed", 0, places)
+            assert (state.in_flight, state.waiting) == (0, 0)
         await server.wait_quiet(connections=0)
         attempts = ledger.attempts()
         assert {attempt.status for attempt in attempts} <= {"settled", "released", "unknown"}
@@ -84,10 +87,14 @@ async def test_a_storm_of_cancellations_leaves_nothing_behind() -> None:
     await weather(300, 60, "memory:")
 
 
+async def test_a_storm_over_few_places_leaves_each_of_them_free() -> None:
+    await weather(150, 50, "memory:", places=7)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_a_storm_of_5000_cancellations_leaves_nothing_behind(tmp_path: Path) -> None:
-    await weather(5000, 100, f"sqlite:///{tmp_path / 'spend.db'}")
+    await weather(5000, 100, f"sqlite:///{tmp_path / 'spend.db'}", places=80)
 
 
 async def test_a_burst_larger_than_the_limit_leaves_every_place_free() -> None:
