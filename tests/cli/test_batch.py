@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deepthrift.cli import _batching
 from tests.cli.conftest import Run
 from tests.cli.processes import running
 from tests.sdk.batch.files import last_lines, read_lines, row, write_rows
@@ -50,6 +51,20 @@ def test_every_row_is_answered_and_told(
     assert Decimal(told["spend"]["amount"]) == server.bill.total
     assert set(last_lines(Path(files[1]))) == {"a", "b", "c"}
     assert len(server.requests) == 3
+
+
+def test_progress_is_plain_lines_in_a_pipe(
+    run: Run, env: dict[str, str], files: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_batching, "_TELL_EVERY", 0.0)
+    ran = run("batch", "run", *files, *RATES, "--concurrency", "1", env=env)
+    assert ran.code == 0
+    told = [line for line in ran.err.splitlines() if " rows" in line]
+    assert told[0] == "0/3 rows"
+    assert told[1].startswith("1/3 rows · $0.0000")
+    assert told[1].endswith(" left")
+    assert told[3].startswith("3/3 rows · $")
+    assert "\x1b" not in ran.err
 
 
 def test_auto_goes_through_the_router(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -55,6 +56,9 @@ class BatchService:
         """Statuses to answer with, by `METHOD /path`."""
         self.drop: set[str] = set()
         """What is done, and not answered."""
+        self.stall = threading.Event()
+        """Cleared, a batch is made and its answer kept back until it is set."""
+        self.stall.set()
         self.files: dict[str, bytes] = {}
         self.purposes: list[str] = []
         self.batches: dict[str, dict[str, Any]] = {}
@@ -111,6 +115,8 @@ class BatchService:
         if asked in self.refuse:
             return self._send(http, json.dumps({"error": {"message": "no"}}).encode(), self.refuse[asked])
         answer = self._answer(http, path, body)
+        if asked == "POST /batches":
+            self.stall.wait(30)
         if asked in self.drop:
             self.drop.discard(asked)
             return http.connection.close()
@@ -120,6 +126,11 @@ class BatchService:
 
     @staticmethod
     def _send(http: BaseHTTPRequestHandler, body: bytes, status: int) -> None:
+        with contextlib.suppress(OSError):  # the client may have been killed
+            BatchService._respond(http, body, status)
+
+    @staticmethod
+    def _respond(http: BaseHTTPRequestHandler, body: bytes, status: int) -> None:
         http.send_response(status)
         http.send_header("content-type", "application/json")
         http.send_header("content-length", str(len(body)))

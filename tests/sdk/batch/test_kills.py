@@ -13,6 +13,7 @@ import pytest
 from deepthrift_pricing import Ledger
 from tests.cli.processes import deepthrift, running
 from tests.sdk.batch.files import last_lines, row, write_rows
+from tests.sdk.batch.native_server import BatchService
 from tests.support.bill_server import Answer, BillServer
 from tests.support.doors import booked
 
@@ -68,3 +69,37 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
         assert again.code == 0, again.err
         assert {line["deepthrift"]["outcome"] for line in last_lines(out).values()} == {"answered"}
         assert len(server.requests) <= ROWS + outcomes["unanswered"]
+
+
+@pytest.mark.slow
+def test_killed_while_it_is_submitted(tmp_path: Path) -> None:
+    """The host has begun the batch, and the process dies before it knows: it is found, and not begun again."""
+    source = write_rows(tmp_path / "in.jsonl", [row("a"), row("b", mode="thinking")])
+    out, ledger, prices = tmp_path / "out.jsonl", tmp_path / "spend.db", tmp_path / "prices.toml"
+    prices.write_text(
+        'host = "openai"\nsource = "a contract"\nchecked = 2026-11-01\ndecided_by = "start"\n'
+        '[[price]]\nid = "half"\nmodels = ["*"]\ntier = "batch"\nvalid_from = 2025-01-01T00:00:00Z\n'
+        'usd = ["0.035", "0.28", "0.84"]\n'
+    )
+    with BatchService() as service:
+        env = {
+            "DEEPTHRIFT_URL": service.url,
+            "DEEPTHRIFT_HOST": "openai",
+            "DEEPTHRIFT_LEDGER": str(ledger),
+            "DEEPTHRIFT_PRICES": str(prices),
+        }
+        service.stall.clear()
+        with running("batch", "submit", str(source), str(out), env=env) as command:
+            command.until(lambda: bool(service.batches))
+            command.send(signal.SIGKILL)
+            command.end()
+        service.stall.set()
+        again = deepthrift("batch", "submit", str(source), str(out), env=env)
+        assert again.code == 0, again.err
+        assert again.out.startswith("batch-0:")
+        fetched = deepthrift("batch", "fetch", str(out), env=env)
+        assert fetched.code == 0, fetched.err
+        assert len(service.batches) == 1
+        with Ledger.open(ledger) as opened:
+            assert booked(opened) == service.bill
+            assert {attempt.status for attempt in opened.attempts()} == {"settled"}
