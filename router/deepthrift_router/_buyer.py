@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from deepthrift.errors import DeepthriftError
+from deepthrift_pricing import Money
 from deepthrift_router._calls import Asked, Calls
 from deepthrift_router._decide import Offer, Stakes, best_step
 from deepthrift_router._economy import Room
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from deepthrift_router._checks import Check
 
 _AGREEING: Final = frozenset({"agreement", "cross_check", "program"})
-_DOUBTS: Final = frozenset({"disagree", "no", "other", "no_answer"})
+_DOUBTS: Final = frozenset({"disagree", "no", "other", "no_answer", "first", "second", "against", "differ"})
 
 
 @dataclass(slots=True)
@@ -113,24 +114,30 @@ class Buyer:
             self.seen.missing.append(f"{check.name}: {asked}")
             self.spent.add(check.name)
             return asked
-        client = check.client or self.calls.client
         try:
-            estimate = client.estimate(asked.messages, mode="standard", max_tokens=asked.max_tokens, **asked.options)
+            estimates = [
+                (client or self.calls.client).estimate(
+                    asked.messages, mode="standard", max_tokens=asked.max_tokens, **asked.options
+                )
+                for client in check.clients
+            ]
         except DeepthriftError as error:
             self.seen.missing.append(f"{check.name}: {type(error).__name__}: {error}")
             self.spent.add(check.name)
             return str(error)
         rung, _ = self.outlook.reach(self.calls.spent, self.room(), self.calls.left)
-        worst = estimate.worst if rung is None else estimate.worst + rung.worst
+        worst = Money.sum((each.worst for each in estimates), estimates[0].worst.currency)
+        if rung is not None:
+            worst += rung.worst
         short = self.outlook.short_of(worst, self.calls.spent, self.room())
         if short is not None:
             self.spent.add(check.name)
             self.seen.missing.append(f"{check.name}: {short}")
             return short
-        return float((estimate.likely or estimate.worst).pico)
+        return float(sum((each.likely or each.worst).pico for each in estimates))
 
     def ask(self, check: Check) -> Asked | str:
         """The call that `check` needs, or why it has nothing to ask."""
-        host = (check.client or self.calls.client).host
+        host = (check.clients[0] or self.calls.client).host
         logprobs = "logprobs" in host.rules("standard").features
         return check.ask(self.reader.drafts, self.outlook.request, logprobs=logprobs)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from deepthrift import ChatOptions, Message, Messages, Reply
+from deepthrift.errors import ConfigurationError
 from deepthrift_router._answers import Answer, parse_answer, same_answer
 from deepthrift_router._calls import Asked
 from deepthrift_router._sandbox import Sandbox
-from deepthrift_router._signals import Draft, Reading, unusable
+from deepthrift_router._signals import Draft, Reading
 from deepthrift_router._validators import code_of
-from deepthrift_router._verification import CROSS_CHECK
+from deepthrift_router._verification import CROSS_CHECK, check_outcome
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -24,6 +25,7 @@ CheckName: TypeAlias = Literal["program", "self_check", "margin"]
 token. `margin`: scores of the candidate answers, and the distance between the best two."""
 
 CHECKS: Final[tuple[CheckName, ...]] = ("program", "self_check", "margin")
+FAILED: Final = "its call failed"
 _PROGRAM_TOKENS: Final = 1_024
 _PROGRAM: Final = (
     "Do not answer in words. Write one Python program, standard library only, that computes the answer to the question "
@@ -48,8 +50,8 @@ class Check(Protocol):
         ...
 
     @property
-    def client(self) -> AsyncClient | None:
-        """Whom it asks, if not the router's own client."""
+    def clients(self) -> Sequence[AsyncClient | None]:
+        """Whom it asks, each the same; `None`: the router's own client."""
         ...
 
     @property
@@ -61,8 +63,8 @@ class Check(Protocol):
         """The call that it needs, or why it has nothing to ask."""
         ...
 
-    async def read(self, reply: Reply, drafts: Sequence[Draft], request: Request) -> Reading | str:
-        """What the reply says about the first draft, or why it says nothing."""
+    async def read(self, replies: Sequence[Reply | None], drafts: Sequence[Draft], request: Request) -> Reading | str:
+        """What the replies say about the first draft, or why they say nothing; `None` for one that failed."""
         ...
 
 
@@ -70,7 +72,7 @@ class ProgramCheck:
     """Whether a program comes to the same answer. It runs in a sandbox, never in this process."""
 
     name = "program"
-    client = None
+    clients = (None,)
     condition = None
 
     def __init__(self, sandbox: Sandbox | None = None) -> None:
@@ -84,8 +86,10 @@ class ProgramCheck:
         most = _PROGRAM_TOKENS if request.max_tokens is None else min(request.max_tokens, _PROGRAM_TOKENS)
         return _asked(extended(request.messages, _PROGRAM), most, request)
 
-    async def read(self, reply: Reply, drafts: Sequence[Draft], request: Request) -> Reading | str:
+    async def read(self, replies: Sequence[Reply | None], drafts: Sequence[Draft], request: Request) -> Reading | str:
         """`agree`, `disagree`, or `no_answer` where the program fails or prints nothing."""
+        if (reply := replies[0]) is None:
+            return FAILED
         done = await self._sandbox.run(code_of(reply.text))
         printed = done.output.strip()
         if not done.ok or not printed:
@@ -95,13 +99,13 @@ class ProgramCheck:
 
 
 class CrossCheck:
-    """Whether another endpoint gives the same answer to the same messages."""
+    """Whether one or two other endpoints give the same answer to the same messages."""
 
     name = CROSS_CHECK
-    condition = "of 1"
 
-    def __init__(self, client: AsyncClient) -> None:
-        self.client: AsyncClient | None = client
+    def __init__(self, clients: Sequence[AsyncClient]) -> None:
+        self.clients: Sequence[AsyncClient | None] = tuple(clients)
+        self.condition: str | None = f"of {len(clients)}"
 
     def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
         """The very same question."""
@@ -109,19 +113,21 @@ class CrossCheck:
             return "the answer is open text, which cannot be compared"
         return _asked(request.messages, request.max_tokens, request)
 
-    async def read(self, reply: Reply, drafts: Sequence[Draft], request: Request) -> Reading | str:
-        """`agree`, `disagree`, or `no_answer` where the other one has none."""
-        problem = unusable(reply)
-        if problem is not None:
-            return Reading("no_answer", detail=problem[1])
-        return _compared(drafts[0].answer, parse_answer(reply.text, request.question))
+    async def read(self, replies: Sequence[Reply | None], drafts: Sequence[Draft], request: Request) -> Reading | str:
+        """Of one: `agree`, `disagree` or `no_answer`. Of two: `both`, `first`, `second`, `against` or `differ`."""
+        first = drafts[0].answer
+        if first is None or not any(replies):
+            return FAILED
+        others = [None if reply is None else Draft.of(reply, request.question).answer for reply in replies]
+        shown = " and ".join(repr(answer.form[:40]) if answer is not None else "none" for answer in (first, *others))
+        return Reading(check_outcome(first, others), detail=shown)
 
 
 class SelfCheck:
     """What the model says of its own answer, in one token: as a probability where the host gives log-probabilities."""
 
     name = "self_check"
-    client = None
+    clients = (None,)
     condition = None
 
     def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
@@ -136,8 +142,10 @@ class SelfCheck:
         ]
         return _asked(messages, 1, request, options)
 
-    async def read(self, reply: Reply, drafts: Sequence[Draft], request: Request) -> Reading | str:
+    async def read(self, replies: Sequence[Reply | None], drafts: Sequence[Draft], request: Request) -> Reading | str:
         """`sure`, `yes`, `no`, or `unclear`."""
+        if (reply := replies[0]) is None:
+            return FAILED
         chance = _chance_of_yes(reply)
         if chance is not None:
             outcome = "sure" if chance >= 0.9 else "yes" if chance >= 0.5 else "no"
@@ -150,7 +158,7 @@ class MarginCheck:
     """The model's scores of the candidate answers: how far the draft is ahead of the next one."""
 
     name = "margin"
-    client = None
+    clients = (None,)
     condition = None
 
     def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
@@ -162,8 +170,10 @@ class MarginCheck:
         asked = extended(request.messages, _SCORES.format(candidates=listed))
         return _asked(asked, 8 * len(candidates) + 16, request, {"temperature": 0})
 
-    async def read(self, reply: Reply, drafts: Sequence[Draft], request: Request) -> Reading | str:
+    async def read(self, replies: Sequence[Reply | None], drafts: Sequence[Draft], request: Request) -> Reading | str:
         """The span of the margin, or `other` where another candidate has the best score."""
+        if (reply := replies[0]) is None:
+            return FAILED
         candidates = candidates_of(drafts, request.question)
         scores: dict[int, float] = {}
         for number, score in _SCORE_LINE.findall(reply.text):
@@ -193,14 +203,20 @@ def candidates_of(drafts: Sequence[Draft], question: str) -> list[str]:
     return [text for _, text in found[:_MOST_CANDIDATES]]
 
 
-def checks_of(names: Sequence[CheckName], cross_check: AsyncClient | None, sandbox: Sandbox | None) -> list[Check]:
-    """The checks of these names, and the one by another endpoint."""
+def checks_of(names: Sequence[CheckName], cross_check: Sequence[AsyncClient], sandbox: Sandbox | None) -> list[Check]:
+    """The checks of these names, and the one by other endpoints.
+
+    Raises:
+        ConfigurationError: More than two endpoints, of which nothing is recorded.
+    """
+    if len(cross_check) > 2:
+        raise ConfigurationError(f"cross_check is one or two clients, not {len(cross_check)}")
     makers: dict[CheckName, Callable[[], Check]] = {
         "program": lambda: ProgramCheck(sandbox),
         "self_check": SelfCheck,
         "margin": MarginCheck,
     }
-    others: list[Check] = [] if cross_check is None else [CrossCheck(cross_check)]
+    others: list[Check] = [CrossCheck(cross_check)] if cross_check else []
     return [*others, *(makers[name]() for name in dict.fromkeys(names))]
 
 

@@ -58,15 +58,16 @@ class Reader:
         problem = unusable(reply)
         self._seen.sample(draft.answer, reply.cost.total, problem=None if problem is None else problem[1])
 
-    async def bought(self, check: Check, reply: Reply) -> None:
+    async def bought(self, check: Check, replies: Sequence[Reply | None]) -> None:
         """What a check says of the first answer."""
-        read = await check.read(reply, self.drafts, self._request)
+        read = await check.read(replies, self.drafts, self._request)
         if isinstance(read, str):
             self._seen.missing.append(f"{check.name}: {read}")
             return
         answer = self.drafts[0].answer
         condition = check.condition or ("any" if answer is None else extent_of(answer))
-        self._seen.observe(check.name, read.outcome, reply.cost.total, condition=condition, detail=read.detail)
+        cost = Money.sum((reply.cost.total for reply in replies if reply is not None), self._free.currency)
+        self._seen.observe(check.name, read.outcome, cost, condition=condition, detail=read.detail)
 
     async def refused(self, reply: Reply) -> str | None:
         """Why a thinking answer cannot be accepted, or `None`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from deepthrift import Reply, StreamEvent
 from deepthrift.errors import (
@@ -32,6 +32,9 @@ from deepthrift_router._telling import Telling
 from deepthrift_router._validators import Validator
 from deepthrift_router._verification import Verification
 from deepthrift_router._watch import PartialValidator, Watch
+
+if TYPE_CHECKING:
+    from deepthrift import AsyncClient
 
 T = TypeVar("T")
 _STEPS: Final[Mapping[Purpose, str]] = {
@@ -249,11 +252,10 @@ class Route:
         self._buyer.spent.add(check.name)
         if isinstance(asked, str):
             return
-        reply = await self._send_or_none(asked, check=check)
-        if reply is None:
-            return
-        self._trail.path.append("check")
-        await self._reader.bought(check, reply)
+        replies = [await self._send_or_none(asked, check=check, client=client) for client in check.clients]
+        if any(replies):
+            self._trail.path.append("check")
+        await self._reader.bought(check, replies)
 
     async def _sample(self) -> None:
         """Buys one more standard answer. After one that failed, no other is asked for."""
@@ -336,10 +338,12 @@ class Route:
             self._trail.degraded.append(f"{rung.name} failed with {type(error).__name__}: {error}")
             return None
 
-    async def _send_or_none(self, asked: Asked, check: Check | None = None) -> Reply | None:
+    async def _send_or_none(
+        self, asked: Asked, check: Check | None = None, client: AsyncClient | None = None
+    ) -> Reply | None:
         """A call whose failure leaves the earlier answer standing; the failure is part of the decision."""
         try:
-            return await self._calls.send(asked, client=None if check is None else check.client)
+            return await self._calls.send(asked, client=client)
         except DeepthriftError as error:
             what = _STEPS[asked.purpose] if check is None else f"the check {check.name}"
             told = f"{what} failed with {type(error).__name__}: {error}"

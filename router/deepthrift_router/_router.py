@@ -65,7 +65,7 @@ class ModeRouter(Generic[C]):
         partial_validators: The same for the text of a streamed standard answer as far as it has come: one that is
             refused is cut and escalated.
         checks: Checks that take a call, by name. `auto` buys one where it has data and pays; `cascade` buys all.
-        cross_check: A client of another endpoint, whose answer to the same question is one more check.
+        cross_check: A client of another endpoint, or two, whose answers to the same question are one more check.
         specialist: A client of another endpoint that can be escalated to, such as R1's.
         scorer: Scores a question before the first call, in place of the shipped prior.
         settings: What `calibrate` wrote: a `Setting`, its file, or its folder, whose current version is in force.
@@ -94,7 +94,7 @@ class ModeRouter(Generic[C]):
         validators: Sequence[Validator] = (),
         partial_validators: Sequence[PartialValidator] = (),
         checks: Sequence[CheckName] = (),
-        cross_check: C | None = None,
+        cross_check: C | Sequence[C] | None = None,
         specialist: C | None = None,
         scorer: Scorer | None = None,
         settings: Setting | SettingsFolder | Path | str | None = None,
@@ -120,7 +120,8 @@ class ModeRouter(Generic[C]):
         self._validators = tuple(validators)
         self._partial_validators = tuple(partial_validators)
         self._specialist = None if specialist is None else self._same_kind(specialist)
-        self._checks = checks_of(checks, None if cross_check is None else self._same_kind(cross_check), sandbox)
+        others = cross_check if isinstance(cross_check, Sequence) else [] if cross_check is None else [cross_check]
+        self._checks = checks_of(checks, [self._same_kind(other) for other in others], sandbox)
         setting, shadowed = read_setting(settings), read_setting(shadow)
         self._base_scorer = scorer or Prior.builtin()
         self._scorer = self._base_scorer if setting is None else setting.scorer(self._base_scorer)

@@ -43,31 +43,49 @@ def limit(limits: dict[str, int]) -> None:
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
-def drop_root(folders: list[str]) -> None:
-    """Become nobody where nobody may read the interpreter: a limit on processes does not hold for root."""
-    if os.geteuid() != 0:
-        return
-    for folder in folders:
-        while folder not in ("", "/"):
-            if not os.stat(folder).st_mode & 1:
-                return
-            folder = os.path.dirname(folder)
-    with contextlib.suppress(OSError):
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-
-
 def unshare(libc: Any) -> list[str]:
     """Leave the network, the processes and the mounts of the system behind; what of that worked."""
     uid, gid = os.geteuid(), os.getegid()
-    if libc.unshare(NEWUSER | NEWNET | NEWPID | NEWIPC | NEWNS) != 0:
-        return []
-    with contextlib.suppress(OSError):
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-            with open(f"/proc/self/{name}", "w") as file:
+    ready, go = os.pipe()
+    # A superuser may map a second user, nobody, but only from outside the new space of users.
+    mapper = os.fork() if uid == 0 else 0
+    if uid == 0 and mapper == 0:
+        os.close(go)
+        mapped = bool(os.read(ready, 1)) and write_maps(os.getppid(), f"0 0 1\n{NOBODY} {NOBODY} 1\n")
+        os._exit(0 if mapped else 1)
+    worked = libc.unshare(NEWUSER | NEWNET | NEWPID | NEWIPC | NEWNS) == 0
+    if mapper:
+        os.write(go, b"1" if worked else b"")
+    os.close(ready)
+    os.close(go)
+    if mapper:
+        os.waitpid(mapper, 0)
+    elif worked:
+        with contextlib.suppress(OSError), open("/proc/self/setgroups", "w") as file:
+            file.write("deny")
+        write_maps(os.getpid(), f"{uid} {uid} 1", f"{gid} {gid} 1")
+    return ["network", "processes"] if worked else []
+
+
+def write_maps(pid: int, users: str, groups: str | None = None) -> bool:
+    """Say which users and groups of the system are known in the new space of users of `pid`."""
+    try:
+        for name, text in (("uid_map", users), ("gid_map", groups or users)):
+            with open(f"/proc/{pid}/{name}", "w") as file:
                 file.write(text)
-    return ["network", "processes"]
+    except OSError:
+        return False
+    return True
+
+
+def become_nobody() -> None:
+    """A superuser's code runs as nobody: a limit on processes does not hold for a superuser."""
+    if os.geteuid() == 0:
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+        with contextlib.suppress(OSError):
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
 
 
 def enclose(libc: Any, work: str, readable: list[str]) -> list[str]:
@@ -149,7 +167,6 @@ def main() -> None:
     libc: Any = None
     held: list[str] = []
     if sys.platform == "linux":
-        drop_root(task["readable"])
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         held = unshare(libc)
@@ -159,6 +176,8 @@ def main() -> None:
             libc.prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if held:
                 held = held + enclose(libc, task["work"], task["readable"])
+            if "files" in held:
+                become_nobody()  # who may not read the interpreter where it lies, but may in the folder of its own
             libc.prctl(NO_NEW_PRIVS, 1, 0, 0, 0)
         os._exit(end_of(task, held))
 

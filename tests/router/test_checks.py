@@ -130,6 +130,33 @@ async def test_another_endpoint_is_asked_the_very_same() -> None:
     ledger.close()
 
 
+@pytest.mark.parametrize(
+    ("answers", "outcome", "escalated"),
+    [
+        (("Canberra", "Canberra."), "both", False),
+        (("Canberra", "Perth"), "first", True),
+        (("Perth", "Perth"), "against", True),
+    ],
+)
+async def test_two_endpoints_are_one_check(answers: tuple[str, str], outcome: str, escalated: bool) -> None:
+    async with (
+        BillServer(asking(CANBERRA, CANBERRA, CANBERRA)) as server,
+        BillServer(Answer(answers[0])) as one,
+        BillServer(Answer(answers[1])) as two,
+        AsyncClient(**settings(server)) as client,
+        AsyncClient(**settings(one)) as first,
+        AsyncClient(**settings(two)) as second,
+    ):
+        router = ModeRouter(client, policy="cascade", cross_check=[first, second])
+        reply = await router.chat(QUESTION, max_tokens=400)
+        with pytest.raises(ConfigurationError, match="one or two"):
+            ModeRouter(client, cross_check=[first, second, first])
+    found = next(item for item in reply.decision.evidence if item.signal == "cross_check")
+    assert (found.condition, found.outcome, reply.escalated) == ("of 2", outcome, escalated)
+    assert found.cost.amount == one.bill.total + two.bill.total
+    assert reply.cost.amount == server.bill.total + one.bill.total + two.bill.total
+
+
 async def test_a_check_that_fails_is_missing_evidence() -> None:
     reply, _ = await checked(asking(RIGHT, Failure(503, "busy")), policy="cascade", checks=["program"])
     assert any("check program failed" in note for note in reply.decision.missing)

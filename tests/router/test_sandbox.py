@@ -141,6 +141,25 @@ print("done", flush=True)
         assert not done.timed_out
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's namespaces")
+async def test_a_fork_bomb_is_bounded() -> None:
+    code = """
+import os, time
+count = 0
+try:
+    while count < 100:
+        if os.fork() == 0:
+            time.sleep(60)
+        count += 1
+except OSError:
+    pass
+print(count)
+"""
+    done = await QUICK.run(code)
+    if set(done.isolation) == set(ISOLATED):
+        assert int(done.output) < QUICK.processes
+
+
 async def test_cancelled_it_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)

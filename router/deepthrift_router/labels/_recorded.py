@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from deepthrift_router._answered import Answered
 from deepthrift_router._likelihoods import Likelihoods
+from deepthrift_router._posterior import posterior
 from deepthrift_router._prior import Prior, Scorer
 from deepthrift_router._setting import Setting
 from deepthrift_router._store import RouterStore
 from deepthrift_router._tokens import span_of
-from deepthrift_router._verification import replay
+from deepthrift_router._verification import CROSS_CHECK, check_outcome, replay
 from deepthrift_router.evaluation import Outcome
 
 _AT = datetime(2000, 1, 1, tzinfo=UTC)
@@ -24,8 +26,12 @@ def label_recorded(
     *,
     samples: int = 3,
     scorer: Scorer | None = None,
+    checks: Sequence[str] = (),
 ) -> Answered | None:
-    """The labelled answer that a live call would have left, with `samples` standard samples; `None` without grades."""
+    """The labelled answer that a live call would have left, with `samples` standard samples; `None` without grades.
+
+    `checks` names the other models, one or two, whose recorded answers count as a cross-check.
+    """
     if not outcome.graded:
         return None
     base = scorer or Prior.builtin()
@@ -33,9 +39,15 @@ def label_recorded(
     score = (base if setting is None else setting.scorer(base)).score(outcome.conversation)
     answers = outcome.samples[:samples]
     seen = replay(score.belief, score.weight, likelihoods, outcome.standard_answer or "", answers)
+    evidence = [(item.signal, item.condition, item.outcome) for item in seen.evidence]
     logprobs = outcome.standard_extra.logprobs
     span = span_of(logprobs[0]) if logprobs else None
-    evidence = tuple((item.signal, item.condition, item.outcome) for item in seen.evidence)
+    if span is not None:
+        evidence.append(("logprobs", "any", span))
+    if checks and answers[0] is not None:
+        others = outcome.other_answers(checks[:2])
+        evidence.append((CROSS_CHECK, f"of {len(others)}", check_outcome(answers[0], others)))
+    belief = posterior(score.belief, score.weight, evidence, likelihoods)
     return Answered(
         group_id=f"collected-{outcome.id}",
         at=_AT,
@@ -47,9 +59,9 @@ def label_recorded(
         escalated=False,
         cells=base.score(outcome.conversation).cells,
         weight=score.weight,
-        p_standard=seen.belief.p_standard,
-        p_thinking=seen.belief.p_thinking,
-        evidence=evidence if span is None else (*evidence, ("logprobs", "any", span)),
+        p_standard=belief.p_standard,
+        p_thinking=belief.p_thinking,
+        evidence=tuple(evidence),
         cost=0,
         kept_right=outcome.sample_right(seen.chosen),
         thinking_right=outcome.thinking_right,
