@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deepthrift import AsyncClient
+from deepthrift.batch._lock import lock
 from deepthrift.errors import AuthenticationFailed, ConfigurationError
 from deepthrift_pricing import Ledger, Money
 from deepthrift_router import ModeRouter, RouterStore, Sandbox
@@ -49,6 +52,7 @@ async def test_both_modes_samples_grades_and_log_probabilities(tmp_path: Path) -
         state = await collect(server, prompts, out, grader=ReferenceGrader("numeric"), at_once=1)
         assert state.spent.amount == server.bill.total
     assert (state.prompts, state.done, state.failed, state.stopped) == (3, 3, {}, None)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
     rows = read_outcomes(out)
     assert len(rows) == 3
     first = next(row for row in rows if row.dataset == "sums")
@@ -73,6 +77,12 @@ async def test_it_goes_on_where_it_ended(tmp_path: Path) -> None:
         assert len(server.requests) == asked + 4
     assert state.done == 3
     assert len(read_outcomes(out)) == 3
+    descriptor = os.open(out, os.O_RDWR)
+    assert lock(descriptor)
+    async with BillServer(STANDARD) as server:
+        with pytest.raises(ConfigurationError, match="another process"):
+            await collect(server, prompts, out)
+    os.close(descriptor)
     out.write_text("not an outcome\n")
     with pytest.raises(ConfigurationError, match="line 1"):
         async with BillServer(STANDARD) as server:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from deepthrift import ChatOptions, Reply
+from deepthrift.batch._lock import lock
+from deepthrift.batch._private import private_descriptor
 from deepthrift.errors import BudgetExceeded, ConfigurationError, DeepthriftError
 from deepthrift_pricing import Currency, Money, new_id
 from deepthrift_router._answers import final_text
@@ -55,7 +57,8 @@ class Collected:
 class Collector:
     """Asks every prompt `samples` times in standard mode and once in thinking mode, and writes one row each.
 
-    A row is written whole once all its calls are there, so that a kill loses at most the rows under way.
+    A row is written whole once all its calls are there, so that a kill loses at most the rows under way. Only its owner
+    may read the file, and one process writes into it at a time.
 
     Args:
         client: The client that makes the calls, in both modes.
@@ -87,6 +90,20 @@ class Collector:
             AuthenticationFailed: The endpoint refuses the key, or has no balance: no other prompt would fare better.
         """
         wanted = list(prompts)
+        try:
+            descriptor = private_descriptor(out)
+        except OSError as error:
+            raise ConfigurationError(f"{out} cannot be written: {error.strerror or error}") from None
+        try:
+            if not lock(descriptor):
+                raise ConfigurationError(f"another process is collecting into {out}; let it end, or name another file")
+            return await self._into(descriptor, wanted, out, progress)
+        finally:
+            os.close(descriptor)
+
+    async def _into(
+        self, descriptor: int, wanted: Sequence[Outcome], out: Path, progress: Progress | None
+    ) -> Collected:
         known = _ids(out)
         todo = [prompt for prompt in wanted if prompt.id not in known]
         state = Collected(prompts=len(wanted), done=len(wanted) - len(todo))
@@ -97,7 +114,7 @@ class Collector:
         try:
             async with asyncio.TaskGroup() as together:
                 for _ in range(min(self.at_once, len(todo))):
-                    together.create_task(self._work(left, out, run, state, reserved, progress))
+                    together.create_task(self._work(left, descriptor, run, state, reserved, progress))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         return state
@@ -105,7 +122,7 @@ class Collector:
     async def _work(
         self,
         left: Iterator[Outcome],
-        out: Path,
+        descriptor: int,
         run: str,
         state: Collected,
         reserved: _Reserved,
@@ -126,7 +143,7 @@ class Collector:
             reserved.under_way += worst
             try:
                 outcome = await self._ask(prompt, request, asked, reserved)
-                _append(out, outcome)
+                _append(descriptor, outcome)
                 state.done += 1
                 state.failed.pop(prompt.id, None)
             except BudgetExceeded as error:
@@ -283,8 +300,6 @@ def _ids(out: Path) -> set[str]:
     """The prompts that are in `out`; a last line that a kill cut short is taken away."""
     try:
         written = out.read_bytes()
-    except FileNotFoundError:
-        return set()
     except OSError as error:
         raise ConfigurationError(f"{out} cannot be read: {error.strerror or error}") from None
     whole = written[: written.rfind(b"\n") + 1]
@@ -305,12 +320,11 @@ def _name_of(out: Path) -> str:
     return blake2b(str(out.resolve()).encode(), digest_size=8).hexdigest()
 
 
-def _append(out: Path, outcome: Outcome) -> None:
-    line = outcome.model_dump_json(exclude_defaults=True) + "\n"
-    with out.open("ab") as file:
-        file.write(line.encode())
-        file.flush()
-        os.fsync(file.fileno())
+def _append(descriptor: int, outcome: Outcome) -> None:
+    line = memoryview((outcome.model_dump_json(exclude_defaults=True) + "\n").encode())
+    while line:
+        line = line[os.write(descriptor, line) :]
+    os.fsync(descriptor)
 
 
 def _final(reply: Reply) -> str | None:
