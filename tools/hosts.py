@@ -93,15 +93,22 @@ def _switches() -> list[tuple[str, ...]]:
 
 def _limits() -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
-        ("Profile", "Context", "Most out, standard", "thinking", "Standard can", "Thinking can")
+        ("Profile", "Context", "Most out, standard", "thinking", "Standard can", "Thinking can", "Beside chats")
     ]
     for name, each in builtin().items():
         most = [
             f"{rules.max_tokens_limit:,}" if rules.max_tokens_limit else "" for rules in (each.standard, each.thinking)
         ]
         can = [", ".join(sorted(rules.features)) for rules in (each.standard, each.thinking)]
-        rows.append((f"`{name}`", f"{each.context:,}", *most, *can))
+        rows.append((f"`{name}`", f"{each.context:,}", *most, *can, ", ".join(_beside(each))))
     return rows
+
+
+def _beside(profile: HostProfile) -> list[str]:
+    found = ["balance"] if profile.balance_path is not None else []
+    if profile.completions is not None:
+        found.append("completions" if profile.completions.fim == "none" else "completions and gaps")
+    return [*found, "several answers"] if profile.samples else found
 
 
 def _notes() -> list[tuple[str, ...]]:

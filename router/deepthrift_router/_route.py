@@ -43,7 +43,7 @@ _STEPS: Final[Mapping[Purpose, str]] = {
     "verify": "a check",
     "escalate": "thinking",
 }
-_OWN: Final = frozenset({"attempts", "usage", "cost", "seconds", "warnings"})
+_OWN: Final = frozenset({"attempts", "cached", "cost", "seconds", "usage", "warnings"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +378,7 @@ class Route:
             usage=calls.usage,
             cost=cost,
             seconds=calls.seconds,
+            cached=all(reply.cached for reply in calls.replies),
             warnings=tuple(dict.fromkeys((*chosen.warnings, *trail.degraded))),
             confidence=confidence,
             decision=decision_of(

@@ -134,7 +134,7 @@ class BaseAttempt:
         finally:
             if (answer := relay.meter.answer) is not None:
                 self._book(answer)  # a whole answer arrived: it is billed, whatever the middleware made of it
-        self._incoming = relayed = Relayed(response, self._incoming)
+        self._incoming = relayed = Relayed(response, self._incoming, relay)
         if relay.cached:
             self._books.cached = True
         return relayed

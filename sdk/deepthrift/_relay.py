@@ -167,11 +167,22 @@ def _layer(middleware: Middleware, inner: CallNext) -> CallNext:
 class Relayed(Incoming):
     """What the middleware returned, read like a response off the wire; closing it closes the one off the wire too."""
 
-    def __init__(self, response: Response, origin: Incoming | None) -> None:
+    def __init__(self, response: Response, origin: Incoming | None, relay: Relay) -> None:
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self._parts = _once(response.body) if response.chunks is None else response.chunks.__aiter__()
         self._origin = origin
+        self._relay = relay
+
+    async def read(self) -> bytes | None:
+        """The next bytes, or `None` at the end."""
+        try:
+            return await super().read()
+        except (DeepthriftError, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # a middleware's own: what comes off the wire was translated before it
+            self._relay.foreign = error
+            raise
 
     async def close(self) -> None:
         """End the iterators, and close what is behind them."""

@@ -267,6 +267,31 @@ async def test_it_can_watch_a_stream_to_its_end(door: Door) -> None:
         assert ended == [True]
 
 
+@every_stream
+@pytest.mark.parametrize("kind", [OSError, TimeoutError, ZeroDivisionError])
+async def test_its_own_exception_in_mid_stream_is_the_callers_too(door: Door, kind: Any) -> None:
+    async def breaks(request: Request, call_next: CallNext) -> Response:
+        response = await call_next(request)
+        assert response.chunks is not None
+
+        async def passing(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+            async for chunk in chunks:
+                yield chunk
+                if b"two" in chunk:
+                    raise kind("mine")
+
+        return replace(response, chunks=passing(response.chunks))
+
+    ledger = Ledger.open("memory:")
+    async with BillServer(Answer("one two three", stall_after=2)) as server:
+        with pytest.raises(kind, match="mine"):
+            await ask(door, server, "Why?", max_tokens=50, client={"middleware": [breaks], "ledger": ledger})
+        await server.wait_quiet()
+        assert server.requests[0].disconnected
+    [attempt] = ledger.attempts()
+    assert (attempt.status, attempt.usage and attempt.usage.completion_tokens) == ("settled", 2)
+
+
 async def passing_on(request: Request, call_next: CallNext) -> Response:
     return await call_next(request)
 
