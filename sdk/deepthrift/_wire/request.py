@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, cast
 
 from deepthrift._messages import JSONObject
 from deepthrift._options import Options
+from deepthrift._wire.begun import COMPLETIONS, as_prompt
 from deepthrift._wire.conversation import WireMessage
 from deepthrift.errors import InvalidRequestError, UnsupportedFeature
 from deepthrift.hosts import Feature, HostProfile
@@ -265,12 +266,18 @@ def build_request(
     if options.reasoning_budget is not None and profile.reasoning_budget_field is not None and mode == "thinking":
         body[profile.reasoning_budget_field] = options.reasoning_budget
     beta = begun
+    path = CHAT
     if options.tools:
         strict = "strict_tools" in profile.rules(mode).features
         body["tools"] = [tool if strict or not _is_strict(tool) else _not_strict(tool) for tool in options.tools]
         beta = beta or (strict and any(map(_is_strict, options.tools)))
     if options.logprobs or options.top_logprobs is not None:
         body["logprobs"] = True
+    limited = options.reasoning_budget is not None and mode == "thinking"
+    chat_only = (options.tools, options.response_format, limited)
+    if begun and profile.prefix_form == "prompt" and not any(chat_only):
+        path = COMPLETIONS
+        body = as_prompt(body, messages, mode=mode)
     return WireRequest(
         body=written(body, profile.body, switch.body, extra_body, options.extra_body),
         headers={**lowered(profile.headers), **lowered(switch.headers), **lowered(options.extra_headers)},
@@ -279,7 +286,7 @@ def build_request(
         stream=stream,
         messages=messages,
         max_tokens=max_tokens,
-        path=f"{profile.beta_path or ''}{CHAT}" if beta else CHAT,
+        path=f"{profile.beta_path or ''}{path}" if beta else path,
         beside=beta and profile.beta_path is not None,
     )
 

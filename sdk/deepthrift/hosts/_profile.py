@@ -32,13 +32,14 @@ Tokenizer: TypeAlias = Literal["auto", "bytes", "engine", "v3.1"]
 """How prompts are counted. `v3.1`: exactly, here. `engine`: by the server's own tokenizer. `bytes`: by an upper bound.
 `auto`: as `v3.1` when the model's name says V3.1, else as `bytes`."""
 
-PrefixForm: TypeAlias = Literal["continue_final_message", "last_message", "message", "reasoning_content"]
+PrefixForm: TypeAlias = Literal["continue_final_message", "last_message", "message", "prompt", "reasoning_content"]
 """How a request says that its last message is to be continued.
 
 `message`: by `prefix` in that message, whose content begins the answer, or in thinking mode the reasoning.
 `reasoning_content`: the same, with the reasoning in a field of its own. `continue_final_message`: by two fields of the
 body, as vLLM has them. `last_message`: not at all: the server goes on from any answer at the end. Where it repeats what
-it was given, that is cut off.
+it was given, that is cut off. `prompt`: the whole prompt is rendered here and completed as plain text, by servers with
+`exact_prompts`; with tools, a schema or a budget of reasoning, which only chats have, as `message`.
 """
 
 ReasoningField: TypeAlias = Literal["reasoning", "reasoning_content"]

@@ -35,7 +35,7 @@ def profile_for(header: GGUFHeader, *, model: str, url: str, context: int, embed
         "exact_prompts": exact,
         "embeddings": embeddings,
         "continues_in_text": exact,
-        "prefix_form": "message" if exact else "last_message",
+        "prefix_form": "prompt" if exact else "last_message",
     }
     if profile.completions is not None and not exact:
         update["completions"] = profile.completions.model_copy(update={"fim": "none"})

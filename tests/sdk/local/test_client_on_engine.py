@@ -94,8 +94,9 @@ async def test_estimates_and_counts_are_the_engines_own(engine: Engine) -> None:
 async def test_a_begun_answer_is_gone_on_from(door: Door, engine: Engine) -> None:
     begun = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here is", "prefix": True}]
     reply = await ask(door, engine, begun)
-    assert reply.text.lstrip() == "one short scripted answer."
+    assert reply.text == " one short scripted answer.", "with the blank between them"
     assert reply.usage.prompt_tokens == count_messages(begun, mode="standard")
+    assert reply.usage.cache_hit_tokens + reply.usage.cache_miss_tokens == reply.usage.prompt_tokens
     begun[-1]["content"] = "first note"
     reply = await ask(door, engine, begun, mode="thinking")
     assert THOUGHTS.endswith(reply.reasoning or "-")
