@@ -16,6 +16,7 @@ import httpcore
 import httpx
 
 from deepthrift._network import Network
+from deepthrift._sockets import Sockets
 from deepthrift.errors import ClientClosed, ConfigurationError
 
 _ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
@@ -34,6 +35,8 @@ _ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] =
     (httpcore.NetworkError, httpx.NetworkError),
     (httpcore.ProtocolError, httpx.ProtocolError),
 )
+
+_SOCKETS: Final = Sockets()
 
 
 def _translated(error: BaseException) -> httpx.TransportError | None:
@@ -197,7 +200,9 @@ class OriginTransport(httpx.AsyncBaseTransport):
         if self._ssl is None and self._url.scheme == "https":
             self._ssl = self._network.ssl_context()
         if self._proxy is None:
-            return httpcore.AsyncHTTPConnection(self._origin, ssl_context=self._ssl, keepalive_expiry=self._keepalive)
+            return httpcore.AsyncHTTPConnection(
+                self._origin, ssl_context=self._ssl, keepalive_expiry=self._keepalive, network_backend=_SOCKETS
+            )
         if self._tunnels is None:
             self._tunnels = _tunnels(self._proxy, self._ssl, self._keepalive)
         return self._tunnels.create_connection(self._origin)
