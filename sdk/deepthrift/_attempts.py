@@ -92,8 +92,10 @@ class BaseAttempt:
         """Give the endpoint's place back, with what the attempt told about it."""
         if self._ticket is None:
             return
-        impatient = isinstance(error, AttemptTimeout) and self._clock.timeout < self._core.settings.timeout
-        self._ticket.leave(None if impatient else error, came_through=came_through)
+        clock, usual = self._clock, self._core.settings
+        impatient = clock.timeout < usual.timeout or clock.idle_timeout < usual.idle_timeout
+        told = None if impatient and isinstance(error, AttemptTimeout) else error
+        self._ticket.leave(told, came_through=came_through)
 
     async def _send(self) -> Incoming:
         """Send, and return the response when its head is there and is a success."""

@@ -196,18 +196,13 @@ class Call:
         try:
             return await with_retries(
                 (lambda: self._round(once)) if several else once,
-                may_retry=self._may_retry,
+                may_retry=(lambda _: self._again) if several else self._retryable,
                 max_retries=self._core.settings.max_retries if most is None else most,
                 clock=self._time,
             )
         except InsufficientBalance as error:
             await name_balance(self._core, error, self._time.left)
             raise
-
-    def _may_retry(self, error: BaseException) -> bool:
-        if self._lanes.several:
-            return self._again
-        return self._retryable(error)
 
     @property
     def _unanswered(self) -> bool:
@@ -222,8 +217,13 @@ class Call:
         """`once` at the first endpoint that can."""
         self._again = False
         failure: DeepthriftError | None = None
-        lanes = self._lanes.round()
-        for place, lane in enumerate(lanes):
+        left = ""
+        for core in self._lanes.order():
+            lane = self._lanes.to(core)
+            if lane is None:
+                continue
+            if left:
+                self._books.warnings.append(left.replace("{}", core.profile.name, 1))
             self._use(lane)
             before = len(self._books.attempts)
             try:
@@ -235,9 +235,7 @@ class Call:
                 if is_final(error) and not isinstance(error, CircuitOpen):
                     self._lanes.give_up(lane)
                 failure = more_telling(failure, error)
-                if place + 1 < len(lanes):
-                    to = lanes[place + 1].core.profile.name
-                    self._books.warnings.append(f"{self._core.profile.name} was left for {to}: {error.message[:300]}")
+                left = f"{core.profile.name} was left for {{}}: {error.message[:300]}"
         raise failure or RuntimeError("no endpoint was tried")
 
     def _use(self, lane: Lane) -> None:

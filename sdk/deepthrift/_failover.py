@@ -75,45 +75,45 @@ class Lanes:
     def __init__(self, cores: Sequence[Core], options: Options, *, stream: bool) -> None:
         self._options = options
         self._stream = stream
-        self._waiting = list(cores)
-        self._open: list[Lane] = []
+        self._cores = list(cores)
+        self._lanes: dict[Core, Lane] = {}
+        self._failure: InvalidRequestError | None = None
         self.current = self._first()
 
     def _first(self) -> Lane:
-        failure: InvalidRequestError | None = None
-        while self._waiting:
-            try:
-                self._open.append(Lane(self._waiting.pop(0), self._options, stream=self._stream))
-            except InvalidRequestError as error:
-                failure = failure or error
-            else:
-                return self._open[-1]
-        raise failure or InvalidRequestError("there is no endpoint")
+        for core in list(self._cores):
+            if (lane := self.to(core)) is not None:
+                return lane
+        raise self._failure or InvalidRequestError("there is no endpoint")
 
     @property
     def several(self) -> bool:
         """Whether there is a choice."""
-        return len(self._open) + len(self._waiting) > 1
+        return len(self._cores) > 1
 
-    def round(self) -> list[Lane]:
-        """All ways: first those whose endpoint did not ask to be left alone."""
-        for core in self._waiting:
+    def order(self) -> list[Core]:
+        """The endpoints to try: first those that did not ask to be left alone."""
+        return sorted(self._cores, key=lambda core: core.gate.limiter.pause_left)
+
+    def to(self, core: Core) -> Lane | None:
+        """The way to an endpoint, made when it is needed; `None` if it cannot do what the call asks."""
+        if core not in self._lanes:
             try:
-                self._open.append(Lane(core, self._options, stream=self._stream))
-            except InvalidRequestError:
-                continue
-        self._waiting.clear()
-        return sorted(self._open, key=lambda lane: lane.core.gate.limiter.pause_left)
+                self._lanes[core] = Lane(core, self._options, stream=self._stream)
+            except InvalidRequestError as error:
+                self._failure = self._failure or error
+                self._cores.remove(core)
+                return None
+        return self._lanes[core]
 
     def give_up(self, lane: Lane) -> None:
         """This endpoint would only say the same again."""
-        if len(self._open) > 1:
-            self._open.remove(lane)
+        if len(self._cores) > 1:
+            self._cores.remove(lane.core)
 
     def keep(self) -> None:
         """What follows has to go to the endpoint that answered."""
-        self._waiting.clear()
-        self._open = [self.current]
+        self._cores = [self.current.core]
 
 
 def may_retry(error: BaseException, books: Books, *, unanswered: bool) -> bool:

@@ -97,6 +97,8 @@ class Ticket:
             limiter.refused(self._cuts, error.retry_after)
         elif isinstance(error, _PROVIDER_FAILED):
             circuit.failed(self._admitted, error)
+            if isinstance(error, ServerError):
+                limiter.pause(error.retry_after)
         elif isinstance(error, StatusError):
             circuit.succeeded(self._admitted)  # it refused this request, and would have answered another one
         else:

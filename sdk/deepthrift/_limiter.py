@@ -49,7 +49,7 @@ class Limiter:
     @property
     def waiting(self) -> int:
         """Attempts that wait for a place."""
-        return sum(not waiter.done() for waiter in self._waiters)
+        return sum(not waiter.done() for waiter in tuple(self._waiters))  # other threads may look, too
 
     @property
     def pause_left(self) -> float:
@@ -106,6 +106,10 @@ class Limiter:
             self._cuts += 1
             self._successes = 0
             self._limit = max(1, min(self._limit, self._in_flight) // 2)
+        self.pause(retry_after)
+
+    def pause(self, retry_after: float | None) -> None:
+        """The endpoint asked to be left alone for so many seconds."""
         if retry_after is not None:
             self._paused_until = max(self._paused_until, self._now() + min(retry_after, LONGEST_PAUSE))
 

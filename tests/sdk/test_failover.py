@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from deepthrift import AsyncClient, CircuitBreaker, Client, Endpoint, Finished, Reply
@@ -18,6 +21,7 @@ from deepthrift.errors import (
     ConfigurationError,
     ConnectionFailed,
     DeadlineExceeded,
+    DeepthriftError,
     InsufficientBalance,
     NoEndpointAllowed,
     ServerError,
@@ -326,3 +330,68 @@ async def test_two_kinds_of_refusal() -> None:
         second.script = Failure(401, "who?")
         with pytest.raises(AuthenticationFailed):
             await ask("async", [endpoint(first), endpoint(second)])
+
+
+OUTCOMES: dict[str, Behaviour] = {
+    "answers": PARIS,
+    "is down": Failure(500),
+    "is full": Failure(429),
+    "wants a key": Failure(401),
+    "finds it wrong": Failure(400),
+    "loses it": Drop(),
+    "answers and loses it": Drop(billed=PARIS),
+    "breaks off": Answer("la la la", cut_after=1, prompt_tokens=5),
+}
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[BillServer, ...]]:
+    with BillServer() as first, BillServer() as second, BillServer() as third:
+        yield first, second, third
+
+
+@given(
+    outcomes=st.lists(st.sampled_from(sorted(OUTCOMES)), min_size=3, max_size=3),
+    regions=st.lists(st.sampled_from(["eu", "us"]), min_size=3, max_size=3),
+    allowed=st.sampled_from([None, {"eu"}, {"us"}]),
+    streamed=st.booleans(),
+)
+@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_the_endpoints_do(
+    servers: tuple[BillServer, ...],
+    outcomes: list[str],
+    regions: list[str],
+    allowed: set[str] | None,
+    streamed: bool,
+) -> None:
+    """Nothing leaves its region, nothing is paid twice, and what was billed is booked."""
+    ledger = Ledger.open("memory:")
+    before = [(len(server.requests), server.bill.total) for server in servers]
+    for server, outcome in zip(servers, outcomes, strict=True):
+        server.script = OUTCOMES[outcome]
+    endpoints = [endpoint(server, region=region) for server, region in zip(servers, regions, strict=True)]
+
+    async def call() -> Reply | Exception:
+        async with AsyncClient(endpoints=endpoints, ledger=ledger, max_retries=0) as client:
+            try:
+                return await through_async(client, "Hi", streamed=streamed, max_tokens=9, regions=allowed)
+            except DeepthriftError as error:
+                return error
+
+    result = asyncio.run(call())
+    for server in servers:
+        server.quiet()
+    asked = [len(server.requests) - count for server, (count, _) in zip(servers, before, strict=True)]
+    bills = [server.bill.total - bill for server, (_, bill) in zip(servers, before, strict=True)]
+    ways = [place for place in range(3) if allowed is None or regions[place] in allowed]
+    passed = ("is down", "is full", "wants a key")
+    last = next((at for at, place in enumerate(ways) if outcomes[place] not in passed), len(ways) - 1)
+    assert [place for place in range(3) if asked[place]] == ways[: last + 1]
+    assert max(asked) <= 1
+    assert sum(bill > 0 for bill in bills) <= 1
+    assert booked(ledger) >= sum(bills)
+    assert isinstance(result, Reply) == (bool(ways) and outcomes[ways[last]] == "answers")
+    if isinstance(result, Reply):
+        assert result.cost.amount == booked(ledger) == sum(bills)
+    assert not {attempt.status for attempt in ledger.attempts()} & {"reserved"}
+    ledger.close()

@@ -12,8 +12,12 @@ from deepthrift import (
     AsyncClient,
     AsyncStream,
     Balance,
+    CircuitBreaker,
+    CircuitState,
     Client,
     Conversation,
+    Endpoint,
+    EndpointStatus,
     Finished,
     JSONValue,
     Message,
@@ -183,3 +187,18 @@ async def refused(client: AsyncClient, messages: Sequence[int]) -> None:
     reply.cost.amount + 0.1  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue, reportUnusedExpression]
     await client.run_tools("Why?", tools=[1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await client.parse("Why?", into=Invoice, tools=[])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def endpoints() -> None:
+    several = [Endpoint("http://gpu-box/v1", host="vllm", region="eu", max_concurrency=8), Endpoint(host="deepseek")]
+    async with AsyncClient(
+        endpoints=several, regions={"eu"}, circuit_breaker=CircuitBreaker(failures=3), verify="ca.pem", http2=True
+    ) as client:
+        assert_type(client.endpoints, tuple[EndpointStatus, ...])
+        assert_type(client.endpoints[0].circuit, CircuitState)
+        assert_type(client.endpoints[0].limit, int | None)
+        await client.chat("Hi", regions=["eu"])
+        await client.aclose(grace=5)
+    Client(endpoints=several, circuit_breaker=None, cert=("client.pem", "client.key")).close(grace=5.0)
+    Endpoint("http://gpu-box/v1", "vllm")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    AsyncClient("http://gpu-box/v1", max_concurrency="8")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
