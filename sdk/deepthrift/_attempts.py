@@ -33,7 +33,7 @@ from deepthrift.errors import (
 from deepthrift_pricing import Attempt, Usage
 
 if TYPE_CHECKING:
-    from deepthrift._relay import Relay
+    from deepthrift._relay import Refusal, Relay
 
 _ERROR_BODY: Final = 65_536
 
@@ -106,9 +106,7 @@ class BaseAttempt:
         if incoming.status >= 300:
             data = await incoming.read_all(_ERROR_BODY)
             await incoming.close()
-            raise status_error(
-                incoming.status, data, incoming.headers, host=self._core.profile.name, secrets=(self._core.key,)
-            )
+            raise self._refusal(incoming.status, incoming.headers, data)
         return incoming
 
     async def _post(self, headers: Mapping[str, str], *, whole: bool = False) -> Incoming:
@@ -127,6 +125,7 @@ class BaseAttempt:
         self._relay = relay = Relay(
             lambda headers: self._post(headers, whole=True),
             self._translate,
+            self._failed,
             Meter(_accumulator(core, self.step)),
         )
         try:
@@ -140,6 +139,15 @@ class BaseAttempt:
         if relay.cached:
             self._books.cached = True
         return relayed
+
+    def _failed(self, failure: BaseException | Refusal) -> BaseException:
+        """Book a request that failed where it met the endpoint, whatever a middleware makes of that."""
+        error = self._refusal(*failure) if isinstance(failure, tuple) else self._translate(failure)
+        self._book_unanswered(error)
+        return error
+
+    def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> DeepthriftError:
+        return status_error(status, body, headers, host=self._core.profile.name, secrets=(self._core.key,))
 
     @property
     def _sent(self) -> bool:
@@ -183,6 +191,10 @@ class BaseAttempt:
             self._books.hold(self._attempt, http_status=status, error=error)
             self._note_prefix(None)
 
+    def _book_unfinished(self) -> None:
+        """Book an attempt whose answer a middleware made up before the endpoint's own had come to its end."""
+        self._book_unanswered(None)
+
     def _usage(self, answer: Answer) -> Usage:
         profile, model = self._core.profile, self.step.request.model
         if answer.usage is None:
@@ -205,7 +217,7 @@ class BaseAttempt:
             return
         if self._billed is not self._accumulator:
             if not self._billed.finished:
-                self._book_unanswered(None)
+                self._book_unfinished()
                 return
             answer = self._billed.answer()
         self._booked = True

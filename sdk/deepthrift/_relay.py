@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from deepthrift._endpoint import Incoming
 from deepthrift._wire.answer import Accumulator, Answer
@@ -67,23 +67,31 @@ class Meter:
         return self.accumulator.answer() if self.accumulator.finished else None
 
 
+Refusal: TypeAlias = tuple[int, Mapping[str, str], bytes]
+"""Status, headers and body of an answer with an error status."""
+
+
 class Relay:
     """Sends one attempt through the middleware.
 
     Args:
         post: Sends the request with these headers; returns when the response's head is there.
-        translate: Turns a low-level error into ours.
+        translated: Turns a low-level error into ours.
+        failed: Books the attempt whose request failed, and returns the error as ours; or that was refused, with this
+            status, these headers and this body.
         meter: Reads along.
     """
 
     def __init__(
         self,
         post: Callable[[Mapping[str, str]], Awaitable[Incoming]],
-        translate: Callable[[BaseException], BaseException],
+        translated: Callable[[BaseException], BaseException],
+        failed: Callable[[BaseException | Refusal], BaseException],
         meter: Meter,
     ) -> None:
         self._post = post
-        self._translate = translate
+        self._translated = translated
+        self._failed = failed
         self._request: Request | None = None
         self.meter = meter
         self.sent = False
@@ -130,12 +138,14 @@ class Relay:
             body = await (incoming.read_all(_ERROR_BODY) if incoming.status >= 300 else incoming.read_all())
             await incoming.close()
         except Exception as error:
-            ours = self._translate(error)
+            ours = self._failed(error)
             if ours is error:
                 raise
             raise ours from error
         if incoming.status < 300:
             self.meter.whole(body)
+        else:
+            self._failed((incoming.status, headers, body))
         return Response(status=incoming.status, headers=headers, body=body)
 
     async def _metered(self, incoming: Incoming) -> AsyncIterator[bytes]:
@@ -144,7 +154,7 @@ class Relay:
                 self.meter.feed(data)
                 yield data
         except Exception as error:
-            ours = self._translate(error)
+            ours = self._translated(error)
             if ours is error:
                 raise
             raise ours from error

@@ -193,6 +193,12 @@ class StreamAttempt(BaseAttempt):
         )
         self._note_prefix(usage)
 
+    def _book_unfinished(self) -> None:
+        if self._billed.started:
+            self._book_partial(None)
+        else:
+            self._book_unanswered(None)
+
     def partial_usage(self, answer: Answer) -> Usage:
         """The usage of what has arrived so far, estimated unless the host has reported the end of it."""
         if answer.complete and answer.usage is not None:

@@ -166,6 +166,28 @@ async def test_what_it_makes_of_the_answer_does_not_change_what_is_booked(door: 
         assert reply.cost.certainty == "exact"
 
 
+@every_stream
+async def test_a_stream_whose_end_it_makes_up_is_booked_as_far_as_it_came(door: Door) -> None:
+    async def impatient(request: Request, call_next: CallNext) -> Response:
+        response = await call_next(request)
+        assert response.chunks is not None
+        begun = b""
+        async for chunk in response.chunks:
+            begun += chunk
+            if b"two" in chunk:
+                break
+        return replace(response, chunks=pieces(begun, EVENTS[1]))
+
+    async with BillServer(Answer("one two three", stall_after=2)) as server:
+        reply, ledger = await through(door, server, impatient)
+        await server.wait_quiet()
+        assert reply.text == "one two"
+        assert server.requests[0].disconnected
+    [attempt] = ledger.attempts()
+    assert attempt.usage is not None
+    assert (attempt.status, attempt.usage.completion_tokens, attempt.cost.certainty) == ("settled", 2, "estimated")
+
+
 @every_door
 async def test_a_failure_that_it_covers_up_is_booked_for_what_it_was(door: Door) -> None:
     async def cover(request: Request, call_next: CallNext) -> Response:
