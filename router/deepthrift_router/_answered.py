@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +13,8 @@ from deepthrift_router._prior import Score
 from deepthrift_router._reply import RoutedReply
 
 LabelSource: TypeAlias = Literal["feedback", "grader", "collected"]
+
+_THOUGHT: Final = frozenset({"escalate", "thinking", "specialist"})
 
 
 class Answered(BaseModel):
@@ -31,6 +33,7 @@ class Answered(BaseModel):
     mode: str
     """The mode of the answer that was given."""
     escalated: bool
+    """Whether thinking, or a specialist, was asked."""
     cells: Cells
     """What the question alone said, before any setting moved it."""
     weight: float
@@ -100,7 +103,7 @@ def answered(reply: RoutedReply, base: Score, *, question: str, process: str, sh
         process=process,
         plan=decision.plan,
         mode="standard" if reply.path[-1] == "kept standard" else reply.requested_mode,
-        escalated=reply.escalated or (decision.plan != "cascade" and reply.requested_mode == "thinking"),
+        escalated=not _THOUGHT.isdisjoint(reply.path),
         cells=base.cells,
         weight=decision.score.weight,
         p_standard=decision.p_standard,

@@ -339,9 +339,13 @@ class ModeRouter(Generic[C]):
         group_id = reply if isinstance(reply, str) else reply.group_id
         return self._memory.label(group_id, correct, "feedback") is not None
 
-    def audit(self) -> AuditReport:
-        """What audits and labels say so far: quality, savings and regret with 95 % intervals, and what has drifted."""
-        return report_of(self._store.rows())
+    def audit(self, *, limit: int | None = 20_000) -> AuditReport:
+        """What audits and labels say so far: quality, savings and regret with 95 % intervals, and what has drifted.
+
+        Args:
+            limit: The latest answers that count; `None`: all that the store keeps.
+        """
+        return report_of(self._store.rows(limit=limit))
 
     def calibrate(self, folder: SettingsFolder | Path | str | None = None) -> Setting:
         """A setting fitted on the labelled answers of the store, if it is better out of fold than the one in force.

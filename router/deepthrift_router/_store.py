@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,11 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE INDEX IF NOT EXISTS answers_at ON answers (at);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
+_FORGET: Final = """
+DELETE FROM answers WHERE group_id IN (SELECT group_id FROM answers ORDER BY labelled DESC, at DESC LIMIT -1 OFFSET ?)
+"""
+_TIDY: Final = 256
+"""Answers between two looks at how many there are."""
 _FORMAT: Final = 1
 _BUSY: Final = 10.0
 
@@ -30,12 +36,20 @@ class RouterStore:
 
     No prompt and no answer is in it. A question is a hash under a random key that is kept beside it.
 
+    Args:
+        path: The file; left out, in memory.
+        keep: The most answers to keep; the oldest go first, those with labels last.
+
     Raises:
         LedgerUnavailable: The file cannot be opened or made, or a later version wrote it.
     """
 
-    def __init__(self, path: Path | str = ":memory:") -> None:
+    def __init__(self, path: Path | str = ":memory:", *, keep: int = 100_000) -> None:
+        if keep < 1:
+            raise ConfigurationError(f"keep is 1 or more, not {keep!r}")
         self._path = str(path)
+        self._keep = keep
+        self._added = 0
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(self._path, timeout=_BUSY, check_same_thread=False, isolation_level=None)
@@ -59,6 +73,8 @@ class RouterStore:
         except BaseException:
             self._db.close()
             raise
+        # A router that nobody closes, for it has no audits to wait for, leaves nothing open behind it.
+        self._finalizer = weakref.finalize(self, self._db.close)
 
     def __repr__(self) -> str:
         return f"<RouterStore {self._path!r}>"
@@ -66,7 +82,7 @@ class RouterStore:
     def close(self) -> None:
         """Close the file. Safe to call twice."""
         with self._lock:
-            self._db.close()
+            self._finalizer()
 
     def hash_of(self, question: str) -> str:
         """The keyed hash under which `question` is known here."""
@@ -76,6 +92,9 @@ class RouterStore:
         """Keep an answer."""
         with self._lock, self._writing():
             self._put(row)
+            self._added += 1
+            if self._added % _TIDY == 1:
+                self._db.execute(_FORGET, (self._keep,))
 
     def change(self, group_id: str, change: Callable[[Answered], Answered]) -> Answered | None:
         """Change one answer in one transaction; the answer then, or `None` if it is not known."""

@@ -264,6 +264,21 @@ async def test_a_store_that_cannot_be_written_costs_no_answer(tmp_path: Path) ->
     assert any("store could not be written" in warning for warning in reply.warnings)
 
 
+def test_a_store_keeps_what_it_was_told_to_keep() -> None:
+    store = RouterStore(keep=100)
+    for number in range(600):
+        row = labelled_row(number)
+        store.add(row if number < 50 else row.model_copy(update={"kept_right": None}))
+    rows = store.rows()
+    assert len(rows) < 100 + 256
+    assert sum(row.labelled for row in rows) == 50
+    assert rows[-1].group_id == "g599"
+    store.close()
+    store.close()
+    with pytest.raises(ConfigurationError):
+        RouterStore(keep=0)
+
+
 def test_a_store_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "router.db"
     with sqlite3.connect(path) as db:
