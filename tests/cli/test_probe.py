@@ -130,6 +130,39 @@ def test_reasoning_inside_the_text(run: Run) -> None:
     assert profile.cached_tokens == "none"
 
 
+def vllm(request: Received) -> Answer | Failure:
+    """vLLM with its parsers: errors of its own shape, and the context in place of a limit."""
+    if (request.max_tokens or 0) > 131072:
+        told = "This model's maximum context length is 131072 tokens"
+        return Failure(400, f"'max_tokens' is too large: {request.max_tokens}. {told}", shape="vllm")
+    found = capable(request)
+    return found if isinstance(found, Failure) else found.but(reasoning_field="reasoning", usage_shape="openai")
+
+
+def sglang(request: Received) -> Answer | Failure:
+    """SGLang with usage on every chunk, and reasoning tokens beside the others."""
+    found = vllm(request)
+    if isinstance(found, Failure):
+        return found
+    return found.but(reasoning_field="reasoning_content", usage_shape="sglang", usage="every-chunk")
+
+
+@pytest.mark.parametrize(("serve", "field"), [(vllm, "reasoning"), (sglang, "reasoning_content")])
+def test_a_server_as_vllm_and_one_as_sglang(run: Run, serve: Any, field: str) -> None:
+    with BillServer(serve, dialect="template-thinking") as server:
+        ran = probed(run, server, *RATES, "--model", "deepseek-ai/DeepSeek-V3.1")
+        assert ran.code == 0, ran.err
+        assert Decimal(ran.json["spent"]["amount"]) == server.bill.total
+        profile = HostProfile.parse(ran.json["profile"])
+        with Client(host=profile, prices="brief") as client:
+            modes = [client.chat("What is 17 + 25?", mode=mode, max_tokens=64).mode for mode in MODES]
+    assert modes == ["standard", "thinking"]
+    assert (profile.dialect, profile.reasoning_fields) == ("ctk_thinking", (field,))
+    assert (profile.context, profile.cached_tokens, profile.stream_usage) == (131072, "prompt_tokens_details", True)
+    assert {"tools", "json_schema"} <= profile.standard.features
+    assert "tools" not in profile.thinking.features
+
+
 def test_nothing_is_sent_with_a_key_without_a_yes(run: Run, tmp_path: Path) -> None:
     env = {"DEEPTHRIFT_API_KEY": KEY}
     with BillServer(ANSWER, key=KEY, dialect="thinking-type") as server:

@@ -24,6 +24,7 @@ from deepthrift.cli._probe_questions import (
     LIMIT,
     LONG,
     MOST_REQUESTS,
+    REFUSED,
     SCHEMA,
     SUM,
     TOO_MANY,
@@ -33,13 +34,13 @@ from deepthrift.cli._probe_questions import (
     called,
     parsed,
     refusal,
+    said,
 )
 from deepthrift.cli._probe_wire import Recorder
 from deepthrift.errors import (
     ConfigurationError,
     PriceNotFound,
     ResponseError,
-    StatusError,
 )
 from deepthrift.hosts import CachedTokens, Dialect, Feature, HostProfile, ModeRules, ReasoningField, Switch, switch_for
 from deepthrift_pricing import Ledger, Mode, Money, PriceBook, utc_now
@@ -209,7 +210,7 @@ class Probe:
             verdict, detail = judge(await asking)
         except FINAL:
             raise
-        except StatusError as error:
+        except REFUSED as error:
             verdict, detail = "no", refusal(error)
         except ResponseError as error:
             verdict, detail = "unclear", error.message
@@ -251,7 +252,7 @@ class Probe:
             reply = await self._ask(SUM, mode, dialect)
         except FINAL:
             raise
-        except StatusError as error:
+        except REFUSED as error:
             return refusal(error)
         except PriceNotFound:
             return "no price for the model's name in this form; give --prices"
@@ -286,14 +287,20 @@ class Probe:
             self._tell("usage in streams", "yes" if told else "no")
         except FINAL:
             raise
-        except StatusError as error:
+        except REFUSED as error:
             self.found.stream_usage = False
             self._tell("usage in streams", "no", refusal(error))
         self._progress("cached tokens")
         prompt = f"{secrets.token_hex(8)}\n" + "The quick brown fox jumps over the lazy dog. " * (LONG // 55) + SUM
-        for _ in range(2):
-            await self._ask(prompt, mode)
-        self._cached(self._last.usage() or {})
+        try:
+            for _ in range(2):
+                await self._ask(prompt, mode)
+        except FINAL:
+            raise
+        except REFUSED as error:
+            self._tell("cached tokens", "unclear", refusal(error))
+        else:
+            self._cached(self._last.usage() or {})
 
     def _cached(self, usage: Mapping[str, object]) -> None:
         details = usage.get("prompt_tokens_details")
@@ -361,8 +368,8 @@ class Probe:
             await self._stream("Say OK.", mode, ENOUGH, extra_body={self.base.max_tokens_field: TOO_MANY})
         except FINAL:
             raise
-        except StatusError as error:
-            told = LIMIT.search(error.body or error.message)
+        except REFUSED as error:
+            told = LIMIT.search(said(error))
             if told is None:
                 self._tell(name, "unclear", refusal(error))
             elif told["context"]:

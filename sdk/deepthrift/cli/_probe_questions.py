@@ -7,7 +7,14 @@ import re
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from deepthrift import Reply
-from deepthrift.errors import AuthenticationFailed, InsufficientBalance, PermissionRefused, RateLimited, StatusError
+from deepthrift.errors import (
+    AuthenticationFailed,
+    ContextLengthExceeded,
+    InsufficientBalance,
+    PermissionRefused,
+    RateLimited,
+    StatusError,
+)
 from deepthrift.hosts import Dialect, Feature, ReasoningField
 
 Verdict: TypeAlias = Literal["yes", "no", "unclear"]
@@ -60,14 +67,21 @@ SCHEMA: Final[dict[str, Any]] = {
     "required": ["zebra_total"],
     "additionalProperties": False,
 }
+REFUSED: Final = (StatusError, ContextLengthExceeded)
+"""How an endpoint says no; some say so of a `max_tokens` that is more than their context."""
 FINAL: Final = (AuthenticationFailed, InsufficientBalance, PermissionRefused, RateLimited)
 """Refusals that say nothing about what was asked."""
 
 
-def refusal(error: StatusError) -> str:
+def said(error: StatusError | ContextLengthExceeded) -> str:
+    """The endpoint's own words."""
+    return (error.body if isinstance(error, StatusError) else "") or error.message
+
+
+def refusal(error: StatusError | ContextLengthExceeded) -> str:
     """A refusal on one line."""
-    text = " ".join((error.body or error.message).split())
-    return f"refused ({error.status}): {text[:100]}"
+    status = f" ({error.status})" if isinstance(error, StatusError) else ""
+    return f"refused{status}: {' '.join(said(error).split())[:100]}"
 
 
 def parsed(reply: Reply, keys: set[str] | None) -> tuple[Verdict, str]:
