@@ -100,7 +100,10 @@ class Call:
         """
         first = await self.run()
         free = {"attempts": (), "usage": Usage.of(0, 0), "cost": Cost.zero(self._core.currency)}
-        return [first, *(self._reply(answer).model_copy(update=free) for answer in self._further)]
+        try:
+            return [first, *(self._complete(answer).model_copy(update=free) for answer in self._further)]
+        except DeepthriftError as error:
+            raise self.told(error) from error.__cause__
 
     # -- streamed ---------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deepthrift import AsyncClient, Client, Samples
-from deepthrift.errors import BadRequest, BudgetExceeded, ConfigurationError, InvalidRequestError
+from deepthrift.errors import BadRequest, BudgetExceeded, ConfigurationError, InvalidRequestError, ModeNotHonoured
 from deepthrift_pricing import Budget, Ledger
 from tests.sdk.raw_server import plain, raw_server
 from tests.support.bill_server import Answer, BillServer, Failure, Received
@@ -77,6 +77,22 @@ async def test_what_a_host_leaves_out_is_asked_for_again_and_tokens_it_does_not_
         assert len(server.requests) == 3
     assert samples.texts == ("one two", "three four", "more", "more")
     assert (samples[0].usage.completion_tokens, samples[0].usage.certainty) == (4, "estimated")
+
+
+async def test_every_one_of_them_is_checked() -> None:
+    thought = {"role": "assistant", "content": "two", "reasoning_content": "Hm."}
+    said = [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "one"}},
+        {"index": 1, "finish_reason": "stop", "message": thought},
+    ]
+    body = plain(json.dumps({"choices": said}).encode())
+    async with (
+        raw_server([body]) as server,
+        AsyncClient(**settings(server.url, on_mode_mismatch="raise")) as client,
+    ):
+        with pytest.raises(ModeNotHonoured) as wrong:
+            await client.samples("Why?", n=2, max_tokens=50)
+        assert wrong.value.attempt_ids
 
 
 @pytest.mark.parametrize("n", [0, 129, True, "3", 2.0])

@@ -132,6 +132,8 @@ class Store:
             if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise ConfigurationError(f"{str(self._path)!r} is a database, but no response cache; it is left alone")
             db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        with contextlib.suppress(OSError):  # somebody may have made the file beforehand, for all to read
+            self._path.chmod(0o600)
         with contextlib.suppress(sqlite3.OperationalError):  # another process holds it this moment, in WAL mode then
             db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")

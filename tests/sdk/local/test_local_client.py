@@ -8,6 +8,7 @@ import pytest
 
 from deepthrift import AsyncClient, Client
 from deepthrift.errors import ContextLengthExceeded, ModelFileError
+from deepthrift.middleware import CallNext, Request, Response
 from deepthrift_pricing import Ledger
 from deepthrift_pricing.tokens import count_text
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, THOUGHTS
@@ -80,7 +81,13 @@ async def test_the_default_model_thinks_in_two_passes() -> None:
 
 
 async def test_plain_text_and_begun_answers_are_continued_and_counted_exactly(chatty: Path) -> None:
-    async with AsyncClient.local(chatty, context=256) as client:
+    seen: list[str] = []
+
+    async def look(request: Request, call_next: CallNext) -> Response:
+        seen.append(request.url.removeprefix(client.base_url))
+        return await call_next(request)
+
+    async with AsyncClient.local(chatty, context=256, middleware=[look]) as client:
         plain = await client.complete("The capital of", max_tokens=4)
         assert (plain.usage.prompt_tokens, plain.usage.completion_tokens) == (1 + count_text("The capital of"), 4)
         async with client.stream_complete("a = ", suffix="\nb = 2", max_tokens=4) as stream:
@@ -93,3 +100,4 @@ async def test_plain_text_and_begun_answers_are_continued_and_counted_exactly(ch
             reply = await client.chat("Hello", prefix="Once upon", mode=mode, max_tokens=4)
             assert reply.usage.prompt_tokens == expected
             assert reply.mode == mode
+    assert len(seen) == 4

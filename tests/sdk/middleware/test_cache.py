@@ -100,6 +100,7 @@ async def test_a_stream_that_broke_or_was_left_is_not_kept(cache: ResponseCache)
 
 def test_the_file_is_its_owners_alone_and_holds_no_question(tmp_path: Path) -> None:
     path = tmp_path / "cache.db"
+    path.touch(0o644)
     with BillServer(Answer("Paris.")) as server, ResponseCache(path) as cache:
         with Client(**settings(server, middleware=[cache], api_key="sk-secret-0123456789")) as client:
             client.chat("What of the zebra?")
