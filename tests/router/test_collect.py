@@ -66,6 +66,43 @@ async def test_both_modes_samples_grades_and_log_probabilities(tmp_path: Path) -
     assert not next(row for row in rows if "Australia" in row.query).graded
 
 
+async def test_checks_and_other_endpoints_are_recorded(tmp_path: Path) -> None:
+    def standard(request: Any) -> Answer:
+        if request.mode_ran == "thinking":
+            return THINKING
+        if "program" in request.question:
+            return Answer("```python\nprint(17 * 23)\n```")
+        return Answer("Yes") if "right?" in request.question else STANDARD
+
+    prompts, out = write(tmp_path / "in.jsonl", PROMPTS[:1]), tmp_path / "out.jsonl"
+    ledger = Ledger.open("memory:")
+    async with (
+        BillServer(standard) as server,
+        BillServer(Answer("400")) as second,
+        AsyncClient(**settings(second, ledger=ledger)) as other,
+    ):
+        checks = ["program", "self_check", "margin"]
+        grader = ReferenceGrader("exact")
+        state = await collect(
+            server, prompts, out, ledger=ledger, samples=1, checks=checks, others={"small": other}, grader=grader
+        )
+        assert state.spent.amount == server.bill.total + second.bill.total
+        with pytest.raises(ConfigurationError, match="not a check"):
+            Collector(other, checks=["guess"])  # type: ignore[list-item]
+    [row] = read_outcomes(out)
+    assert row.standard_extra.other_models == {"small": "400"}
+    store = RouterStore()
+    found = label_recorded(row, store, samples=1, checks=["small"])
+    assert found is not None
+    said = {signal: (condition, outcome) for signal, condition, outcome in found.evidence}
+    assert said["program"] == ("3-4", "agree")
+    assert said["self_check"] == ("3-4", "yes")
+    assert said["cross_check"] == ("of 1", "disagree")
+    assert "margin" not in said
+    store.close()
+    ledger.close()
+
+
 async def test_it_goes_on_where_it_ended(tmp_path: Path) -> None:
     prompts, out = write(tmp_path / "in.jsonl", PROMPTS), tmp_path / "out.jsonl"
     async with BillServer(by_mode(STANDARD, THINKING)) as server:

@@ -11,31 +11,22 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from deepthrift import ChatOptions, Reply
 from deepthrift.batch._lock import lock
 from deepthrift.batch._private import private_descriptor
 from deepthrift.errors import BudgetExceeded, ConfigurationError, DeepthriftError
-from deepthrift_pricing import Currency, Money, new_id
-from deepthrift_router._answers import final_text
-from deepthrift_router._calls import Asked
-from deepthrift_router._request import Request
-from deepthrift_router._signals import unusable
-from deepthrift_router.evaluation import Extra, Outcome
+from deepthrift_pricing import Currency, Money
+from deepthrift_router._checks import CHECKS, CheckName, checks_of
+from deepthrift_router.evaluation import Outcome
+from deepthrift_router.labels._asking import Asker
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
+    from deepthrift_router._sandbox import Sandbox
     from deepthrift_router.labels._graders import ReferenceGrader
 
 Progress: TypeAlias = Callable[["Collected"], object]
 TAG: Final = "collect"
 """Every attempt carries the run under this tag: what a killed run spent counts, too."""
-_NAMES: Final = {
-    "prompt": "query",
-    "question": "query",
-    "input": "query",
-    "answer": "reference",
-    "expected": "reference",
-}
 
 
 @dataclass(slots=True)
@@ -64,8 +55,12 @@ class Collector:
         client: The client that makes the calls, in both modes.
         samples: Standard samples of each prompt, 1 to 8.
         max_tokens: The most tokens of each call.
-        budget: The most that all runs into one file may cost; a prompt is begun only if its calls fit at their worst.
+        budget: The most that all runs into one file may cost, a judge not included; a prompt is begun only if all its
+            calls fit at their worst.
         grader: Grades both modes where a prompt has a reference.
+        checks: Checks to be made of the first standard answer, so that `calibrate` can learn what they say.
+        others: Clients of other endpoints by name, at most two, which are asked the same in standard mode.
+        sandbox: The limits of the code that a check runs.
         at_once: Prompts that are asked at the same time.
     """
 
@@ -74,6 +69,9 @@ class Collector:
     max_tokens: int | None = None
     budget: Money | None = None
     grader: ReferenceGrader | None = None
+    checks: Sequence[CheckName] = ()
+    others: Mapping[str, AsyncClient] = field(default_factory=dict[str, "AsyncClient"])
+    sandbox: Sandbox | None = None
     at_once: int = 4
 
     def __post_init__(self) -> None:
@@ -81,6 +79,11 @@ class Collector:
             raise ConfigurationError(f"samples is 1 to 8, not {self.samples!r}")
         if self.at_once < 1:
             raise ConfigurationError(f"at_once is 1 or more, not {self.at_once!r}")
+        unknown = [name for name in self.checks if name not in CHECKS]
+        if unknown:
+            raise ConfigurationError(f"{unknown[0]!r} is not a check; use one of {', '.join(CHECKS)}")
+        if len(self.others) > 2:
+            raise ConfigurationError(f"others are one or two clients, not {len(self.others)}")
 
     async def run(self, prompts: Iterable[Outcome], out: Path, progress: Progress | None = None) -> Collected:
         """Append what is missing to `out`; how far it came.
@@ -111,10 +114,18 @@ class Collector:
         reserved = _Reserved(self._spent(run))
         state.spent = reserved.spent
         left = iter(todo)
+        asker = Asker(
+            self.client,
+            self.samples,
+            self.max_tokens,
+            self.grader,
+            checks_of(self.checks, (), self.sandbox),
+            self.others,
+        )
         try:
             async with asyncio.TaskGroup() as together:
                 for _ in range(min(self.at_once, len(todo))):
-                    together.create_task(self._work(left, descriptor, run, state, reserved, progress))
+                    together.create_task(self._work(left, asker, descriptor, run, state, reserved, progress))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         return state
@@ -122,6 +133,7 @@ class Collector:
     async def _work(
         self,
         left: Iterator[Outcome],
+        asker: Asker,
         descriptor: int,
         run: str,
         state: Collected,
@@ -131,9 +143,8 @@ class Collector:
         for prompt in left:
             if state.stopped is not None:
                 return
-            request = self._request(prompt, run)
-            asked = self._asked(request)
-            worst = self._worst(asked)
+            question = asker.question(prompt, {TAG: run})
+            worst = question.worst
             if self.budget is not None and reserved.spent + reserved.under_way + worst > self.budget:
                 state.stopped = (
                     f"the next prompt may cost up to {worst}, and {reserved.spent} of {self.budget} are spent; "
@@ -142,7 +153,7 @@ class Collector:
                 return
             reserved.under_way += worst
             try:
-                outcome = await self._ask(prompt, request, asked, reserved)
+                outcome = await question.ask(reserved.spend)
                 _append(descriptor, outcome)
                 state.done += 1
                 state.failed.pop(prompt.id, None)
@@ -161,77 +172,9 @@ class Collector:
             if progress is not None:
                 progress(state)
 
-    def _request(self, prompt: Outcome, run: str) -> Request:
-        options: ChatOptions = {"tags": {TAG: run}}
-        if "logprobs" in self.client.host.rules("standard").features:
-            options["logprobs"] = True
-        return Request(prompt.conversation, self.max_tokens, options, new_id("group"))
-
-    def _asked(self, request: Request) -> list[Asked]:
-        host = self.client.host
-        thinking = request.thinking(host, "sample")
-        options = thinking.options.copy()
-        options.pop("logprobs", None)
-        first = request.standard(host)
-        others = [request.sample(host, number) for number in range(2, self.samples + 1)]
-        return [first, *others, Asked("thinking", "sample", thinking.messages, thinking.max_tokens, options)]
-
-    def _worst(self, asked: Iterable[Asked]) -> Money:
-        estimates = [
-            self.client.estimate(each.messages, mode=each.mode, max_tokens=each.max_tokens, **each.options)
-            for each in asked
-        ]
-        return Money.sum((each.worst for each in estimates), estimates[0].worst.currency)
-
-    async def _ask(self, prompt: Outcome, request: Request, asked: Iterable[Asked], reserved: _Reserved) -> Outcome:
-        replies: list[Reply] = []
-        for each in asked:
-            options = each.options.copy()
-            options["group_id"], options["purpose"] = request.group_id, each.purpose
-            reply = await self.client.chat(each.messages, mode=each.mode, max_tokens=each.max_tokens, **options)
-            replies.append(reply)
-            reserved.spent += reply.cost.total
-        standard, thinking = replies[:-1], replies[-1]
-        grades = [await self._grade(prompt, reply) for reply in replies]
-        first = standard[0]
-        known = [float(grade) for grade in grades[:-1] if grade is not None]
-        logprobs = [_logprobs(reply) for reply in standard]
-        return prompt.model_copy(
-            update={
-                "source": prompt.source or "collected",
-                "standard_model": first.model,
-                "thinking_model": thinking.model,
-                "same_weights": first.model == thinking.model,
-                "standard_correct": None if grades[0] is None else float(grades[0]),
-                "thinking_correct": None if grades[-1] is None else float(grades[-1]),
-                "standard_samples_correct": tuple(known) if len(known) == len(standard) else None,
-                "prompt_tokens": first.usage.prompt_tokens,
-                "standard_tokens": first.usage.completion_tokens,
-                "thinking_tokens": thinking.usage.completion_tokens,
-                "standard_latency_s": round(first.seconds, 3),
-                "thinking_latency_s": round(thinking.seconds, 3),
-                "standard_answer": first.text,
-                "thinking_answer": thinking.text,
-                "standard_final": _final(first),
-                "thinking_final": _final(thinking),
-                "standard_finish": first.finish_reason,
-                "standard_extra": Extra(
-                    sample_finals=tuple(_final(reply) for reply in standard),
-                    sample_answers=tuple(reply.text for reply in standard),
-                    sample_tokens=tuple(reply.usage.completion_tokens for reply in standard),
-                    logprobs=tuple(each or () for each in logprobs) if any(logprobs) else None,
-                ),
-                "provenance": f"{self.client.host.name} {first.model}",
-            }
-        )
-
-    async def _grade(self, prompt: Outcome, reply: Reply) -> bool | None:
-        if self.grader is None or prompt.reference is None:
-            return None
-        return await self.grader.grade(prompt.question, reply, prompt.reference)
-
     def _spent(self, run: str) -> Money:
-        attempts = self.client.ledger.attempts(tags={TAG: run})
+        ledgers = {id(client.ledger): client.ledger for client in (self.client, *self.others.values())}
+        attempts = [each for ledger in ledgers.values() for each in ledger.attempts(tags={TAG: run})]
         currency: Currency = attempts[0].cost.total.currency if attempts else self._currency
         return Money.sum((each.cost.total for each in attempts if each.status != "reserved"), currency)
 
@@ -248,52 +191,9 @@ class _Reserved:
     def __post_init__(self) -> None:
         self.under_way = Money.zero(self.spent.currency)
 
-
-def read_prompts(path: Path) -> list[Outcome]:
-    """The prompts of a JSON Lines file: each line a text, or an object with `query` (also `prompt`, `question`) or
-    `messages`, and where there are any `id`, `reference` (also `answer`, `expected`), `dataset` and `category`.
-
-    A prompt without an id has the hash of its text for one, so that it is known again.
-
-    Raises:
-        ConfigurationError: The file cannot be read, or a line is wrong; it names the line.
-    """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from None
-    found: dict[str, Outcome] = {}
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            prompt = _prompt(line, f"{path}, line {number}")
-            found.setdefault(prompt.id, prompt)
-    if not found:
-        raise ConfigurationError(f"{path} holds no prompt")
-    return list(found.values())
-
-
-def _prompt(line: str, where: str) -> Outcome:
-    try:
-        raw: object = json.loads(line)
-    except ValueError:
-        raise ConfigurationError(f"{where} is not JSON") from None
-    if isinstance(raw, str):
-        raw = {"query": raw}
-    if not isinstance(raw, Mapping):
-        raise ConfigurationError(f"{where} is neither a text nor an object")
-    given = cast("Mapping[str, object]", raw)
-    fields = {_NAMES.get(name, name): value for name, value in given.items() if value is not None}
-    if not fields.get("query") and not fields.get("messages"):
-        raise ConfigurationError(f"{where} has neither a query nor messages")
-    reference = fields.get("reference")
-    if reference is not None and not isinstance(reference, str):
-        fields["reference"] = json.dumps(reference, ensure_ascii=False)
-    text = json.dumps(fields.get("messages") or fields["query"], ensure_ascii=False)
-    fields["id"] = str(fields.get("id") or blake2b(text.encode(), digest_size=8).hexdigest())
-    try:
-        return Outcome.model_validate(fields)
-    except ValueError as error:
-        raise ConfigurationError(f"{where} is no prompt: {error}") from None
+    def spend(self, cost: Money) -> None:
+        """A call was made."""
+        self.spent += cost
 
 
 def _ids(out: Path) -> set[str]:
@@ -325,11 +225,3 @@ def _append(descriptor: int, outcome: Outcome) -> None:
     while line:
         line = line[os.write(descriptor, line) :]
     os.fsync(descriptor)
-
-
-def _final(reply: Reply) -> str | None:
-    return None if unusable(reply) is not None else final_text(reply.text)
-
-
-def _logprobs(reply: Reply) -> tuple[float, ...]:
-    return tuple(token.logprob for token in reply.logprobs or () if token.logprob is not None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from deepthrift_router._answered import Answered
 from deepthrift_router._likelihoods import Likelihoods
@@ -12,7 +13,7 @@ from deepthrift_router._prior import Prior, Scorer
 from deepthrift_router._setting import Setting
 from deepthrift_router._store import RouterStore
 from deepthrift_router._tokens import span_of
-from deepthrift_router._verification import CROSS_CHECK, check_outcome, replay
+from deepthrift_router._verification import CROSS_CHECK, check_outcome, extent_of, replay
 from deepthrift_router.evaluation import Outcome
 
 _AT = datetime(2000, 1, 1, tzinfo=UTC)
@@ -44,6 +45,11 @@ def label_recorded(
     span = span_of(logprobs[0]) if logprobs else None
     if span is not None:
         evidence.append(("logprobs", "any", span))
+    condition = "any" if answers[0] is None else extent_of(answers[0])
+    signals: object = (outcome.standard_extra.model_extra or {}).get("signals")
+    if isinstance(signals, Mapping):
+        said = cast("Mapping[object, object]", signals)
+        evidence += [(str(name), condition, str(found)) for name, found in said.items()]
     if checks and answers[0] is not None:
         others = outcome.other_answers(checks[:2])
         evidence.append((CROSS_CHECK, f"of {len(others)}", check_outcome(answers[0], others)))

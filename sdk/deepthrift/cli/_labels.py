@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deepthrift import AsyncClient
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Currency, Money
-    from deepthrift_router import Figure
+    from deepthrift_router import CheckName, Figure
     from deepthrift_router.evaluation import Outcome
     from deepthrift_router.labels import Collected, Contestant, LiveGraderName, LiveReport, ReferenceGrader
 
@@ -31,6 +31,7 @@ async def collect(
     max_tokens: int | None,
     budget: Decimal | None,
     grader: str | None,
+    checks: Sequence[str],
     at_once: int,
 ) -> int:
     """Collect, with progress on standard error; the exit code."""
@@ -43,6 +44,7 @@ async def collect(
             max_tokens=max_tokens,
             budget=_money(client, budget),
             grader=_grader(client, grader),
+            checks=cast("Sequence[CheckName]", checks),
             at_once=at_once,
         )
 

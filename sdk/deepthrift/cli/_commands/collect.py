@@ -13,6 +13,7 @@ EPILOG = """\b
 Examples:
   deepthrift collect prompts.jsonl outcomes.jsonl --budget 2
   deepthrift collect prompts.jsonl outcomes.jsonl --grader numeric
+  deepthrift collect prompts.jsonl outcomes.jsonl --check program
   deepthrift calibrate outcomes.jsonl
 
 \b
@@ -43,6 +44,13 @@ Exit codes: 0 every prompt has a row · 1 some have none · 2 the input is wrong
     type=click.Choice(["exact", "numeric", "choice", "regex", "code", "judge"]),
     help="How answers are graded by the reference of their prompt; judge asks the same endpoint.",
 )
+@click.option(
+    "--check",
+    "checks",
+    multiple=True,
+    type=click.Choice(["program", "self_check", "margin"]),
+    help="A check of the first standard answer, for calibrate to learn from; may be repeated.",
+)
 @click.option("--at-once", type=click.IntRange(min=1), default=4, show_default=True, help="Prompts under way at once.")
 @endpoint_options
 @json_option
@@ -53,6 +61,7 @@ def command(
     max_tokens: int | None,
     budget: Decimal | None,
     grader: str | None,
+    checks: tuple[str, ...],
     at_once: int,
     endpoint: EndpointOptions,
     as_json: bool,
@@ -76,6 +85,7 @@ def command(
             max_tokens=max_tokens,
             budget=budget,
             grader=grader,
+            checks=checks,
             at_once=at_once,
         )
     )
