@@ -263,6 +263,9 @@ def build_request(
         value = getattr(options, key)
         if value is not None:
             body[key] = value
+    if profile.schema_field is not None and (schema := _schema_of(options.response_format)) is not None:
+        del body["response_format"]
+        body[profile.schema_field] = schema
     if options.reasoning_budget is not None and profile.reasoning_budget_field is not None and mode == "thinking":
         body[profile.reasoning_budget_field] = options.reasoning_budget
     beta = begun
@@ -289,6 +292,12 @@ def build_request(
         path=f"{profile.beta_path or ''}{path}" if beta else path,
         beside=beta and profile.beta_path is not None,
     )
+
+
+def _schema_of(form: JSONObject | None) -> object:
+    """The JSON schema in a `response_format`, or `None`."""
+    held = form.get("json_schema") if form is not None else None
+    return held.get("schema") if isinstance(held, Mapping) else None
 
 
 def _is_strict(tool: JSONObject) -> bool:

@@ -197,6 +197,9 @@ class HostProfile(BaseModel):
     """Where reasoning comes back, in order of trust; only the first that is there is read."""
     continues_in_text: bool = False
     """Whether reasoning that goes on from a begun answer comes back at the head of the text, ended by `</think>`."""
+    schema_field: str | None = None
+    """The field that takes a JSON schema as a grammar for the answer, such as `guided_json`, where the host reads one
+    there and not in `response_format`."""
     reasoning_budget_field: str | None = None
     """The field of a request's body that limits the tokens of its reasoning, or `None` where the host has no limit."""
     reasoning_in_text: bool = False

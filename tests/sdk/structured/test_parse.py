@@ -121,6 +121,16 @@ async def test_the_best_that_the_host_has_is_asked_for(host: str, mode: Any, kin
     assert '{"number":"…","lines":[{"what":"…","price":1}]}' in told
 
 
+@both_doors
+async def test_a_server_may_take_the_schema_as_a_grammar_under_a_name_of_its_own(door: str) -> None:
+    guided = HostProfile.named("vllm").model_copy(update={"schema_field": "guided_json"})
+    with BillServer(Answer(WHOLE)) as server:
+        await parse(door, server, Invoice, client={"host": guided})
+    body = server.requests[0].body
+    assert "response_format" not in body
+    assert body["guided_json"]["required"] == ["number"]  # type: ignore[index, call-overload]
+
+
 async def test_r21_without_a_json_mode_the_prompt_alone_has_to_do() -> None:
     bare = HostProfile(name="bare", dialect="none", tokenizer="v3.1")
     with BillServer(Answer(f"Here it is:\n{WHOLE}\nAnything else?")) as server:
