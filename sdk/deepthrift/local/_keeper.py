@@ -88,7 +88,8 @@ class Keeper:
                     else:
                         break
         finally:
-            self._folder.state.unlink(missing_ok=True)
+            if self._state.phase != "failed":  # else it stays, for those who have not read yet why
+                self._folder.state.unlink(missing_ok=True)
             work.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await work

@@ -145,7 +145,9 @@ class OwnEngine(Runner):
             for pause in until_ready(child, size=plan.header.size, timeout=self._settings.start_timeout, report=report):
                 await asyncio.sleep(pause)
                 if self._closing:
-                    raise EngineStartFailed("The engine was closed while it started.")
+                    break
+            if self._closing:
+                raise EngineStartFailed("The engine was closed while it started.")
             url = (child.event or {})["url"].rstrip("/").replace(EVERYWHERE, LOOPBACK)
         except BaseException:
             child.kill()
@@ -200,15 +202,16 @@ class OwnEngine(Runner):
             if child is None or last is None or self._is_busy(limit) or busy_slots(last.url, last.key):
                 continue
             with self._starting:
-                if self._is_busy(limit) or self._closing or child.poll() is not None:
-                    continue
-                self._sleep(child)
+                with self._counting:
+                    if self._in_flight or self._closing or self._child is not child or child.poll() is not None:
+                        continue
+                    self._child = None  # a request that comes now finds no engine, and waits for the next one
+                self._stop(child)
 
-    def _sleep(self, child: Child) -> None:
+    def _stop(self, child: Child) -> None:
         child.ask_to_stop()
         for pause in pauses(lambda: child.poll() is not None, self._settings.grace + 1.0):
             time.sleep(pause)
-        self._child = None
         child.kill()
 
     def _is_busy(self, limit: float) -> bool:
@@ -226,11 +229,11 @@ class OwnEngine(Runner):
                 child.ask_to_stop()
                 for pause in pauses(lambda: child.poll() is not None, self._settings.grace + 1.0):
                     await asyncio.sleep(pause)
+            if idle is not None:
+                await asyncio.to_thread(idle.join, self._settings.grace + 5.0)
         finally:
             if child is not None:
                 child.kill()
-            if idle is not None:
-                idle.join(10.0)
             self._last = None
 
     def kill(self) -> None:

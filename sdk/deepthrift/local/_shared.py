@@ -23,6 +23,8 @@ from deepthrift.local._start import EngineProgress, pauses
 
 _KEEPER: Final = Path(__file__).with_name("_keeper.py")
 _PAUSE: Final = 0.02
+_MOST_KEEPERS: Final = 3
+"""Keepers that are started for one call, if each of them ends at once."""
 _TAIL_BYTES: Final = 16_384
 _TAIL_LINES: Final = 20
 _NOTICED_SECONDS: Final = 1.0
@@ -120,34 +122,37 @@ class SharedEngine(Runner):
 
     async def _settled(self) -> Running:
         """The engine when it answers; a keeper is started if there is none."""
-        await self._kept()
+        keepers = int(await self._kept())
         while True:
             stamp, state = self._stamp(), self._folder.read()
+            if state is not None:
+                self._check(state)
+                self._note(state)
+                if state.phase == "failed" and state.failure is not None:
+                    raise state.failure.error()
+            if self._lease is None:
+                raise EngineStartFailed("The engine was closed while it started.")
             if state is None or self._keeper is None or not self._keeper.held_elsewhere:
-                if self._lease is None:
-                    raise EngineStartFailed("The engine was closed while it started.")
-                await self._kept()
+                keepers += await self._kept()
+                if keepers > _MOST_KEEPERS:
+                    raise EngineStartFailed(f"The process that is to keep the shared engine ended.\n{self.log_tail()}")
                 await asyncio.sleep(_PAUSE)
                 continue
-            self._check(state)
-            self._note(state)
             if state.phase == "ready":
                 self._seen = stamp
                 return self._running(state)
-            if state.phase == "failed" and state.failure is not None:
-                raise state.failure.error()
             if self._on_progress is not None:
                 self._on_progress(EngineProgress(state.stage, state.seconds, state.done, state.total))
             await asyncio.sleep(_PAUSE)
 
-    async def _kept(self) -> None:
-        """Make sure that there is a keeper."""
+    async def _kept(self) -> bool:
+        """Make sure that there is a keeper; whether one had to be started."""
         keeper = self._keeper
         if keeper is None or keeper.held_elsewhere:
-            return
+            return False
         async with self._only_one():
             if keeper.held_elsewhere:
-                return
+                return False
             self._folder.state.unlink(missing_ok=True)  # of a keeper that was killed
             told = {"path": sys.path, "folder": str(self._folder.path), "settings": self._settings.as_json()}
             await asyncio.to_thread(_start_keeper, json.dumps(told))
@@ -155,6 +160,7 @@ class SharedEngine(Runner):
                 await asyncio.sleep(pause)
             if not keeper.held_elsewhere:
                 raise EngineStartFailed("The process that is to keep the shared engine did not come up.")
+            return True
 
     @contextlib.asynccontextmanager
     async def _only_one(self) -> AsyncGenerator[None]:
