@@ -13,6 +13,7 @@ from deepthrift.local import Engine, read_header
 from deepthrift.local._crashes import Crash
 from deepthrift.local._logfile import LogFile
 from deepthrift.local._memory import available_bytes, cache_bytes, kills, needed_bytes, said_out_of_memory
+from deepthrift.local._settings import EngineSettings, Plan, spawn
 
 pytestmark = pytest.mark.engine
 
@@ -63,8 +64,21 @@ async def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
     with pytest.raises(NotEnoughMemory, match=r"needs about 0\.1 GB .*0\.1 GB are free.*check_memory=False"):
         async with Engine(tiny):
             pass
-    async with Engine(tiny, check_memory=False) as engine:
-        assert engine.running
+
+
+async def test_a_model_that_does_not_fit_can_be_tried_all_the_same(tiny: Path) -> None:
+    settings = EngineSettings(model=tiny, check_memory=False)
+    plan = Plan(read_header(tiny), "tiny", 4096)
+    told: list[dict[str, object]] = []
+
+    def take(given: dict[str, object], **_: object) -> None:
+        told.append(given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepthrift.local._settings.Child", take)
+        for chosen in (settings, replace(settings, check_memory=True)):
+            spawn(chosen, plan, key="", last_port=0, sink=None)
+    assert [given["memory_needed"] for given in told] == [None, needed_bytes(plan.header, 4096)]
 
 
 SHORT = """

@@ -61,9 +61,12 @@ async def test_a_death_in_the_middle_of_answers_is_blamed_and_booked(chatty: Pat
 
         async def streamed() -> None:
             async with client.stream("Go on.", max_tokens=3000) as stream:
+                await anext(stream)
+                while (await engine.health()).busy < 2:
+                    await asyncio.sleep(0.02)
+                kill(engine, signal.SIGSEGV)
                 async for _ in stream:
-                    if (await engine.health()).busy == 2:
-                        kill(engine, signal.SIGSEGV)
+                    pass
 
         with pytest.raises(EngineCrashed, match="SIGSEGV") as broken:
             await streamed()
@@ -123,6 +126,7 @@ async def test_waiting_for_the_end_starts_it_again(tiny: Path) -> None:
             await waiting
 
 
+@pytest.mark.slow
 async def test_an_idle_engine_sleeps_and_wakes_for_the_next_call(tiny: Path) -> None:
     engine = Engine(tiny, idle_shutdown=0.3)
     async with AsyncClient.local(engine=engine) as client:
