@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self, cast
+from typing import Final, Self, cast, overload
 
 from deepthrift._messages import JSONObject, Message, ToolMessage
 from deepthrift._reply import Reply
@@ -40,7 +40,11 @@ class Conversation(Sequence[Message]):
     def __iter__(self) -> Iterator[Message]:
         return iter(self._messages)
 
-    def __getitem__(self, index: int | slice) -> Message | list[Message]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Message]: ...
+    def __getitem__(self, index: int | slice) -> Message | list[Message]:
         return self._messages[index]
 
     def __repr__(self) -> str:

@@ -140,6 +140,8 @@ async def requests(client: AsyncClient, sync: Client) -> None:
 
     talk = Conversation(system="Be brief.").user("Why?")
     assert_type(talk.add(await client.chat(talk)), Conversation)
+    assert_type(talk[-1], Message)
+    assert_type(talk[1:], list[Message])
     assert_type(talk.trim(100, mode="standard"), list[Message])
     sync.run_tools(talk, tools=[add])
 

@@ -23,7 +23,7 @@ class Request:
     headers: Mapping[str, str]
     """All of them, names in lower case, the API key among them; a representation hides it."""
     body: JSONObject
-    """What is sent, the conversation included. Not to be changed."""
+    """What is sent, the conversation included. A copy: to change it changes nothing."""
     host: str
     """The host profile's name."""
     model: str

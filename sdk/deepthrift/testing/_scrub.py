@@ -24,6 +24,7 @@ _KEPT: Final = frozenset({"content-type", "retry-after", "retry-after-ms", "x-ds
 """Headers of a response that a client reads; no others are recorded."""
 _SHORTEST: Final = 6
 """Shorter texts guard nothing, and would be struck out of every word that holds them."""
+_SCHEMES: Final = frozenset({"bearer", "digest", "negotiate"})
 _SAID: Final = ("content", "reasoning_content", "reasoning", "text", "arguments")
 
 
@@ -54,7 +55,8 @@ class Scrubber:
                 continue
             if ":" in plain:
                 parts += [plain, *plain.split(":", 1)]
-        self._secrets |= {part.strip("\"'") for part in parts if len(part) >= _SHORTEST and part.lower() != "bearer"}
+        long = {part.strip("\"'") for part in parts if len(part) >= _SHORTEST}
+        self._secrets |= {part for part in long if part.lower() not in _SCHEMES}
 
     def path(self, url: httpx.URL) -> str:
         """Path and query, without secrets."""

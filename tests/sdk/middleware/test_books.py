@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 from hypothesis import given, settings
@@ -13,10 +15,12 @@ from hypothesis import strategies as st
 
 from deepthrift import AsyncClient
 from deepthrift.errors import DeepthriftError
-from deepthrift.middleware import CallNext, Middleware, Request, Response
+from deepthrift.middleware import CallNext, Middleware, Request, Response, ResponseCache
 from deepthrift.testing import MockBehaviour, MockDisconnect, MockError, MockReply, MockTransport
 from deepthrift_pricing import Ledger
+from tests.support.bill_server import Answer, BillServer
 from tests.support.doors import prices
+from tests.support.doors import settings as client_settings
 
 PLAIN: Final = {
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Mine."}}]
@@ -112,7 +116,7 @@ async def run(layers: list[Middleware], behaviour: MockBehaviour, *, stream: boo
         return reply, ledger.attempts(), len(transport.requests)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(layers=st.lists(st.sampled_from(KINDS), max_size=3), behaviour=st.sampled_from(BEHAVIOURS), stream=st.booleans())
 def test_the_books_hold_what_was_billed(layers: list[Middleware], behaviour: MockBehaviour, stream: bool) -> None:
     reply, attempts, asked = asyncio.run(run(layers, behaviour, stream=stream))
@@ -127,3 +131,30 @@ def test_the_books_hold_what_was_billed(layers: list[Middleware], behaviour: Moc
     if reply is not None:
         assert reply.cost.total == attempt.cost.total
         assert reply.text in ("Mine.", "one two three")
+
+
+async def test_a_storm_of_cancellations_leaves_nothing_behind(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    ledger = Ledger.open("memory:")
+    with ResponseCache(tmp_path / "cache.db") as cache:
+        async with (
+            BillServer(Answer("one two three", token_delay=0.002)) as server,
+            AsyncClient(**client_settings(server, ledger=ledger, middleware=[cache, passes])) as client,
+        ):
+
+            async def call(number: int) -> None:
+                if number % 2:
+                    await client.chat(f"Question {number % 12}?", max_tokens=20)
+                    return
+                async with client.stream(f"Question {number % 12}?", max_tokens=20) as stream:
+                    async for _ in stream:
+                        pass
+
+            tasks = [asyncio.create_task(call(number)) for number in range(60)]
+            for task in tasks:
+                asyncio.get_running_loop().call_later(chance.random() * 0.2, task.cancel)
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {type(each) for each in ended} <= {type(None), asyncio.CancelledError}
+            await server.wait_quiet()
+            assert "reserved" not in {attempt.status for attempt in ledger.attempts()}
+            assert (await client.chat("Still there?", max_tokens=20)).text == "one two three"
