@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
@@ -89,6 +90,11 @@ class Answered(BaseModel):
                 "label": source,
             }
         )
+
+
+def process_of(samples: int, checks: Sequence[str] = ()) -> str:
+    """How evidence is bought where it is the same for every answer: `samples=3`, `samples=1, cross_check of 2`."""
+    return ", ".join([f"samples={samples}", *sorted(checks)])
 
 
 def answered(reply: RoutedReply, base: Score, *, question: str, process: str, shadow: str | None) -> Answered:

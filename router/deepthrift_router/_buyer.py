@@ -63,6 +63,9 @@ class Buyer:
             # The same evidence whatever it says, as on the labels: only then does the threshold mean what it promises.
             if can_sample and seen.prospects(most):
                 return "sample"
+            check = self._weighed() if stakes.can_think else None
+            if check is not None:
+                return check
             reached = seen.settled or seen.belief.gain >= self.outlook.preference.threshold
             return "escalate" if stakes.can_think and reached else "accept"
         if self.outlook.preference.policy == "cascade":
@@ -72,6 +75,15 @@ class Buyer:
         if stakes.can_think:
             offers += self._offers()
         return best_step(seen.belief, stakes, offers)[0]
+
+    def _weighed(self) -> str | None:
+        """The next check that has data, can be had and was not bought yet."""
+        for check in self.checks:
+            if check.name in self.spent or not self.seen.check_prospects(check.name, check.condition):
+                continue
+            if not isinstance(self._price(check), str):
+                return check.name
+        return None
 
     def _fixed_step(self, stakes: Stakes, *, can_sample: bool) -> str:
         """The cascade's: one second sample, every check that was asked for, and thinking unless all of them agree."""

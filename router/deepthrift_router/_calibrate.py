@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
@@ -10,11 +11,13 @@ from typing import Final
 
 from deepthrift.errors import NoLift, NotEnoughLabels
 from deepthrift_pricing import utc_now
-from deepthrift_router._answered import Answered
+from deepthrift_router._answered import Answered, process_of
 from deepthrift_router._belief import Belief, Cells
+from deepthrift_router._checks import CHECKS
 from deepthrift_router._likelihoods import Likelihoods, SignalData, Table
 from deepthrift_router._posterior import decisive, posterior
 from deepthrift_router._setting import Lift, PriorShift, Setting
+from deepthrift_router._verification import CROSS_CHECK
 
 LEAST_LABELS: Final = 100
 """Labelled answers below which nothing is fitted."""
@@ -82,7 +85,6 @@ def calibrate(rows: Iterable[Answered], current: Setting | None = None) -> Setti
         )
     fit = _fit(labelled)
     made = utc_now()
-    processes = {row.process for row in labelled}
     return Setting(
         version=f"{made:%Y%m%dT%H%M%S}Z",
         made=made,
@@ -93,8 +95,24 @@ def calibrate(rows: Iterable[Answered], current: Setting | None = None) -> Setti
         signals=fit.signals,
         lift=lift,
         gains=tuple(gains),
-        samples=next((n for n in (3, 2, 1) if processes == {f"samples={n}"}), 0),
+        process=_process(labelled, fit.likelihoods),
     )
+
+
+def _process(rows: Sequence[Answered], likelihoods: Likelihoods) -> str:
+    """How the evidence of all `rows` was bought, with the checks that have data by now; empty: in more than one way."""
+    samples = {row.process.partition(",")[0] for row in rows}
+    if len(samples) > 1 or not next(iter(samples)).startswith("samples="):
+        return ""
+    seen: Counter[str] = Counter()
+    for row in rows:
+        for signal, condition, _ in row.evidence:
+            if signal == CROSS_CHECK and likelihoods.table(signal, condition):
+                seen[f"{signal} {condition}"] += 1
+            elif signal in CHECKS and likelihoods.table(signal):
+                seen[signal] += 1
+    checks = [name for name, count in seen.items() if count > len(rows) / 2]
+    return process_of(int(samples.pop().removeprefix("samples=")), checks)
 
 
 def _start(row: Answered, shift: PriorShift | None) -> Belief:

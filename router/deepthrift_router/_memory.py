@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deepthrift.errors import NotEnoughLabels
-from deepthrift_router._answered import Answered, LabelSource, answered
+from deepthrift_router._answered import Answered, LabelSource, answered, process_of
 from deepthrift_router._belief import Belief
+from deepthrift_router._checks import Check
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._outlook import Outlook
 from deepthrift_router._posterior import posterior
@@ -41,6 +43,7 @@ class Memory:
         setting: Setting | None,
         shadow: Setting | None,
         max_samples: int,
+        checks: Sequence[Check] = (),
         *,
         own_scorer: bool,
     ) -> None:
@@ -48,7 +51,8 @@ class Memory:
         self.setting = setting
         self.shadow = shadow
         self.likelihoods = Likelihoods.builtin() if setting is None else setting.likelihoods()
-        self._process = f"samples={max_samples}"
+        weighed = [check for check in checks if self.likelihoods.table(check.name, check.condition or "any")]
+        self.process = process_of(max_samples, [f"{each.name} {each.condition or ''}".strip() for each in weighed])
         # Scores of another scorer are other scores: what was learned under one says nothing of the other.
         version = "shipped" if setting is None else setting.version
         self.version = f"{version}+own scorer" if own_scorer else version
@@ -93,7 +97,7 @@ class Memory:
         found = self._shares.get(target)
         if found is None:
             rows = self.store.rows(limit=_RECENT, setting=self.version)
-            gains = [row.gain for row in rows if row.process == self._process]
+            gains = [row.gain for row in rows if row.process == self.process]
             found = self._shares[target] = ShareControl(target, gains)
         return found
 
@@ -103,9 +107,9 @@ class Memory:
         calls = [
             LabelledCall(row.gain, bool(row.kept_right), bool(row.thinking_right))
             for row in rows
-            if row.process == self._process
+            if row.process == self.process
         ]
-        if self.setting is not None and self._process == f"samples={self.setting.samples}":
+        if self.setting is not None and self.process == self.setting.process:
             calls += [LabelledCall(gain, bool(kept), bool(think)) for gain, kept, think in self.setting.gains]
         return calls
 
@@ -115,7 +119,7 @@ class Memory:
         if shadow is not None:
             reply = reply.model_copy(update={"decision": reply.decision.model_copy(update={"shadow": shadow})})
         threshold = outlook.preference.threshold
-        process = self._process if threshold is not None and outlook.plan == "cascade" else "auto"
+        process = self.process if threshold is not None and outlook.plan == "cascade" else "auto"
         base = outlook.score
         if self.setting is not None and self.setting.prior is not None:
             base = scorer.score(outlook.request.messages)

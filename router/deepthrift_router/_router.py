@@ -127,7 +127,7 @@ class ModeRouter(Generic[C]):
         self._scorer = self._base_scorer if setting is None else setting.scorer(self._base_scorer)
         # Opened last: a setting that is wrong leaves nothing open.
         self._store, self._own_store = open_store(store)
-        self._memory = Memory(self._store, setting, shadowed, max_samples, own_scorer=scorer is not None)
+        self._memory = Memory(self._store, setting, shadowed, max_samples, self._checks, own_scorer=scorer is not None)
         self._history = History()
         self._audits = Audits(self._async, audit_rate, self._store, grader)
 

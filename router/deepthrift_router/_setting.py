@@ -74,8 +74,8 @@ class Setting(BaseModel):
     gains: tuple[tuple[float, int, int], ...] = ()
     """Of each label: the gain believed without it, and whether the kept answer and thinking were right. What
     `max_quality_loss` rests on."""
-    samples: int = 3
-    """Standard samples that those gains rest on."""
+    process: str = ""
+    """How the evidence was bought that those gains rest on, such as `samples=3`; empty: in more than one way."""
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

@@ -193,9 +193,21 @@ def test_calibration_learns_a_signal_that_had_no_weight() -> None:
     assert likelihoods.temper("logprobs", 0.5) > 0
     assert table["above -0.2"][0] > table["above -0.2"][2]
     assert len(setting.gains) == 600
-    assert setting.samples == 3
+    assert setting.process == "samples=3"
     assert likelihoods.table("agreement") is not None
     assert Setting.model_validate_json(setting.model_dump_json()) == setting
+
+
+def test_a_check_that_got_data_is_part_of_what_the_labels_say() -> None:
+    rows = [
+        row.model_copy(update={"evidence": (*row.evidence, ("self_check", "3-4", "yes" if row.kept_right else "no"))})
+        for row in informative(300)
+    ]
+    setting = calibrate(rows)
+    assert setting.process == "samples=3, self_check"
+    assert setting.likelihoods().temper("self_check", 0.5) > 0
+    mixed = [row.model_copy(update={"process": "auto"}) if place % 2 else row for place, row in enumerate(rows)]
+    assert calibrate(mixed).process == ""
 
 
 def test_calibration_refuses_what_shows_no_lift() -> None:

@@ -19,6 +19,7 @@ from deepthrift_router._share import ShareControl
 from deepthrift_router._verification import Prospect
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, by_mode, route, routing
 from tests.router.test_audits import labelled_row
+from tests.router.test_checks import fitted
 from tests.support.bill_server import Answer, BillServer, Failure
 from tests.support.doors import settings
 
@@ -79,6 +80,18 @@ async def test_max_quality_loss_holds_what_the_labels_bear_out() -> None:
     assert -0.2 < reply.decision.threshold <= 0.6
     assert "95%" in reply.decision.reason
     store.close()
+
+
+async def test_checks_with_data_are_part_of_a_promise() -> None:
+    """The same evidence for every answer: a check that has data is always bought, and names the labels that count."""
+    setting = fitted("self_check", {"sure": (0.9, 0.9, 0.1, 0.1), "no": (0.1, 0.1, 0.9, 0.9)})
+    share = Preferences(target_share=0.3)
+    async with routing(AGREED, settings=setting, checks=["self_check"], preferences=share) as (router, server):
+        reply = await router.chat(QUESTION, max_tokens=100)
+        [row] = router.store.rows()
+    assert reply.path[:4] == ("standard", "sample", "sample", "check")
+    assert row.process == "samples=3, self_check"
+    assert any(request.max_tokens == 1 for request in server.requests)
 
 
 async def test_a_policy_by_tag() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
-from deepthrift_router._answered import Answered
+from deepthrift_router._answered import Answered, process_of
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._posterior import posterior
 from deepthrift_router._prior import Prior, Scorer
@@ -40,6 +40,7 @@ def label_recorded(
     score = (base if setting is None else setting.scorer(base)).score(outcome.conversation)
     answers = outcome.samples[:samples]
     seen = replay(score.belief, score.weight, likelihoods, outcome.standard_answer or "", answers)
+    names: list[str] = []
     evidence = [(item.signal, item.condition, item.outcome) for item in seen.evidence]
     logprobs = outcome.standard_extra.logprobs
     span = span_of(logprobs[0]) if logprobs else None
@@ -50,16 +51,19 @@ def label_recorded(
     if isinstance(signals, Mapping):
         said = cast("Mapping[object, object]", signals)
         evidence += [(str(name), condition, str(found)) for name, found in said.items()]
+        names += [str(name) for name in said if likelihoods.table(str(name))]
     if checks and answers[0] is not None:
         others = outcome.other_answers(checks[:2])
         evidence.append((CROSS_CHECK, f"of {len(others)}", check_outcome(answers[0], others)))
+    if checks and likelihoods.table(CROSS_CHECK, f"of {len(checks[:2])}"):
+        names.append(f"{CROSS_CHECK} of {len(checks[:2])}")
     belief = posterior(score.belief, score.weight, evidence, likelihoods)
     return Answered(
         group_id=f"collected-{outcome.id}",
         at=_AT,
         question=store.hash_of(outcome.question),
         setting="shipped" if setting is None else setting.version,
-        process=f"samples={samples}",
+        process=process_of(samples, names),
         plan="cascade",
         mode="standard",
         escalated=False,

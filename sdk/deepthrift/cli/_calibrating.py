@@ -21,6 +21,7 @@ def calibrate_now(
     output: Output,
     *,
     samples: int,
+    cross_checks: Sequence[str],
     max_quality_loss: float | None,
     dry_run: bool,
 ) -> None:
@@ -31,7 +32,7 @@ def calibrate_now(
     settings = SettingsFolder(folder)
     current = settings.current()
     with contextlib.closing(RouterStore(store_path if store_path.exists() else ":memory:")) as store:
-        rows = [*store.rows(labelled=True), *_recorded(data, store, samples)]
+        rows = [*store.rows(labelled=True), *_recorded(data, store, samples, cross_checks)]
         try:
             setting = calibrate(rows, current)
         except NoLift:
@@ -58,11 +59,11 @@ def calibrate_now(
         output.note(f"in force in {folder}; deepthrift calibrate --rollback goes back")
 
 
-def _recorded(data: Sequence[Path], store: RouterStore, samples: int) -> list[Answered]:
+def _recorded(data: Sequence[Path], store: RouterStore, samples: int, checks: Sequence[str]) -> list[Answered]:
     from deepthrift_router.evaluation import read_outcomes
     from deepthrift_router.labels import label_recorded
 
-    found = (label_recorded(outcome, store, samples=samples) for outcome in read_outcomes(*data))
+    found = (label_recorded(outcome, store, samples=samples, checks=checks) for outcome in read_outcomes(*data))
     return [row for row in found if row is not None]
 
 

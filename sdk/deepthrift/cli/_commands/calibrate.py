@@ -30,6 +30,9 @@ Exit codes: 0 written, listed or gone back · 1 no lift, or too few labels
 @click.option("--store", type=click.Path(dir_okay=False, path_type=Path), help="The router's store of answers.")
 @click.option("--settings", type=click.Path(file_okay=False, path_type=Path), help="The folder of settings.")
 @click.option("--samples", type=click.IntRange(1, 3), default=3, show_default=True, help="Standard samples to go by.")
+@click.option(
+    "--cross-check", "cross_checks", multiple=True, metavar="MODEL", help="Recorded model that checks; twice at most."
+)
 @click.option("--max-quality-loss", type=float, metavar="SHARE", help="Say what it takes to lose no more than this.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--list", "listing", is_flag=True, help="List the settings, and which is in force.")
@@ -41,6 +44,7 @@ def command(
     store: Path | None,
     settings: Path | None,
     samples: int,
+    cross_checks: tuple[str, ...],
     max_quality_loss: float | None,
     dry_run: bool,
     listing: bool,
@@ -68,6 +72,7 @@ def command(
             folder,
             output,
             samples=samples,
+            cross_checks=cross_checks,
             max_quality_loss=max_quality_loss,
             dry_run=dry_run,
         )
