@@ -29,8 +29,8 @@ class CircuitBreaker:
     """When an endpoint is left alone, and for how long.
 
     What counts is a failure of the provider: no connection, a 5xx, an attempt that took longer than the client's
-    `timeout`, a stream that broke, a blank answer. Cancelled calls, deadlines, 4xx and refused budgets do not.
-    A 402 opens the circuit at once.
+    `timeout`, a stream that broke, a blank answer. Cancelled calls, deadlines, 4xx and refused budgets do not, and
+    connections that are lost at once count once. A 402 opens the circuit at once.
 
     Attributes:
         failures: Failed attempts in a row after which the circuit opens.
@@ -66,6 +66,7 @@ class Circuit:
         self._probing = False
         self._reason: DeepthriftError | None = None
         self._era = 0
+        self._losses = 0
 
     @property
     def state(self) -> CircuitState:
@@ -78,6 +79,11 @@ class Circuit:
     def failures(self) -> int:
         """Failures in a row so far."""
         return self._failures
+
+    @property
+    def losses(self) -> int:
+        """How often connections were lost; an attempt keeps the number with which it began."""
+        return self._losses
 
     @property
     def pause_left(self) -> float:
@@ -125,6 +131,13 @@ class Circuit:
             asked = error.retry_after if isinstance(error, StatusError) and error.retry_after is not None else 0.0
             self._open(max(self._settings.pause, min(asked, _LONGEST_PAUSE)), error)
         return None
+
+    def lost(self, admitted: int, losses: int, error: DeepthriftError) -> None:
+        """The connection of an attempt that began after so many losses: what one cut takes down at once counts once."""
+        if losses != self._losses:
+            return self.let_go(admitted)
+        self._losses += 1
+        return self.failed(admitted, error)
 
     def ran_out_of_balance(self, error: InsufficientBalance) -> None:
         """The endpoint answered 402: the next call could only be refused again."""

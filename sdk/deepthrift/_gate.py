@@ -20,7 +20,7 @@ from deepthrift.errors import (
     StreamInterrupted,
 )
 
-_PROVIDER_FAILED = (AttemptTimeout, ConnectionFailed, EmptyResponse, ServerError, StreamInterrupted)
+_PROVIDER_FAILED = (AttemptTimeout, EmptyResponse, ServerError, StreamInterrupted)
 
 
 class Gate:
@@ -69,12 +69,13 @@ class Gate:
 class Ticket:
     """An attempt's place; given back once, with what the attempt told about the endpoint."""
 
-    __slots__ = ("_admitted", "_cuts", "_gate")
+    __slots__ = ("_admitted", "_cuts", "_gate", "_losses")
 
     def __init__(self, gate: Gate, admitted: int) -> None:
         self._gate: Gate | None = gate
         self._admitted = admitted
         self._cuts = gate.limiter.cuts
+        self._losses = gate.circuit.losses
 
     def answered(self) -> None:
         """The endpoint has begun to answer."""
@@ -95,6 +96,8 @@ class Ticket:
         elif isinstance(error, RateLimited):
             circuit.let_go(self._admitted)
             limiter.refused(self._cuts, error.retry_after)
+        elif isinstance(error, ConnectionFailed):
+            circuit.lost(self._admitted, self._losses, error)
         elif isinstance(error, _PROVIDER_FAILED):
             circuit.failed(self._admitted, error)
             if isinstance(error, ServerError):

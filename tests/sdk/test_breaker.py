@@ -234,6 +234,21 @@ async def test_every_failure_of_the_provider_counts(failure: Failure | Drop | An
         assert len(server.requests) == 2
 
 
+async def test_what_one_cut_takes_down_counts_once() -> None:
+    """A server that restarts is not a server that is down, however many calls it was answering."""
+    async with (
+        BillServer(Drop(delay=0.1)) as server,
+        AsyncClient(**settings(server, max_retries=0, circuit_breaker=CircuitBreaker(failures=2))) as client,
+    ):
+        calls = [client.chat("Hi", max_tokens=5) for _ in range(20)]
+        lost = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(each) for each in lost} == {ConnectionFailed}
+        assert (client.endpoints[0].circuit, client.endpoints[0].failures) == ("closed", 1)
+        with pytest.raises(ConnectionFailed):
+            await client.chat("Hi", max_tokens=5)
+        assert client.endpoints[0].circuit == "open"
+
+
 async def test_retries_end_where_the_circuit_opens() -> None:
     async with (
         BillServer(DOWN) as server,
