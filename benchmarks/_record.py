@@ -27,7 +27,7 @@ def main() -> None:
     if done.returncode:
         raise SystemExit(f"{name} failed, so nothing was recorded")
     text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(block.sub(lambda _: done.stdout.rstrip() + "\n", text), encoding="utf-8")
+    PAGE.write_text(block.sub(lambda _: done.stdout.rstrip() + "\n", text, count=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ The aim is 170 ms for `import deepthrift`; httpx, pydantic and tenacity alone ar
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -15,9 +16,16 @@ PROBE = "import time; began = time.process_time(); import {}; print((time.proces
 
 
 def least(modules: str) -> float:
-    """The least processor time of importing `modules`, in milliseconds."""
+    """The least processor time of importing `modules`, in milliseconds, from bytecode as after an installation."""
     command = [sys.executable, "-c", PROBE.format(modules)]
-    return min(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(RUNS))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+    def once() -> float:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        return float(done.stdout)
+
+    once()
+    return min(once() for _ in range(RUNS))
 
 
 def main() -> None:

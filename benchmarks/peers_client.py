@@ -167,6 +167,7 @@ def imports(rounds: int) -> float:
     probe = "import time; began = time.process_time(); {}; print((time.process_time() - began) * 1000)"
     found: dict[str, list[float]] = {}
     environment = {**os.environ, **QUIET}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs; the first round compiles ours
     for turn in range(rounds + 1):
         for name, (where, statement) in IMPORTS.items():
             progress(f"imports: round {turn} of {rounds}, {name}")
