@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -101,6 +102,18 @@ def test_the_engine_tells_people_how_to_use_it_and_shows_no_key(tiny: str) -> No
     assert ran.code == 0
     assert "export DEEPTHRIFT_URL=http://127.0.0.1:" in ran.out
     assert '"$DEEPTHRIFT_ENGINE_KEY"' in ran.out
+    assert secret not in ran.out + ran.err
+
+
+@pytest.mark.slow
+def test_the_engine_for_other_machines(tiny: str) -> None:
+    secret = "a-key-for-everybody"
+    with running("engine", tiny, "--lan", "--embeddings", env={"DEEPTHRIFT_ENGINE_KEY": secret}) as command:
+        command.until(lambda: "deepthrift ask" in command.out)
+        command.send(signal.SIGINT)
+        ran = command.end()
+    assert ran.code == 0
+    assert f"Other machines reach it at http://{socket.gethostname()}:" in ran.out
     assert secret not in ran.out + ran.err
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,7 +27,8 @@ Examples:
 
 The key is taken from DEEPTHRIFT_ENGINE_KEY. Without it a random one is made, and kept while the engine runs in a file
 that only you can read; it is never printed. The server listens on 127.0.0.1 only, unless --lan opens it to the network,
-which needs DEEPTHRIFT_ENGINE_KEY. When the engine dies it is started again, up to 3 times within 5 minutes.
+which needs DEEPTHRIFT_ENGINE_KEY. When the engine dies it is started again, up to 3 times within 5 minutes. Its log is
+kept in engines/engine.log of the data directory, without prompts and keys, and never larger than 1 MB.
 """
 
 
@@ -104,6 +106,7 @@ def command(
                         "model": running.model,
                         "context": running.context,
                         "slots": running.slots,
+                        "lan": lan,
                         "pid": running.pid,
                         "key_file": kept,
                         "key_variable": None if kept else KEY_VARIABLE,
@@ -113,6 +116,9 @@ def command(
             secret = f'"$(cat {kept})"' if kept else f'"${KEY_VARIABLE}"'
             output.print(f"{running.model} answers at {running.url}/v1", style="bold")
             output.print(f"{running.context:,} tokens of context, {running.slots} at a time. Ctrl-C stops it.")
+            if lan:
+                port = running.url.rpartition(":")[2]
+                output.print(f"Other machines reach it at http://{socket.gethostname()}:{port}/v1", whole=True)
             output.print("\nIn another terminal:")
             output.print(f"  export DEEPTHRIFT_URL={running.url}/v1")
             output.print(f"  export DEEPTHRIFT_API_KEY={secret}", whole=True)
