@@ -39,9 +39,9 @@ class RawResponse:
         """The body, read as JSON: with every field that the host sent.
 
         Raises:
-            ConfigurationError: It was a stream.
+            ConfigurationError: It was a stream, or events in the place of a plain answer.
         """
-        if not self.body.strip():
+        if not self.body.strip().startswith((b"{", b"[")):
             raise ConfigurationError("the body of a stream is not kept; its events have all that was said")
         value: JSONValue = json.loads(self.body)
         return value

@@ -64,6 +64,16 @@ def test_budget(tmp_path: Path) -> None:
     assert not left.startswith("-")
 
 
+def test_offline_tests(tmp_path: Path) -> None:
+    """What was recorded is replayed word for word, at the same cost, with one request to the endpoint."""
+    with BillServer(answer) as server:
+        out = run("offline_tests.py", server.url, tmp_path)
+        assert len(server.requests) == 1
+    recorded, first, replayed, second = out.splitlines()
+    assert recorded.removeprefix("recorded: ") == replayed.removeprefix("replayed: ") == "Yes."
+    assert first == second
+
+
 def test_tiered_fallback(tmp_path: Path) -> None:
     """The standard answer is refused by the validator, thinking mends it, and both are on the bill."""
     with BillServer(answer) as server:
