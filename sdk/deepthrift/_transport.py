@@ -58,19 +58,6 @@ class _Idle:
     """When the server may close it."""
 
 
-class _Watched(httpx.AsyncByteStream):
-    """A request's body that knows whether it was asked for."""
-
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
-        self._stream = stream
-        self.asked = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        self.asked = True
-        async for part in self._stream:
-            yield part
-
-
 class OriginTransport(httpx.AsyncBaseTransport):
     """An httpx transport for one origin.
 
@@ -149,17 +136,14 @@ class OriginTransport(httpx.AsyncBaseTransport):
         A server may close an idle connection in the moment in which it is used again. As long as the body has not been
         asked for, nothing that could be billed was sent, and a new connection is made for it.
         """
-        stream = cast("httpx.AsyncByteStream", request.stream)
         while True:
             used = self._reusable()
-            body = _Watched(stream)
             connection = self._fresh() if used is None else used
             try:
-                return connection, await connection.handle_async_request(_core_request(request, body))
+                return connection, await connection.handle_async_request(_core_request(request))
             except BaseException as error:
                 self._close_behind(connection)
-                again = used is not None and isinstance(error, _STALE) and (not body.asked or request.method == "GET")
-                if not again:
+                if used is None or not isinstance(error, _STALE) or (request.method != "GET" and _sent(request)):
                     raise
 
     async def aclose(self) -> None:
@@ -287,13 +271,13 @@ def origin_of(url: httpx.URL) -> httpcore.Origin:
     return httpcore.Origin(url.raw_scheme, url.raw_host, port)
 
 
-def _core_request(request: httpx.Request, body: httpx.AsyncByteStream) -> httpcore.Request:
+def _core_request(request: httpx.Request) -> httpcore.Request:
     url = request.url
     return httpcore.Request(
         method=request.method,
         url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
         headers=request.headers.raw,
-        content=body,
+        content=request.stream,
         extensions=request.extensions,
     )
 
@@ -301,6 +285,11 @@ def _core_request(request: httpx.Request, body: httpx.AsyncByteStream) -> httpco
 async def _close(connection: httpcore.AsyncConnectionInterface) -> None:
     with contextlib.suppress(Exception):
         await connection.aclose()
+
+
+def _sent(request: httpx.Request) -> bool:
+    """Whether any of the request's body may have left; a body that does not say so may."""
+    return bool(getattr(request.stream, "sent", True))
 
 
 def _kept_for(headers: Sequence[tuple[bytes, bytes]]) -> float | None:
