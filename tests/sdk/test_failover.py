@@ -395,3 +395,41 @@ def test_whatever_the_endpoints_do(
         assert result.cost.amount == booked(ledger) == sum(bills)
     assert not {attempt.status for attempt in ledger.attempts()} & {"reserved"}
     ledger.close()
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+async def test_a_call_may_be_cancelled_on_any_way(streamed: bool) -> None:
+    """Each pair of calls is cancelled one turn of the loop later than the last, on its way over two endpoints."""
+    ledger = Ledger.open("memory:", budgets=[Budget("100", per="total")])
+    answered = 0
+    async with (
+        BillServer(Failure(500)) as first,
+        BillServer(ROME) as second,
+        AsyncClient(
+            endpoints=[endpoint(first, max_concurrency=1), endpoint(second, max_concurrency=1)],
+            ledger=ledger,
+            circuit_breaker=CircuitBreaker(failures=10**6),
+        ) as client,
+    ):
+        for turns in range(200):
+            calls = [
+                asyncio.create_task(through_async(client, "Hi", streamed=streamed, max_tokens=9)) for _ in range(2)
+            ]
+            for _ in range(turns):
+                await asyncio.sleep(0 if turns < 40 else 0.0003)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            assert [(each.in_flight, each.waiting) for each in client.endpoints] == [(0, 0), (0, 0)]
+            answered += not any(call.cancelled() for call in calls)
+            if answered == 3:
+                break
+        await first.wait_quiet()
+        await second.wait_quiet()
+        assert answered == 3, "the calls were never given time to end"
+        assert booked(ledger) >= second.bill.total > first.bill.total == 0
+    assert not [attempt.id for attempt in ledger.attempts() if attempt.status == "reserved"]
+    [status] = ledger.budget_status()
+    assert not status.reserved
+    assert status.spent.amount == booked(ledger)
+    ledger.close()
