@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a picture in lines
 """Draws how a call flows through the packages, for the docs: `python tools/draw_flow.py` writes docs/images/flow.svg."""
 
 from __future__ import annotations

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from deepthrift.cli._output import Output
 
 
-def pull(name: str, output: Output, *, full_check: bool = False) -> Path:
+class Pinning(TypedDict, total=False):
+    """How a source that is not of the registry is fetched, named and pinned; see `models.pull`."""
+
+    save_as: str | None
+    file: str | None
+    revision: str | None
+    sha256: str | None
+    update: bool
+
+
+def pull(name: str, output: Output, *, full_check: bool = False, **how: Unpack[Pinning]) -> Path:
     """Fetch the model `name` unless it is here, and return its file; progress goes to standard error.
 
     Raises:
@@ -31,4 +41,4 @@ def pull(name: str, output: Output, *, full_check: bool = False) -> Path:
                 told.add(now.stage)
                 output.note(f"{now.stage} {name}…")
 
-        return models.pull(name, show, full_check=full_check)
+        return models.pull(name, show, full_check=full_check, **how)

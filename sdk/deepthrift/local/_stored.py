@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import IO, BinaryIO, Final
+from typing import IO, BinaryIO, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +19,17 @@ from deepthrift.local._registry import ModelEntry, models_folder
 
 _BLOCK: Final = 4 * 1024 * 1024
 _LOCK_PAUSE: Final = 0.1
+
+
+class Pinned(Protocol):
+    """A file that is known by its hash."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
 
 
 class _Record(BaseModel):
@@ -36,7 +47,7 @@ def stored_path(entry: ModelEntry) -> Path:
     return models_folder() / entry.name / entry.file
 
 
-def is_verified(entry: ModelEntry, path: Path) -> bool:
+def is_verified(entry: Pinned, path: Path) -> bool:
     """Whether the file is there and untouched since its hash was checked. Reads no more than its record."""
     try:
         found = path.stat()
@@ -46,7 +57,7 @@ def is_verified(entry: ModelEntry, path: Path) -> bool:
     return record == _Record(sha256=entry.sha256, size=found.st_size, modified_ns=found.st_mtime_ns)
 
 
-def verify(entry: ModelEntry, path: Path) -> None:
+def verify(entry: Pinned, path: Path) -> None:
     """Hash the whole file, and remember that it is right.
 
     Raises:
@@ -60,12 +71,13 @@ def verify(entry: ModelEntry, path: Path) -> None:
         raise ModelFileError(f"The model file {str(path)!r} cannot be read: {error}.") from None
     if found != entry.sha256:
         raise ModelFileError(
-            f"The model file {str(path)!r} is damaged or was changed: run `deepthrift models pull {entry.name}`."
+            f"The model file {str(path)!r} is damaged or was changed: run `deepthrift models pull` with its name once "
+            "more."
         )
     remember(entry, path)
 
 
-def remember(entry: ModelEntry, path: Path) -> None:
+def remember(entry: Pinned, path: Path) -> None:
     """Note that the hash of the file was checked and is right."""
     found = path.stat()
     record = _Record(sha256=entry.sha256, size=found.st_size, modified_ns=found.st_mtime_ns)

