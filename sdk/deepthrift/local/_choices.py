@@ -39,9 +39,13 @@ class ModelChoice(BaseModel):
     checked: dt.date
 
 
-@cache
 def choices() -> tuple[ModelChoice, ...]:
     """Every choice, hybrid models first, the smaller before the larger."""
+    return _read()
+
+
+@cache
+def _read() -> tuple[ModelChoice, ...]:
     text = resources.files("deepthrift.local").joinpath("choices.toml").read_text("utf-8")
     return tuple(ModelChoice.model_validate(row) for row in tomllib.loads(text)["choice"])
 
