@@ -102,6 +102,15 @@ class Calls:
         self.replies.append(reply)
         return reply
 
+    def reconcile(self, *clients: AsyncClient) -> None:
+        """Take in what the ledgers know of this answer beside its replies: calls that were cancelled."""
+        known = {attempt.id for attempt in self.attempts}
+        for ledger in {id(client.ledger): client.ledger for client in clients}.values():
+            for attempt in ledger.attempts(group_id=self._request.group_id):
+                if attempt.id not in known and attempt.status != "reserved":
+                    known.add(attempt.id)
+                    self.attempts.append(attempt)
+
     async def _streamed(
         self, to: AsyncClient, asked: Asked, options: ChatOptions, tell: Tell | None, watch: Watch | None
     ) -> Reply:
@@ -115,13 +124,6 @@ class Calls:
                 text += "".join(event.text for event in events if isinstance(event, TextDelta))
                 if watch is not None and watch(text):
                     break
-        except DeepthriftError:
-            raise
-        except BaseException:
-            # The loser of a race, for one: what it used is part of the answer's cost.
-            await stream.aclose()
-            self.attempts += stream.reply.attempts
-            raise
         finally:
             await stream.aclose()
         return stream.reply

@@ -17,6 +17,7 @@ from deepthrift_router._checks import CHECKS, CheckName, checks_of
 from deepthrift_router._decision import Decision, RoutePolicy
 from deepthrift_router._estimates import AuditReport, report_of
 from deepthrift_router._history import History
+from deepthrift_router._leg import Setup
 from deepthrift_router._memory import Memory, read_setting
 from deepthrift_router._outlook import Outlook, Preference, look_out
 from deepthrift_router._parsing import FitsTarget, RoutedParsed, parsed
@@ -25,7 +26,7 @@ from deepthrift_router._prior import Prior, Score, Scorer
 from deepthrift_router._record import decision_of
 from deepthrift_router._reply import RoutedReply
 from deepthrift_router._request import Request
-from deepthrift_router._route import Route, Setup
+from deepthrift_router._route import Route
 from deepthrift_router._sandbox import Sandbox
 from deepthrift_router._setting import Setting, SettingsFolder
 from deepthrift_router._store import RouterStore, open_store

@@ -80,10 +80,12 @@ class AsyncRoutedStream(AsyncIterator[RoutedEvent]):
             await self._more.wait()
         if not self._events:
             self._closed = True
-            await self._task  # raises what ended it
+            if not self._task.cancelled():
+                await self._task  # raises what ended it
+            return []
         events = list(self._events)
         self._events.clear()
-        if self._reply is None:
+        if not self._task.done():
             self._more.clear()
         return events
 

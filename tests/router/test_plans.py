@@ -177,9 +177,16 @@ class TestRace:
         ledger.close()
 
     async def test_thinking_wins_when_standard_is_slow(self) -> None:
-        async with routing(Answer("Sydney.", delay=5.0), Answer("Canberra.", reasoning="Yes.")) as (router, _):
+        ledger = Ledger.open("memory:")
+        slow, quick = Answer("Sydney.", hold=5.0), Answer("Canberra.", reasoning="Yes.", delay=0.05)
+        async with routing(slow, quick, ledger=ledger) as (router, server):
             reply = await router.chat(QUESTION, max_tokens=100, preferences=Preferences(race=True))
+            assert reply.cost.amount >= server.bill.total
         assert (reply.mode, reply.text) == ("thinking", "Canberra.")
+        booked = ledger.attempts(group_id=reply.group_id)
+        assert {attempt.id for attempt in booked} == {attempt.id for attempt in reply.attempts}
+        assert len(booked) == 2
+        ledger.close()
 
     async def test_disagreement_waits_for_thinking(self) -> None:
         thinking = Answer("Canberra.", reasoning="word " * 20, token_delay=0.01)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deepthrift import Client, Finished, ReasoningDelta, TextDelta
-from deepthrift.errors import ConfigurationError, ServerError
+from deepthrift.errors import ConfigurationError, ServerError, StreamInterrupted
 from deepthrift_pricing import Ledger
 from deepthrift_router import Escalated, ModeRouter, RoutedReply
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, routing
@@ -139,6 +139,25 @@ async def test_an_error_reaches_the_reader() -> None:
         with pytest.raises(ServerError) as caught:
             await read(router.stream(QUESTION, max_tokens=400))
     assert len(caught.value.attempt_ids) == 1
+
+
+async def test_an_error_after_some_text_reaches_the_reader_too() -> None:
+    broken = Answer("word " * 40, cut_after=10, token_delay=0.005)
+    async with routing(broken) as (router, _):
+        stream = router.stream(QUESTION, mode="optimistic", max_tokens=400)
+        with pytest.raises(StreamInterrupted) as caught:
+            await read(stream)
+        assert await stream.batch() == []
+    assert len(caught.value.attempt_ids) == 1
+
+
+async def test_a_stream_closed_by_another_task_just_ends() -> None:
+    async with routing(Answer("Canberra.", delay=30.0)) as (router, server):
+        stream = router.stream(QUESTION, max_tokens=400)
+        reading = asyncio.ensure_future(stream.batch())
+        await server.until(lambda seen: len(seen.requests) == 1)
+        await stream.aclose()
+        assert await reading == []
 
 
 async def test_cancelled_while_reading() -> None:
