@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._async_tasks import AsyncTasks
 from deepthrift._messages import JSONObject, Messages
-from deepthrift._options import CallOptions, ChatOptions, Options, completion_of, options_of
+from deepthrift._options import CallOptions, ChatOptions, Options, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream
 from deepthrift.errors import DeepthriftError
@@ -92,6 +92,8 @@ class AsyncRequests(AsyncTasks):
             UnsupportedFeature: The host does not complete text, or fills no gaps; nothing was sent.
             DeepthriftError: As for `chat`.
         """
+        from deepthrift._further_options import completion_of
+
         return await self._answered(completion_of(prompt, suffix, max_tokens, options))
 
     def stream_complete(
@@ -103,6 +105,8 @@ class AsyncRequests(AsyncTasks):
         **options: Unpack[CallOptions],
     ) -> AsyncStream:
         """The same as `complete`, as it arrives; see `AsyncStream` for its use."""
+        from deepthrift._further_options import completion_of
+
         return self._streamed(completion_of(prompt, suffix, max_tokens, options))
 
     async def embed(self, texts: str | Sequence[str], *, tags: Mapping[str, str] | None = None) -> Embeddings:

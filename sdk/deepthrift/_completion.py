@@ -7,7 +7,8 @@ from typing import Final
 
 from deepthrift._core import Core
 from deepthrift._counting import PromptCount
-from deepthrift._options import CompletionOptions, Options
+from deepthrift._further_options import CompletionOptions
+from deepthrift._options import Options
 from deepthrift._passes import Passes, Step
 from deepthrift._wire.request import Body, WireRequest, check_options, lowered, written
 from deepthrift.errors import ContextLengthExceeded, InvalidRequestError, UnsupportedFeature

@@ -98,7 +98,7 @@ def chat_options(
     return options
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Options:
     """A call as the user gave it."""
 
@@ -131,21 +131,6 @@ class Options:
     extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompletionOptions(Options):
-    """A completion of plain text as the user gave it; it has no messages."""
-
-    prompt: str
-    suffix: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleOptions(Options):
-    """A chat whose one request brings several answers."""
-
-    n: int
-
-
 _KNOWN = frozenset(each.name for each in fields(Options))
 
 
@@ -172,20 +157,6 @@ def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: Ch
     if on_unsupported not in get_args(OnUnsupported):
         raise InvalidRequestError(f"on_unsupported is 'raise' or 'downgrade', not {on_unsupported!r}")
     return Options(messages=messages, mode=mode, max_tokens=max_tokens, **given)
-
-
-def completion_of(prompt: str, suffix: str | None, max_tokens: int | None, given: CallOptions) -> CompletionOptions:
-    """The options of one completion.
-
-    Raises:
-        InvalidRequestError: The name of an option is unknown.
-    """
-    known = options_of((), "standard", max_tokens, cast("ChatOptions", given))
-    for name in ("tools", "tool_choice", "response_format", "prefix"):
-        if getattr(known, name) is not None:
-            raise InvalidRequestError(f"{name} belongs to a chat; a completion goes on from its prompt alone")
-    held = {each.name: getattr(known, each.name) for each in fields(Options)}
-    return CompletionOptions(**held, prompt=prompt, suffix=suffix)
 
 
 def _begun(messages: Messages, mode: Mode, prefix: object) -> Messages:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from deepthrift._core import Core
 from deepthrift._counting import PromptCount, count_prompt_async
+from deepthrift._further_options import SampleOptions
 from deepthrift._limits import Limits, first_limits, second_limits
-from deepthrift._options import Options, SampleOptions
+from deepthrift._options import Options
 from deepthrift._tokenize import engine_count
 from deepthrift._wire.answer import Answer
 from deepthrift._wire.conversation import WireMessage, question_of, wire_messages, with_question

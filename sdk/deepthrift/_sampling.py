@@ -9,7 +9,8 @@ from typing import Final, cast
 
 from deepthrift._call import Call
 from deepthrift._core import Core
-from deepthrift._options import Options, SampleOptions
+from deepthrift._further_options import SampleOptions
+from deepthrift._options import Options
 from deepthrift._reply import Reply
 from deepthrift._samples import Samples
 from deepthrift._under_way import UnderWay

@@ -49,7 +49,7 @@ class Source:
             raise failure
         if self._reader is not None:
             raise ConfigurationError("two tasks read one stream at the same time; give each task a stream of its own")
-        self._reader = reader = asyncio.current_task()
+        self._reader = reader = asyncio.current_task(self.loop)
         try:
             self.buffer.extend(await self.call.advance())
         except DeepthriftError as error:

@@ -8,7 +8,7 @@ import re
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -246,7 +246,7 @@ class _Body(httpx.AsyncByteStream):
 
     async def __anext__(self) -> bytes:
         if self._parts is None:
-            self._parts = self._response.aiter_stream().__aiter__()
+            self._parts = cast("AsyncIterable[bytes]", self._response.stream).__aiter__()
         try:
             return await self._parts.__anext__()
         except Exception as error:
