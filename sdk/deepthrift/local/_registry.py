@@ -77,6 +77,11 @@ def entry(name: str) -> ModelEntry:
     raise ModelFileError(f"There is no model named {name!r}. Known are {names}; or give the path of a .gguf file.")
 
 
+def looks_like_path(model: str) -> bool:
+    """Whether it is meant as the path of a file, not as the name of a known model."""
+    return model.endswith(".gguf") or "/" in model or "\\" in model
+
+
 def models_folder() -> Path:
     """Where fetched models are kept: `$DEEPTHRIFT_HOME/models`, else in the user's cache directory of this system."""
     home = os.environ.get("DEEPTHRIFT_HOME")

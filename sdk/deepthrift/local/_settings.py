@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +14,9 @@ from deepthrift.errors import ConfigurationError, EngineStartFailed, ModelFileEr
 from deepthrift.local import _machine, _memory, models
 from deepthrift.local._child import Child
 from deepthrift.local._gguf import GGUFHeader, read_header
+from deepthrift.local._registry import looks_like_path
 from deepthrift.local._start import LOOPBACK, EngineProgress, Stage, check_port
-from deepthrift.local._templates import template_text
+from deepthrift.local._templates import is_template_text, template_text
 
 EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - only with a key of the user's
 _DEFAULT_CONTEXT: Final = 4096
@@ -69,6 +70,15 @@ class EngineSettings:
     def host(self) -> str:
         """The address to listen on."""
         return EVERYWHERE if self.lan else LOOPBACK
+
+    def located(self) -> EngineSettings:
+        """The same with files that are the same seen from any folder."""
+        model, template = self.model, self.template
+        if model is not None and (isinstance(model, Path) or looks_like_path(model)):
+            model = Path(model).expanduser().absolute()
+        if template is not None and not is_template_text(template):
+            template = Path(template).absolute()
+        return replace(self, model=model, template=template)
 
     def as_json(self) -> dict[str, object]:
         """The same as JSON types."""

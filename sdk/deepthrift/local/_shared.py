@@ -47,7 +47,7 @@ class SharedEngine(Runner):
             raise UnsupportedMachine("Sharing an engine needs Linux or macOS: leave share= out.")
         if log is not None:
             raise ConfigurationError("A shared engine keeps its log in a file of its own: leave log= out.")
-        self._settings = settings
+        self._settings = settings = settings.located()
         self._folder = Folder.of(share, settings)
         self._on_progress = on_progress
         self._on_crash = on_crash
@@ -154,8 +154,7 @@ class SharedEngine(Runner):
             if keeper.held_elsewhere:
                 return False
             self._folder.state.unlink(missing_ok=True)  # of a keeper that was killed
-            told = {"path": sys.path, "folder": str(self._folder.path), "settings": self._settings.as_json()}
-            await asyncio.to_thread(_start_keeper, json.dumps(told))
+            await asyncio.to_thread(_start_keeper, self._folder.path, self._settings)
             for pause in pauses(lambda: keeper.held_elsewhere, 30.0):
                 await asyncio.sleep(pause)
             if not keeper.held_elsewhere:
@@ -250,7 +249,9 @@ class SharedEngine(Runner):
         self._lease = self._keeper = self._starts = self._last = None
 
 
-def _start_keeper(told: str) -> None:
+def _start_keeper(folder: Path, settings: EngineSettings) -> None:
+    path = [str(Path(each).absolute()) for each in sys.path]
+    told = json.dumps({"path": path, "folder": str(folder.absolute()), "settings": settings.as_json()})
     try:
         subprocess.run(  # noqa: S603
             [sys.executable, "-P", str(_KEEPER)],

@@ -58,9 +58,14 @@ def template_text(header: GGUFHeader, chosen: str | Path | None = None) -> str |
     return None
 
 
+def is_template_text(chosen: str | Path) -> bool:
+    """Whether it is the text of a template, not the path of one."""
+    return isinstance(chosen, str) and ("{" in chosen or "\n" in chosen)
+
+
 def _chosen_text(chosen: str | Path) -> str:
-    if isinstance(chosen, str) and ("{" in chosen or "\n" in chosen):
-        return chosen
+    if is_template_text(chosen):
+        return str(chosen)
     try:
         return Path(chosen).read_text("utf-8")
     except (OSError, ValueError) as error:

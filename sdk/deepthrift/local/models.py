@@ -258,7 +258,7 @@ def resolve(model: str | Path | None = None) -> Path | ModelInfo:
     Raises:
         ModelFileError: It is neither.
     """
-    if isinstance(model, Path) or (model is not None and _looks_like_path(model)):
+    if isinstance(model, Path) or (model is not None and _registry.looks_like_path(model)):
         return Path(model).expanduser()
     locked = _lock.read().get(model) if model is not None else None
     if locked is not None:
@@ -266,10 +266,6 @@ def resolve(model: str | Path | None = None) -> Path | ModelInfo:
     if any(each.name == model and each.repository is not None for each in choices()):
         raise ModelFileError(f"The model {model!r} has not been fetched: run `deepthrift models pull {model}`.")
     return _info(_registry.entry(model if model is not None else DEFAULT))
-
-
-def _looks_like_path(model: str) -> bool:
-    return model.endswith(".gguf") or "/" in model or "\\" in model
 
 
 def _info(entry: ModelEntry) -> ModelInfo:

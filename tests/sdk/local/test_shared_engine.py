@@ -10,6 +10,8 @@ import stat
 import subprocess
 import sys
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,18 @@ async def test_it_outlives_the_process_that_started_it_and_ends_with_the_last(ti
 
 
 @pytest.mark.slow
+async def test_processes_that_start_in_the_same_moment_get_one_engine(tiny: Path) -> None:
+    with ExitStack() as stack, ThreadPoolExecutor(3) as threads:
+        started = [threads.submit(stack.enter_context, user(tiny)) for _ in range(3)]
+        users = [each.result() for each in started]
+        pids = {pid for _, pid in users}
+        assert len(pids) == 1
+        for process, _ in users:
+            process.kill()
+        assert await until(lambda: not any(map(is_running, pids)))
+
+
+@pytest.mark.slow
 async def test_when_it_dies_everyone_is_told_and_goes_on(tiny: Path) -> None:
     told: list[EngineCrashed] = []
     engine = Engine(tiny, share=True, on_crash=told.append)
@@ -132,11 +146,14 @@ async def test_nobody_asking_is_as_good_as_nobody_there(tiny: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_a_name_means_the_same_settings_everywhere(tiny: Path) -> None:
+async def test_a_name_means_the_same_settings_everywhere(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Engine(tiny, share="mine", slots=1):
         with pytest.raises(ConfigurationError, match="runs with another slots"):
             async with Engine(tiny, share="mine", slots=2):
                 pass
+    monkeypatch.chdir(tiny.parent)
+    async with Engine(tiny.name, share=True) as one, Engine(tiny, share=True) as two:
+        assert one.pid == two.pid, "a file is the same seen from any folder"
     for wrong in ("", "../x", "a b"):
         with pytest.raises(ConfigurationError, match="not a name"):
             Engine(tiny, share=wrong)
