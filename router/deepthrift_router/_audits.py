@@ -14,6 +14,7 @@ from deepthrift import Messages, Reply
 from deepthrift.errors import DeepthriftError
 from deepthrift_router._answered import Answered
 from deepthrift_router._answers import same_answer
+from deepthrift_router._estimates import drift_of
 from deepthrift_router._outlook import Outlook, room_now
 from deepthrift_router._record import total_cost
 from deepthrift_router._signals import Draft, unusable
@@ -26,6 +27,9 @@ Grader: TypeAlias = Callable[[Messages, Reply], bool | Awaitable[bool | None] | 
 """Whether a reply answers a conversation rightly, awaited or not; `None` where it cannot tell."""
 
 _AT_ONCE: Final = 4
+_LOOK: Final = 50
+"""Answers between two looks at what has drifted."""
+_ROWS: Final = 1_200
 _MOST: Final = 64
 """Audits that wait or run; beyond, none is begun, for they must not pile up behind a busy endpoint."""
 
@@ -42,11 +46,21 @@ class Outcomes:
 class Audits:
     """Owns the audits that run in the background, until `aclose` has waited for them."""
 
-    def __init__(self, client: AsyncClient, rate: float, store: RouterStore, grader: Grader | None) -> None:
+    def __init__(
+        self,
+        client: AsyncClient,
+        rate: float,
+        store: RouterStore,
+        grader: Grader | None,
+        on_drift: Callable[[str], object] | None = None,
+    ) -> None:
         self._client = client
         self._rate = rate
         self._store = store
         self._grader = grader
+        self._on_drift = on_drift
+        self._answers = 0
+        self._told: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._slots: asyncio.Semaphore | None = None
         self._random = random.SystemRandom()
@@ -58,6 +72,9 @@ class Audits:
     async def consider(self, outcomes: Outcomes, outlook: Outlook) -> None:
         """Note both answers where both are there; else, by chance, ask for the other one in the background."""
         group_id = outlook.request.group_id
+        self._answers += 1
+        if self._on_drift is not None and self._answers % _LOOK == 0:
+            self._start(self._look(self._on_drift))
         if outcomes.kept is not None and outcomes.thought is not None:
             if self._grader is None:
                 self._note(group_id, self._same(outlook, outcomes), None, None, 1.0, 0)
@@ -79,6 +96,16 @@ class Audits:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             raise
+
+    async def _look(self, tell: Callable[[str], object]) -> None:
+        """Tell what has drifted, each thing once until it is over."""
+        rows = [row for row in self._store.rows(limit=_ROWS) if row.label != "collected"]
+        alerts = {alert.partition(" went from ")[0]: alert for alert in drift_of(rows)}
+        fresh = alerts.keys() - self._told
+        self._told = set(alerts)
+        for name in sorted(fresh):
+            with contextlib.suppress(Exception):  # what an alarm does is the user's business, and never an answer's
+                tell(alerts[name])
 
     def _start(self, work: Awaitable[None]) -> None:
         if len(self._running) >= _MOST:

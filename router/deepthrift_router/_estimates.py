@@ -103,7 +103,7 @@ def report_of(rows: Sequence[Answered]) -> AuditReport:
             lambda row: float((row.shadow == "escalate") != row.escalated),
             weighted=False,
         ),
-        drift=tuple(_drift(rows)),
+        drift=tuple(drift_of(rows)),
     )
 
 
@@ -133,7 +133,8 @@ def _calibration_error(rows: Sequence[Answered]) -> float | None:
     return sum(abs(sum(right - sure for sure, right in each)) for each in bins.values()) / len(rows)
 
 
-def _drift(rows: Sequence[Answered]) -> list[str]:
+def drift_of(rows: Sequence[Answered]) -> list[str]:
+    """What changed over the last answers beyond chance, in words."""
     lately, before = rows[-_WINDOW:], rows[:-_WINDOW]
     measures: list[tuple[str, Callable[[Answered], float | None]]] = [
         ("the share of escalated answers", lambda row: float(row.escalated)),

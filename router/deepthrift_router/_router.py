@@ -75,6 +75,8 @@ class ModeRouter(Generic[C]):
         audit_rate: Share of answers, 0 to 1, for which the mode that was not asked is asked afterwards, in the
             background and inside the budgets.
         grader: Says of a reply whether it is right; used on the answers of which both modes are there.
+        on_drift: Hears in words when the traffic or the quality has changed beyond chance; looked at every 50 answers,
+            in the background, and told once for each thing that changed.
         sandbox: The limits of code that checks run.
 
     Raises:
@@ -103,6 +105,7 @@ class ModeRouter(Generic[C]):
         store: RouterStore | Path | str | None = None,
         audit_rate: float = 0.0,
         grader: Grader | None = None,
+        on_drift: Callable[[str], object] | None = None,
         sandbox: Sandbox | None = None,
     ) -> None:
         self._client: AsyncClient | Client = client
@@ -130,7 +133,7 @@ class ModeRouter(Generic[C]):
         self._store, self._own_store = open_store(store)
         self._memory = Memory(self._store, setting, shadowed, max_samples, self._checks, own_scorer=scorer is not None)
         self._history = History()
-        self._audits = Audits(self._async, audit_rate, self._store, grader)
+        self._audits = Audits(self._async, audit_rate, self._store, grader, on_drift)
 
     def __repr__(self) -> str:
         return f"<ModeRouter {self._preferences.policy} on {self._client!r}>"

@@ -171,6 +171,17 @@ def test_drift_is_told_and_noise_is_not() -> None:
     assert report_of([]).quality_lost is None
 
 
+async def test_drift_is_told_once() -> None:
+    store, told = RouterStore(), list[str]()
+    for number in range(600):
+        store.add(labelled_row(number, gain=0.9 if number >= 400 else 0.0))
+    async with routing(AGREED, store=store, on_drift=told.append, policy="standard") as (router, _), router:
+        for _ in range(100):
+            await router.chat(QUESTION, max_tokens=50)
+    assert [alert for alert in told if "confidence in standard" in alert] == told[:1]
+    store.close()
+
+
 def informative(count: int, seed: int = 5) -> list[Answered]:
     """Labels of a traffic on which log-probabilities tell much, and the base rates are unlike the shipped ones."""
     draw = random.Random(seed)
