@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 
+from tests.support.extras import import_module
 from tools.reference import attribute_docstring, public_modules
 
 ROOTS = ("deepthrift", "deepthrift_pricing", "deepthrift_router")
@@ -19,7 +19,7 @@ MODULES = sorted(public_modules())
 
 @pytest.fixture(params=MODULES)
 def module(request: pytest.FixtureRequest) -> ModuleType:
-    return importlib.import_module(request.param)
+    return import_module(request.param)
 
 
 def test_all_is_sorted_and_importable(module: ModuleType) -> None:

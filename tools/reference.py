@@ -17,6 +17,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -36,6 +37,17 @@ def public_modules() -> Iterator[str]:
             private = any(part.startswith("_") for part in found.name.split("."))
             if not private and not found.name.startswith(NOT_A_SURFACE):
                 yield found.name
+
+
+def modules() -> Iterator[tuple[str, ModuleType | None]]:
+    """The same, loaded; `None` for one whose extra is not installed."""
+    from deepthrift.errors import MissingExtra
+
+    for name in public_modules():
+        try:
+            yield name, importlib.import_module(name)
+        except MissingExtra:
+            yield name, None
 
 
 def first_paragraph(text: str | None) -> str:
@@ -86,6 +98,12 @@ def describe(module: str, name: str) -> str:
     return first_sentence(inspect.getdoc(value)) if own else first_paragraph(attribute_docstring(module, name))
 
 
+def kept_section(module: str) -> list[str]:
+    """The part of the page as it is, for a module that cannot be loaded here."""
+    _, mark, after = (DOCS / "reference.md").read_text("utf-8").partition(f"## `{module}`\n")
+    return f"{mark}{after.partition(chr(10) + '## ')[0]}".rstrip().splitlines()
+
+
 def reference_page() -> str:
     """Every public name of every public module."""
     lines = [
@@ -94,8 +112,10 @@ def reference_page() -> str:
         "Every public name, written by `make docs` and checked by a test; anything that is not here is private. The",
         "docstrings have the rest: `help(deepthrift.AsyncClient)`.",
     ]
-    for module in public_modules():
-        loaded = importlib.import_module(module)
+    for module, loaded in modules():
+        if loaded is None:
+            lines += ["", *kept_section(module)]
+            continue
         lines += ["", f"## `{module}`", "", first_sentence(loaded.__doc__), "", "| Name | What it is |", "|---|---|"]
         lines += [f"| `{name}` | {describe(module, name)} |" for name in loaded.__all__]
     return "\n".join(lines) + "\n"
@@ -136,8 +156,7 @@ def subclasses(error: type[BaseException], depth: int = 0) -> Iterator[tuple[int
 
 def errors_page() -> str:
     """The error tree with what each error means."""
-    for module in public_modules():
-        importlib.import_module(module)
+    list(modules())  # a module may define errors of its own
     from deepthrift import errors
 
     lines = [

@@ -20,6 +20,7 @@ from sybil.parsers.markdown import CodeBlockParser
 
 from tests.docs.answers import ENDPOINT, ROUTES, answer
 from tests.support.bill_server import BillServer
+from tests.support.extras import import_module
 from tests.support.tiny_gguf import tiny_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,5 +91,5 @@ def documented_modules() -> list[str]:
 @pytest.mark.parametrize("name", documented_modules())
 def test_doctests(name: str) -> None:
     """Interactive examples (`>>>`) in docstrings."""
-    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    result = doctest.testmod(import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     assert result.failed == 0

@@ -1,0 +1,143 @@
+"""The body of a chat request in openai's shape, read as a routed call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Final, cast
+
+from deepthrift import Message
+from deepthrift.errors import InvalidRequestError
+from deepthrift_pricing import new_id
+from deepthrift_router._decision import RoutePolicy
+from deepthrift_router._preferences import Preferences, RouteOptions
+
+ROUTED: Final = ("auto", "deepseek-v3.1")
+"""Model names that stand for the endpoint's own model, in whichever mode pays."""
+_BY_MODEL: Final[Mapping[str, RoutePolicy]] = {"deepseek-chat": "standard", "deepseek-reasoner": "thinking"}
+ALIASES: Final = (*ROUTED, *_BY_MODEL)
+
+_PLAIN: Final = (
+    "temperature", "top_p", "stop", "seed", "tools", "tool_choice", "response_format", "logprobs", "top_logprobs",
+)  # fmt: skip
+_OURS: Final = frozenset(
+    {"policy", "value_of_right_answer", "max_cost", "deadline", "tags", "group_id", "regions", "reasoning_budget"}
+    | {"on_unsupported", "prefix", "idle_timeout", "retry_unanswered"}
+)
+_PREFERENCES: Final = frozenset(each.name for each in fields(Preferences))
+_OFF: Final = ("none", "minimal")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request, ready to be routed."""
+
+    model: str
+    messages: list[Message]
+    max_tokens: int | None
+    options: RouteOptions
+    n: int
+    stream: bool
+    include_usage: bool
+
+
+def read_request(content: bytes) -> ChatRequest:
+    """The request in a body.
+
+    Raises:
+        InvalidRequestError: It is not one that can be routed.
+    """
+    body = cast("dict[str, object]", json.loads(content))
+    model = str(body.pop("model", ROUTED[0]))
+    options: dict[str, object] = {name: body.pop(name) for name in _PLAIN if name in body}
+    policy = _policy(body) or _BY_MODEL.get(model)
+    if policy is not None:
+        options["policy"] = policy
+    options["tags"] = _tags(body)
+    options["group_id"] = new_id("group")
+    _take_ours(body.pop("deepthrift", None), options)
+    limit = body.pop("max_completion_tokens", None)
+    old_limit = body.pop("max_tokens", None)
+    n, stream = body.pop("n", None), bool(body.pop("stream", False))
+    stream_options = _mapping(body.pop("stream_options", None), "stream_options")
+    messages = [_message(each) for each in cast("list[Mapping[str, object]]", body.pop("messages", []))]
+    if body:  # what the host knows and we do not
+        options["extra_body"] = body
+    if n is not None and (not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= 128):
+        raise InvalidRequestError(f"n is a number of answers from 1 to 128, not {n!r}")
+    if stream and n not in (None, 1):
+        raise InvalidRequestError("a stream has one answer; ask for several without stream=True")
+    return ChatRequest(
+        model=model,
+        messages=messages,
+        max_tokens=cast("int | None", old_limit if limit is None else limit),
+        options=cast("RouteOptions", options),
+        n=n or 1,
+        stream=stream,
+        include_usage=bool(stream_options.get("include_usage")),
+    )
+
+
+def _policy(body: dict[str, object]) -> RoutePolicy | None:
+    """The mode that the request insists on, in any of the forms in which endpoints of V3.1 are told."""
+    found: RoutePolicy | None = None
+    effort = body.pop("reasoning_effort", None)
+    if effort is not None:
+        found = "standard" if effort in _OFF else "thinking"
+    thinking = body.get("thinking")
+    if isinstance(thinking, Mapping) and "type" in thinking:
+        body.pop("thinking")
+        found = "thinking" if cast("Mapping[str, object]", thinking)["type"] == "enabled" else "standard"
+    template = body.get("chat_template_kwargs")
+    if isinstance(template, Mapping):
+        left = dict(cast("Mapping[str, object]", template))
+        for name in ("thinking", "enable_thinking"):
+            if name in left:
+                found = "thinking" if left.pop(name) else "standard"
+        body["chat_template_kwargs"] = left
+        if not left:
+            body.pop("chat_template_kwargs")
+    return found
+
+
+def _tags(body: dict[str, object]) -> dict[str, str]:
+    """`metadata` and `user` label attempts in the ledger; they are not sent."""
+    tags = {str(name): str(value) for name, value in _mapping(body.pop("metadata", None), "metadata").items()}
+    user = body.pop("user", None)
+    return tags if user is None else {**tags, "user": str(user)}
+
+
+def _take_ours(given: object, options: dict[str, object]) -> None:
+    """Options of a routed call that openai has no word for, from `extra_body={"deepthrift": {…}}`."""
+    preferences: dict[str, object] = {}
+    for name, value in _mapping(given, "deepthrift").items():
+        if name == "tags":
+            options["tags"] = {**cast("dict[str, str]", options["tags"]), **cast("dict[str, str]", value)}
+        elif name in _OURS:
+            options[name] = value
+        elif name in _PREFERENCES:
+            preferences[name] = value
+        else:
+            known = ", ".join(sorted(_OURS | _PREFERENCES))
+            raise InvalidRequestError(f"{name!r} is not an option of a routed call; use one of {known}")
+    if preferences:
+        options["preferences"] = cast("Callable[..., Preferences]", Preferences)(**preferences)
+
+
+def _mapping(given: object, name: str) -> Mapping[str, object]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise InvalidRequestError(f"{name} is an object, not {given!r}")
+    return cast("Mapping[str, object]", given)
+
+
+def _message(given: Mapping[str, object]) -> Message:
+    """A message without the fields that openai's own answers have and that say nothing."""
+    kept = {name: value for name, value in given.items() if name == "content" or value not in (None, [])}
+    if kept.get("role") == "developer":
+        kept["role"] = "system"
+    if kept.get("role") == "assistant":
+        kept.pop("parsed", None)
+    return cast("Message", kept)
