@@ -14,6 +14,8 @@ from deepthrift_router._latency import expected_seconds, timed_attempts
 T = TypeVar("T")
 _FRESH: Final = 0.5
 """Seconds for which figures are kept: means over dozens of calls, which one call more hardly moves."""
+_DOZENS: Final = 48
+"""A record that is shorter is read anew each time: it is short to read, and one call more tells much."""
 
 
 class History:
@@ -25,22 +27,25 @@ class History:
     def calls(self, ledger: Ledger, host: HostProfile, model: str, mode: Mode) -> list[Usage]:
         """Usages of recent calls in `mode`, the newest first."""
         key = ("calls", id(ledger), host.name, model, mode)
-        return self._fresh(key, lambda: recorded_calls(ledger, host, model, mode))
+        return self._fresh(key, lambda: recorded_calls(ledger, host, model, mode), lambda found: len(found) >= _DOZENS)
 
     def cached_share(self, ledger: Ledger, host: HostProfile, model: str) -> float | None:
         """The share of the prompt that second samples found in the provider's cache, as recorded."""
-        return self._fresh(("share", id(ledger), host.name, model), lambda: cached_share(ledger, host, model))
+        key = ("share", id(ledger), host.name, model)
+        return self._fresh(key, lambda: cached_share(ledger, host, model), lambda found: found is not None)
 
     def seconds(self, ledger: Ledger, host: HostProfile, model: str, mode: Mode) -> float | None:
         """The expected seconds of a call in `mode`, or `None` where too few are on record."""
-        attempts = self._fresh(("attempts", id(ledger)), lambda: timed_attempts(ledger))
+        key = ("attempts", id(ledger))
+        attempts = self._fresh(key, lambda: timed_attempts(ledger), lambda found: len(found) >= _DOZENS)
         return expected_seconds(attempts, host.name, model, mode)
 
-    def _fresh(self, key: tuple[object, ...], read: Callable[[], T]) -> T:
+    def _fresh(self, key: tuple[object, ...], read: Callable[[], T], enough: Callable[[T], bool]) -> T:
         now = time.monotonic()
         known = self._kept.get(key)
         if known is not None and now - known[0] < _FRESH:
             return cast("T", known[1])
         value = read()
-        self._kept[key] = (now, value)
+        if enough(value):
+            self._kept[key] = (now, value)
         return value
