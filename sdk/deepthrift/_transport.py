@@ -155,6 +155,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
             self._close_behind(self._free.pop().connection)
         while self._tasks:
             await asyncio.wait(list(self._tasks), timeout=1.0)
+        await asyncio.sleep(0)  # a socket that was told to close does so in the next turn of the loop
 
     async def _take_place(self) -> None:
         if self._places > 0:
