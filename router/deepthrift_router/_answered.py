@@ -21,7 +21,7 @@ _THOUGHT: Final = frozenset({"escalate", "thinking", "specialist"})
 class Answered(BaseModel):
     """One routed answer, as the router's store holds it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     group_id: str
     at: datetime

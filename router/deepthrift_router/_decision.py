@@ -21,7 +21,7 @@ PlanName: TypeAlias = Literal["standard", "cascade", "thinking", "specialist"]
 class TokenLength(BaseModel):
     """How many completion tokens a mode is expected to use."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     mode: Mode
     expected: float
@@ -37,7 +37,7 @@ class TokenLength(BaseModel):
 class PlanCost(BaseModel):
     """One plan that was considered before the first call."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     plan: PlanName
     cost: Money
@@ -60,7 +60,7 @@ class PlanCost(BaseModel):
 class Evidence(BaseModel):
     """One thing that was looked at, and what it did to the belief."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     signal: str
     outcome: str
@@ -79,7 +79,7 @@ class Evidence(BaseModel):
 class Decision(BaseModel):
     """Why the answer is what it is."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     policy: RoutePolicy
     plan: PlanName

@@ -21,7 +21,7 @@ _ALARM: Final = 3.0
 class Figure(BaseModel):
     """An estimate with its 95 % interval."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     value: float
     low: float
@@ -37,7 +37,7 @@ class AuditReport(BaseModel):
     Hájek's estimator), so that the figures are those of all traffic and not of what was looked at.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     answers: int
     audited: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Final
 
 from deepthrift_pricing import Attempt, Ledger, Mode
@@ -26,4 +25,4 @@ def expected_seconds(attempts: Sequence[Attempt], host: str, model: str, mode: M
         if (each.host, each.model, each.mode) == (host, model, mode) and each.seconds is not None:
             calls[each.call_id] = calls.get(each.call_id, 0.0) + each.seconds
     recent = list(calls.values())[:_EACH]
-    return fmean(recent) if len(recent) >= LEAST_TIMED else None
+    return sum(recent) / len(recent) if len(recent) >= LEAST_TIMED else None

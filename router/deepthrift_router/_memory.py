@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +125,8 @@ class Memory:
         row = answered(
             reply, base, question=self.store.hash_of(outlook.request.question), process=process, shadow=shadow
         )
+        import sqlite3
+
         try:
             self.store.add(row)
         except sqlite3.Error as error:

@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import stat
 import sys
-import tempfile
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from deepthrift.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
 
 _CHILD: Final = Path(__file__).with_name("_sandbox_child.py")
 _MOST_OUTPUT: Final = 65_536
@@ -89,6 +89,8 @@ class Sandbox:
             _remove(work)
 
     async def _run(self, work: str, code: str, stdin: str) -> SandboxResult:
+        from asyncio import subprocess
+
         names = ("cpu_seconds", "memory_mb", "file_mb", "processes")
         task = {
             "work": work,
@@ -100,9 +102,9 @@ class Sandbox:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-I", "-S", "-B", str(_CHILD)),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd=work,
             env=_environment(work),
             start_new_session=True,
@@ -192,6 +194,8 @@ def _held(line: str) -> tuple[str, ...] | None:
 
 
 def _folder() -> str:
+    import tempfile
+
     folder = Path(tempfile.mkdtemp(prefix="deepthrift-")).resolve()
     if os.name == "posix" and os.geteuid() == 0:
         folder.chmod(0o777)  # the code runs as nobody
@@ -212,6 +216,8 @@ def _environment(work: str) -> dict[str, str]:
 
 
 def _remove(work: str) -> None:
+    import shutil
+
     def open_up(function: Callable[[str], object], path: str, _: object) -> None:
         with contextlib.suppress(OSError):
             Path(path).parent.chmod(stat.S_IRWXU)

@@ -9,7 +9,6 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing import Currency, Money, Price, Usage
-from deepthrift_pricing.reports import bootstrap_mean
 
 LEAST_CALLS: Final = 3
 """Recorded thinking calls below which nothing is said about the ones that were not made."""
@@ -21,7 +20,7 @@ class Savings(BaseModel):
     Negative when routing cost more. `net`, `low` and `high` are `None` when nobody knows; `reason` says why.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     net: Money | None
     low: Money | None = None
@@ -126,4 +125,6 @@ def estimated_savings(spent: Money, recorded: Sequence[Usage], first: Usage, pri
 @lru_cache(maxsize=32)
 def _mean_of(values: tuple[int, ...]) -> tuple[float, float, float]:
     """The mean and its bootstrap interval, kept while the record stays the same."""
+    from deepthrift_pricing.reports import bootstrap_mean
+
     return bootstrap_mean(values)

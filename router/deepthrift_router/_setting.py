@@ -23,7 +23,7 @@ _CURRENT: Final = "current"
 class Lift(BaseModel):
     """How much better the setting is than the one before, on labels that it was not fitted on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     mean: float
     """Mean reduction of the log loss of both probabilities, in nats per answer."""
@@ -39,7 +39,7 @@ class Lift(BaseModel):
 class PriorShift(BaseModel):
     """How the score of a question moves towards the user's own outcomes: log weights times `scale`, plus `shift`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     scale: float
     shift: Cells
@@ -56,7 +56,7 @@ class Setting(BaseModel):
         ConfigurationError: A file cannot be read, or is not a setting.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     format: Literal[1] = 1
     version: str

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deepthrift.errors import ConfigurationError, LedgerUnavailable
 from deepthrift_router._answered import Answered
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -47,12 +49,16 @@ class RouterStore:
     def __init__(self, path: Path | str = ":memory:", *, keep: int = 100_000) -> None:
         if keep < 1:
             raise ConfigurationError(f"keep is 1 or more, not {keep!r}")
+        import sqlite3
+
         self._path = str(path)
         self._keep = keep
         self._added = 0
         self._lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(self._path, timeout=_BUSY, check_same_thread=False, isolation_level=None)
+            self._db: sqlite3.Connection = sqlite3.connect(
+                self._path, timeout=_BUSY, check_same_thread=False, isolation_level=None
+            )
         except sqlite3.Error as error:
             raise LedgerUnavailable(f"the router's store {self._path} cannot be opened: {error}") from error
         try:

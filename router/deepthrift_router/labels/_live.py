@@ -28,7 +28,7 @@ CONTESTANTS: Final[tuple[Contestant, ...]] = get_args(Contestant)
 class LiveResult(BaseModel):
     """How one policy did."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     policy: Contestant
     questions: int
@@ -51,7 +51,7 @@ class LiveResult(BaseModel):
 class LiveReport(BaseModel):
     """How the policies did on the same questions."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     results: tuple[LiveResult, ...]
     gain_kept: Figure | None
