@@ -1,212 +1,265 @@
-"""Replays recorded outcomes through the router's own scoring and verification, and writes the figures into the docs.
+"""Replays recorded outcomes through the router's own scoring, verification and decisions, and writes the figures.
 
     DEEPTHRIFT_ROUTER_DATA=folder python tools/evaluate_router.py [--write]
 
 Nothing is judged on rows that helped to fit it: "in family" leaves questions out, "dataset" and "category" leave whole
-task families out of the prior and of the signals' tables alike. Needs scikit-learn (`pip install --group train`).
+task families out of the prior and of the signals alike. Needs scikit-learn (`pip install --group train`). With
+`--write` the tables go into docs/router.md and docs/how-we-measure.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
+import re
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from router_rows import Row, balance, category_folds, family_folds, query_folds, read_rows
-from router_signals import counted
-from train_router import calibration_error, mix, out_of_fold, pair_rates, softmax, weight_of
+from router_rows import Row, balance, category_folds, family_folds, folder, query_folds, read_rows
+from router_signals import CHECKERS, Signals
+from train_router import calibration_error, mix, origin_of, out_of_fold, start_of, weight_of
 
-from deepthrift_router._answers import same_answer
 from deepthrift_router._belief import Belief
+from deepthrift_router._decide import Stakes
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._prior import Prior
-from deepthrift_router._verification import replay
+from deepthrift_router.evaluation import (
+    Evaluation,
+    Judged,
+    LabelledCall,
+    Outcome,
+    area_under_roc,
+    control_quality_loss,
+    decide,
+    evaluate,
+    judge,
+    read_outcomes,
+)
 
-DOCS = Path(__file__).parents[1] / "docs" / "router.md"
-BEGIN, END = "<!-- figures: written by tools/evaluate_router.py -->", "<!-- end of figures -->"
-SHARES = (0.1, 0.2, 0.3, 0.5)
+DOCS = Path(__file__).parents[1] / "docs"
 RESAMPLES = 1000
+REPEATS, LABELS = 200, (300, 1000)
 PAIRS = {"llama-4-maverick>deepseek-r1": "Maverick → R1", "llama-3.3-70b-instruct>deepseek-r1": "Llama 3.3 → R1"}
+SPLITS = {"in family": query_folds, "dataset never seen": family_folds, "category never seen": category_folds}
+SHOWN = ("the router", "its score", "two samples", "prompt length", "random")
 
 
 @dataclass
-class Replayed:
-    """The easy rows of one pair under one split, in fixed order."""
+class Split:
+    """One way of leaving rows out: what is believed of each row beforehand, and the likelihoods of its fold."""
 
-    gain: dict[int, np.ndarray]
-    """By number of samples: what thinking is believed to add."""
-    right: dict[int, np.ndarray]
-    """By number of samples: whether the chosen standard answer was right."""
-    p_standard: np.ndarray
-    p_thinking: np.ndarray
-    standard: np.ndarray
-    thinking: np.ndarray
-    prior_gain: np.ndarray
+    name: str
+    prior: np.ndarray
+    weight: np.ndarray
+    folds: np.ndarray
+    tables: dict[int, Likelihoods]
+    place: dict[str, int]
+
+    def believe(self, outcome: Outcome) -> tuple[Belief, float]:
+        at = self.place[outcome.id]
+        return Belief.of(self.prior[at]), float(self.weight[at])
+
+    def likelihoods(self, outcome: Outcome) -> Likelihoods:
+        return self.tables[int(self.folds[self.place[outcome.id]])]
+
+
+def splits(rows: list[Row]) -> list[Split]:
+    """The three of them, each fitted anew in every fold."""
+    weights = balance(rows)
+    points = [(float(a), float(b)) for a, b in Prior.builtin().shrink]
+    signals = Signals(rows, weights, "held-out")
+    seen = out_of_fold(rows, weights, query_folds(rows))
+    place = {row.id: number for number, row in enumerate(rows)}
+    found = []
+    for name, make in SPLITS.items():
+        print(name, file=sys.stderr)
+        folds = make(rows)
+        logits, coverage = out_of_fold(rows, weights, folds)
+        origin = origin_of(rows, weights, folds)
+        share = weight_of(coverage, points)
+        start = start_of(origin, seen, points)
+        tables = {int(fold): signals.fit(folds != fold, start) for fold in sorted(set(folds))}
+        found.append(Split(name, mix(origin, logits, share[:, None]), share, folds, tables, place))
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the figures into docs/router.md")
+    parser.add_argument("--write", action="store_true", help="write the figures into the docs")
     arguments = parser.parse_args()
     rows = read_rows()
-    weights = balance(rows)
-    text = []
-    scores = []
-    for name, folds in (
-        ("in family", query_folds(rows)),
-        ("dataset never seen", family_folds(rows)),
-        ("category never seen", category_folds(rows)),
-    ):
-        print(name, file=sys.stderr)
-        logits, coverage = out_of_fold(rows, weights, folds)
-        share = weight_of(coverage, [tuple(point) for point in Prior.builtin().shrink])
-        prior = mix(pair_rates(rows), logits, share[:, None])
-        scores.append(prior_line(name, rows, prior, softmax(logits), share))
+    outcomes = read_outcomes(*sorted(folder().glob("*.jsonl.gz")))
+    easy = {pair: [each for each in outcomes if _easy(each) and each.pair == pair] for pair in PAIRS}
+    medical = [each for each in outcomes if each.source == "medagents"]
+    score, cascade, calibration, decisions, promise, checked = (list[str]() for _ in range(6))
+    for split in splits(rows):
+        score.append(score_line(split, rows))
         for pair, title in PAIRS.items():
-            text += cascade_lines(f"{title}, {name}", replay_rows(rows, prior, share, folds, pair), rows, pair)
-    lines = [
-        "### The score alone, all rows",
-        "",
-        *PRIOR_HEAD,
-        *scores,
-        "",
-        "### The cascade, reasoning-gym easy rows",
-        "",
-    ]
-    lines += [*CASCADE_HEAD, *text]
-    print("\n".join(lines))
+            judged = judge(easy[pair], split.believe, split.likelihoods)
+            figures = evaluate(judged, draws=RESAMPLES)
+            cascade += cascade_lines(f"{title}, {split.name}", figures)
+            calibration += calibration_lines(f"{title}, {split.name}", figures)
+            decisions += decision_lines(f"{title}, {split.name}", easy[pair], split)
+            promise += promise_lines(f"{title}, {split.name}", judged)
+        judged = judge(medical, split.believe, split.likelihoods, checks=CHECKERS)
+        checked += checked_lines(split.name, evaluate(judged, draws=RESAMPLES, checks=2), judged)
+        promise += promise_lines(f"V3 → R1 on medicine, two cross-checks, {split.name}", judged)
+    router = ["### The score alone, all rows", "", *SCORE_HEAD, *score, ""]
+    router += ["### The cascade, reasoning-gym easy rows", "", *CASCADE_HEAD, *cascade]
+    measured = ["### The promise", "", *PROMISE_HEAD, *promise, "", "### Cross-checks on medicine", "", *CHECKED_HEAD]
+    measured += [*checked, "", "### As it decides by itself", "", *DECISION_HEAD, *decisions, ""]
+    measured += ["### Calibration", "", *CALIBRATION_HEAD, *calibration]
+    print("\n".join([*router, "", *measured]))
     if arguments.write:
-        page = DOCS.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        after = rest.split(END)[1]
-        DOCS.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
+        write(DOCS / "router.md", router)
+        write(DOCS / "how-we-measure.md", measured)
 
 
-PRIOR_HEAD = [
+def write(page: Path, lines: Sequence[str]) -> None:
+    """Puts the figures between the two marks of a page."""
+    marks = re.compile(r"(?<=<!-- figures: written by tools/evaluate_router.py -->\n).*(?=<!-- end of figures -->)", re.S)
+    text = page.read_text(encoding="utf-8")
+    if not marks.search(text):
+        sys.exit(f"{page.name} has no place for figures")
+    page.write_text(marks.sub(lambda _: "\n" + "\n".join(lines) + "\n\n", text), encoding="utf-8")
+
+
+SCORE_HEAD = [
     "| Split | AUC, standard fails, mean within datasets | prompt length | calibration error | mean weight |",
     "|---|---|---|---|---|",
 ]
 CASCADE_HEAD = [
-    "| Pair and split | Rule | calls per question beside thinking | PGR at 10 % | 20 % | 30 % | 50 % thinking calls |",
+    "| Pair and split | Rule | calls per question beside thinking | PGR at 10 % | 20 % | 30 % | 50 % thinking calls "
+    "| APGR |",
+    "|---|---|---|---|---|---|---|---|",
+]
+PROMISE_HEAD = [
+    "| Rows and split | labels | at most | kept in | thinking calls | accuracy lost | refused |",
     "|---|---|---|---|---|---|---|",
+]
+CHECKED_HEAD = [
+    "| Split | Rule | share of thinking calls | share of always-thinking's tokens | PGR |",
+    "|---|---|---|---|---|",
+]
+DECISION_HEAD = [
+    "| Pair and split | a right answer is worth | standard calls | thinking calls | accuracy | PGR |",
+    "|---|---|---|---|---|---|",
+]
+CALIBRATION_HEAD = [
+    "| Pair and split | rows | calibration error of p(standard right) | of p(thinking right) |",
+    "|---|---|---|---|",
 ]
 
 
-def prior_line(name: str, rows: list[Row], prior: np.ndarray, own: np.ndarray, share: np.ndarray) -> str:
+def score_line(split: Split, rows: list[Row]) -> str:
     fails = np.array([1 - row.standard for row in rows])
     keys = np.array([f"{row.dataset} {row.pair}" for row in rows])
     length = np.array([row.features.measures["characters"] for row in rows])
-    del own
+    doubt = split.prior[:, 2] + split.prior[:, 3]
     ours, lengths = [], []
     for key in sorted(set(keys)):
         inside = keys == key
         if inside.sum() >= 40 and 0 < fails[inside].sum() < inside.sum():
-            ours.append(auc(prior[inside, 2] + prior[inside, 3], fails[inside]))
-            lengths.append(auc(length[inside], fails[inside]))
-    error = calibration_error(prior[:, 0] + prior[:, 1], 1 - fails)
-    return f"| {name} | {np.mean(ours):.3f} | {np.mean(lengths):.3f} | {error:.3f} | {share.mean():.2f} |"
+            failed = [bool(each) for each in fails[inside]]
+            ours.append(area_under_roc(list(doubt[inside]), failed) or 0.0)
+            lengths.append(area_under_roc(list(length[inside]), failed) or 0.0)
+    error = calibration_error(1 - doubt, 1 - fails)
+    weight = split.weight.mean()
+    return f"| {split.name} | {np.mean(ours):.3f} | {np.mean(lengths):.3f} | {error:.3f} | {weight:.2f} |"
 
 
-def auc(score: np.ndarray, positive: np.ndarray) -> float:
-    order = np.argsort(score, kind="stable")
-    ranks = np.empty(len(score))
-    ranks[order] = np.arange(1, len(score) + 1)
-    for value in np.unique(score):
-        tied = score == value
-        if tied.sum() > 1:
-            ranks[tied] = ranks[tied].mean()
-    count = positive.sum()
-    return float((ranks[positive == 1].sum() - count * (count + 1) / 2) / (count * (len(score) - count)))
-
-
-def replay_rows(rows: list[Row], prior: np.ndarray, share: np.ndarray, folds: np.ndarray, pair: str) -> Replayed:
-    chosen = [i for i, row in enumerate(rows) if row.easy and row.pair == pair]
-    shipped = Likelihoods.builtin()
-    gain = {samples: np.zeros(len(chosen)) for samples in (1, 2, 3)}
-    right = {samples: np.zeros(len(chosen)) for samples in (1, 2, 3)}
-    p_standard, p_thinking = np.zeros(len(chosen)), np.zeros(len(chosen))
-    for place, i in enumerate(chosen):
-        row, tables = rows[i], counted(rows, folds, int(folds[i]))
-        tables = tempered(tables, shipped)
-        for samples in (1, 2, 3):
-            seen = replay(
-                Belief.of(prior[i]), float(share[i]), tables, row.standard_answer or "", row.samples[:samples]
-            )
-            gain[samples][place] = seen.belief.gain
-            right[samples][place] = row.samples_right[seen.chosen]
-        p_standard[place], p_thinking[place] = seen.belief.p_standard, seen.belief.p_thinking
-    return Replayed(
-        gain,
-        right,
-        p_standard,
-        p_thinking,
-        np.array([float(rows[i].standard) for i in chosen]),
-        np.array([float(rows[i].thinking) for i in chosen]),
-        prior[chosen, 2] - prior[chosen, 1],
-    )
-
-
-_TEMPERED: dict[int, Likelihoods] = {}
-
-
-def tempered(tables: Likelihoods, shipped: Likelihoods) -> Likelihoods:
-    """Tables counted on the training folds, taken for as much as the shipped ones are."""
-    if id(tables) not in _TEMPERED:
-        signals = {
-            name: data.model_copy(update={"temper": shipped.signals[name].temper})
-            for name, data in tables.signals.items()
-        }
-        _TEMPERED[id(tables)] = tables.model_copy(update={"signals": signals})
-    return _TEMPERED[id(tables)]
-
-
-def pgr(order: np.ndarray, kept: np.ndarray, data: Replayed, rows: np.ndarray) -> list[float]:
-    """Share of always-thinking's gain that is kept when the first `share` of `order` think; `rows` may repeat."""
-    standard, thinking = data.standard[rows].mean(), data.thinking[rows].mean()
-    ranked = rows[np.argsort(order[rows], kind="stable")]
-    out = []
-    for share in SHARES:
-        cut = round(share * len(ranked))
-        got = data.thinking[ranked[:cut]].sum() + kept[ranked[cut:]].sum()
-        out.append(float((got / len(ranked) - standard) / (thinking - standard)))
-    return out
-
-
-def cascade_lines(title: str, data: Replayed, rows: list[Row], pair: str) -> list[str]:
-    easy = [row for row in rows if row.easy and row.pair == pair]
-    random = np.random.default_rng(0)
-    jitter = random.random(len(easy)) * 1e-6
-    length = np.array([float(len(row.query)) for row in easy])
-    agree = np.array([float(_agree(row)) for row in easy])
-    rules = {
-        "the router, three samples": (-data.gain[3], data.right[3], "3"),
-        "the router, two samples": (-data.gain[2] + jitter, data.right[2], "2"),
-        "the router, one sample": (-data.gain[1] + jitter, data.right[1], "1"),
-        "its score alone": (-data.prior_gain + jitter, data.standard, "1 − share"),
-        "two samples, escalate when they differ": (agree + jitter, data.standard, "2"),
-        "prompt length": (-length, data.standard, "1 − share"),
-        "random": (random.random(len(easy)), data.standard, "1 − share"),
-    }
-    everything = np.arange(len(easy))
-    draws = [random.integers(0, len(easy), len(easy)) for _ in range(RESAMPLES)]
+def cascade_lines(title: str, figures: Evaluation) -> list[str]:
     lines = []
-    for name, (order, kept, calls) in rules.items():
-        exact = pgr(order, kept, data, everything)
-        spread = np.array([pgr(order, kept, data, draw) for draw in draws])
-        low, high = np.quantile(spread, 0.025, axis=0), np.quantile(spread, 0.975, axis=0)
-        cells = [f"{e:.2f} ({a:.2f}–{b:.2f})" for e, a, b in zip(exact, low, high, strict=True)]
-        lines.append(f"| {title} | {name} | {calls} | " + " | ".join(cells) + " |")
-    standard_error = calibration_error(data.p_standard, data.right[3])
-    thinking_error = calibration_error(data.p_thinking, data.thinking)
-    print(f"{title}: calibration error standard {standard_error:.3f}, thinking {thinking_error:.3f}", file=sys.stderr)
+    for rule in figures.rules:
+        cells = [_interval(point.pgr) for point in rule.points] + [_interval(rule.apgr)]
+        lines.append(f"| {title} | {rule.name} | {rule.calls} | " + " | ".join(cells) + " |")
+    print(title, [str(point.pgr) for point in figures.rules[0].points], file=sys.stderr)
     return lines
 
 
-def _agree(row: Row) -> bool:
-    first, second = row.samples[0], row.samples[1]
-    return first is not None and second is not None and same_answer(first, second)
+def calibration_lines(title: str, figures: Evaluation) -> list[str]:
+    cells = f"{figures.calibration_error:.3f} | {figures.calibration_error_thinking:.3f}"
+    return [f"| {title} | {figures.rows:,} | {cells} |"]
+
+
+def decision_lines(title: str, outcomes: Sequence[Outcome], split: Split) -> list[str]:
+    """Samples bought one at a time, as they pay, where a standard call costs a tenth of a thinking call."""
+    standard = np.mean([each.standard_right for each in outcomes])
+    thinking = np.mean([each.thinking_right for each in outcomes])
+    lines = []
+    for value in (3, 5, 10, 30):
+        at_stake: Callable[[int], Stakes] = lambda asked, value=value: Stakes(float(value), 0.1, 1.0, asked < 3, True)
+        done = [decide(each, at_stake, *split.believe(each), split.likelihoods(each)) for each in outcomes]
+        right = np.mean([each.right for each in done])
+        cells = f"{np.mean([each.samples for each in done]):.2f} | {np.mean([each.escalated for each in done]):.2f}"
+        pgr = (right - standard) / (thinking - standard)
+        lines.append(f"| {title} | {value} thinking calls | {cells} | {right:.3f} | {pgr:.2f} |")
+    return lines
+
+
+def promise_lines(title: str, judged: Sequence[Judged]) -> list[str]:
+    """The promise made on so many labels, tried on the rest, again and again."""
+    calls = [LabelledCall(each.after(3).gain, each.kept(3), each.outcome.thinking_right) for each in judged]
+    lines = []
+    for labels in LABELS:
+        for limit in (0.01, 0.02, 0.05):
+            chance = random.Random(f"{labels} {limit}")  # noqa: S311
+            kept, shares, losses, refused = 0, list[float](), list[float](), 0
+            for _ in range(REPEATS):
+                drawn = chance.sample(calls, len(calls))
+                control = control_quality_loss(drawn[:labels], limit)
+                rest = drawn[labels:]
+                threshold = control.threshold
+                refused += threshold is None
+                accepted = [call for call in rest if threshold is not None and call.gain < threshold]
+                loss = sum(call.loss for call in accepted) / len(rest)
+                kept += loss <= limit
+                shares.append(1 - len(accepted) / len(rest))
+                losses.append(loss)
+            cells = f"{kept / REPEATS:.1%} | {np.mean(shares):.2f} | {np.mean(losses):+.2%} | {refused / REPEATS:.0%}"
+            lines.append(f"| {title} | {labels:,} | {limit:.0%} | {cells} |")
+    return lines
+
+
+def checked_lines(name: str, figures: Evaluation, judged: Sequence[Judged]) -> list[str]:
+    lines = []
+    rule = next(each for each in figures.rules if each.name == "the router, one sample")
+    for point in rule.curve:
+        if point.tokens is not None and 0.15 <= point.share <= 0.45:
+            cells = f"{point.share:.2f} | {point.tokens:.2f} | {_interval(point.pgr)}"
+            lines.append(f"| {name} | V3 with both cross-checks, by gain | {cells} |")
+    return [*lines, plain_rule(name, judged)]
+
+
+def plain_rule(name: str, judged: Sequence[Judged]) -> str:
+    """Escalate wherever the three letters are not one."""
+    rows = [each.outcome for each in judged]
+    differ = [_differ(each) for each in rows]
+    thinking = sum(each.thinking_right for each in rows)
+    standard = sum(each.standard_right for each in rows)
+    got = sum(each.thinking_right if apart else each.standard_right for each, apart in zip(rows, differ, strict=True))
+    spent = sum((each.standard_tokens or 0) + 4 + (each.thinking_tokens or 0) * apart for each, apart in zip(rows, differ, strict=True))
+    tokens = spent / sum(each.thinking_tokens or 0 for each in rows)
+    pgr = (got - standard) / (thinking - standard)
+    return f"| {name} | plain: think unless all three agree | {np.mean(differ):.2f} | {tokens:.2f} | {pgr:.2f} |"
+
+
+def _differ(outcome: Outcome) -> bool:
+    first, others = outcome.samples[0], outcome.other_answers(CHECKERS)
+    return first is None or any(other is None or other.form != first.form for other in others)
+
+
+def _easy(outcome: Outcome) -> bool:
+    return outcome.source == "reasoning_gym_easy"
+
+
+def _interval(found: object) -> str:
+    if found is None:
+        return "–"
+    return f"{found.value:.2f} ({found.low:.2f}–{found.high:.2f})"  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

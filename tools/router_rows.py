@@ -44,6 +44,7 @@ class Row:
     standard_form: Answer | None
     thinking_form: Answer | None
     others: dict[str, str]
+    other_forms: dict[str, Answer | None]
     features: Features = field(repr=False)
 
     @property
@@ -54,6 +55,16 @@ class Row:
     @property
     def easy(self) -> bool:
         return self.source == "reasoning_gym_easy"
+
+
+@dataclass
+class Start:
+    """Log weights of the four cases of every row before any answer is seen, out of fold."""
+
+    unfamiliar: np.ndarray
+    """The rates of the row's pair of models, moved by the length of the question."""
+    familiar: np.ndarray
+    """The shrunk prior, with questions left out."""
 
 
 def folder() -> Path:
@@ -102,6 +113,7 @@ def _row(raw: dict, file: str, features: dict[str, Features]) -> Row:
         standard_form=form(raw["standard_final"]),
         thinking_form=form(raw["thinking_final"]),
         others=extra.get("other_models") or {},
+        other_forms={name: form(text) for name, text in (extra.get("other_models") or {}).items()},
         features=features[query],
     )
 

@@ -22,8 +22,9 @@ from math import log
 from pathlib import Path
 
 import numpy as np
-from router_rows import Row, balance, family_folds, query_folds, read_rows
-from router_signals import fit_signals
+from router_rows import Row, Start, balance, family_folds, query_folds, read_rows
+from router_signals import Signals
+from router_transfer import PLAIN, Transfer, fit_length, fit_transfer, length_figures, length_rows, transferred
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -43,6 +44,7 @@ COMMON = 1.0
 PENALTY = 0.02
 WORD_SCALE = 1.0
 CLIP = 3.0
+LEAST_WEIGHT = 0.5
 
 warnings.simplefilter("ignore", ConvergenceWarning)
 
@@ -216,7 +218,8 @@ def fit_shrink(
             for share in shares
         ]
         highest = max(highest, float(shares[int(np.argmin(losses))]))
-        points.append((round(float(coverage[inside].mean()), 3), round(highest, 2)))
+        # A share below one half helps little on families that were seen and harms on those that were not.
+        points.append((round(float(coverage[inside].mean()), 3), round(highest, 2) if highest >= LEAST_WEIGHT else 0.0))
     return points
 
 
@@ -275,6 +278,17 @@ def recorded_lengths(rows: list[Row]) -> dict[str, dict[str, object]]:
     }
 
 
+def origin_of(rows: list[Row], weights: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """What is believed of each row where the prior does not know it: its pair's rates, moved by the length."""
+    return softmax(np.log(pair_rates(rows)) + transferred(rows, weights, folds))
+
+
+def start_of(origin: np.ndarray, seen: tuple[np.ndarray, np.ndarray], points: list[tuple[float, float]]) -> Start:
+    """Where the models of the answers start from: out of fold by dataset, and by question."""
+    familiar = mix(origin, seen[0], weight_of(seen[1], points)[:, None])
+    return Start(np.log(origin), np.log(familiar))
+
+
 def main() -> None:
     rows = read_rows()
     weights = balance(rows)
@@ -283,7 +297,7 @@ def main() -> None:
     seen = out_of_fold(rows, weights, query_folds(rows))
     print("folds by dataset", file=sys.stderr)
     unseen = out_of_fold(rows, weights, family_folds(rows))
-    origin = pair_rates(rows)
+    origin = origin_of(rows, weights, family_folds(rows))
     points = fit_shrink(truth, origin, [seen, unseen])
     shares = {"in_family": weight_of(seen[1], points), "never_seen": weight_of(unseen[1], points)}
     never_seen = mix(origin, unseen[0], shares["never_seen"][:, None])
@@ -294,24 +308,25 @@ def main() -> None:
         "novelty_auc": round(float(roc_auc_score(novelty, -np.r_[seen[1], unseen[1]])), 3),
         "mean_weight_in_family": round(float(shares["in_family"].mean()), 3),
         "mean_weight_never_seen": round(float(shares["never_seen"].mean()), 3),
+        "lengths": length_figures(rows, query_folds(rows)),
     }
     print(json.dumps(card, indent=1))
     final = fit(rows, weights)
-    _write_prior(rows, final, base_rates(rows), points, card)
-    weighed_seen = mix(origin, seen[0], shares["in_family"][:, None])
-    signals, losses = fit_signals(
-        rows, (never_seen, shares["never_seen"]), (weighed_seen, shares["in_family"]), VERSION
-    )
-    print(json.dumps(losses, indent=1))
+    _write_prior(rows, final, fit_transfer(rows, weights), base_rates(rows), points, card)
+    signals = Signals(rows, weights, VERSION).fit(np.ones(len(rows), bool), start_of(origin, seen, points))
     (OUT / "signals.json").write_text(json.dumps(signals.model_dump(), indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({name: data.temper for name, data in signals.signals.items()}))
     from router_card import write_card
 
     write_card(OUT / "MODEL_CARD.md", rows, card, signals.model_dump())
 
 
 def _write_prior(
-    rows: list[Row], fitted: Fitted, base: np.ndarray, points: list[tuple[float, float]], card: dict
+    rows: list[Row],
+    fitted: Fitted,
+    transfer: Transfer,
+    base: np.ndarray,
+    points: list[tuple[float, float]],
+    card: dict,
 ) -> None:
     coefficients = fitted.model.coef_ - fitted.model.coef_.mean(0)
     intercept = fitted.model.intercept_ - fitted.model.intercept_.mean()
@@ -323,6 +338,13 @@ def _write_prior(
     prior = {
         "version": VERSION,
         "base": [round(float(x), 4) for x in base],
+        "plain": {
+            PLAIN: {
+                "mean": round(transfer.mean, 4),
+                "scale": round(transfer.scale, 4),
+                "weights": [round(float(x), 4) for x in transfer.weights],
+            }
+        },
         "intercept": [round(float(x), 4) for x in intercept],
         "measures": {
             name: {
@@ -336,6 +358,7 @@ def _write_prior(
         "shrink": points,
         "looks": [round(float(x), 4) for x in np.quantile(looked[:, 2] + looked[:, 3], (np.arange(100) + 0.5) / 100)],
         "lengths": recorded_lengths(rows),
+        "length_heads": {mode: fit_length(*length_rows(rows, mode)) for mode in ("standard", "thinking")},
         "usefulness": (
             f"On task families it has not seen it tells failures of standard mode with an AUC of "
             f"{auc['auc_within_dataset_macro']:.2f} (prompt length alone: "

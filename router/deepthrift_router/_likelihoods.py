@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from deepthrift_router._belief import Cells
 
@@ -28,6 +28,8 @@ class SignalData(BaseModel):
     knows part of it already. Chosen on task families that were not used to count."""
     tables: Mapping[str, Table]
     """By condition, such as the length of the answer; `any` is used where there is no table of its own."""
+    unfamiliar: Mapping[str, Table] = Field(default_factory=dict[str, Table])
+    """The same where the prior knows nothing of the question; empty: no different. Between the two it is mixed."""
 
 
 class Likelihoods(BaseModel):
@@ -45,12 +47,19 @@ class Likelihoods(BaseModel):
         """Those that come with the package."""
         return _builtin()
 
-    def table(self, signal: str, condition: str = "any") -> Table | None:
-        """The outcomes of `signal`, or `None` where there is no data: then it has no weight."""
+    def table(self, signal: str, condition: str = "any", familiarity: float = 1.0) -> Table | None:
+        """The outcomes of `signal` on a question of this familiarity.
+
+        `None` where there is no data: then it has no weight.
+        """
         data = self.signals.get(signal)
         if data is None:
             return None
-        return data.tables.get(condition) or data.tables.get("any")
+        familiar = data.tables.get(condition) or data.tables.get("any")
+        other = data.unfamiliar.get(condition) or data.unfamiliar.get("any")
+        if familiar is None or other is None or familiarity >= 1.0:
+            return familiar
+        return {outcome: _between(other.get(outcome, chances), chances, familiarity) for outcome, chances in familiar.items()}
 
     def temper(self, signal: str, familiarity: float) -> float:
         """For how much of what it seems `signal` is taken on a question of this familiarity, 0 to 1."""
@@ -59,6 +68,11 @@ class Likelihoods(BaseModel):
             return 0.0
         unfamiliar, familiar = data.temper
         return unfamiliar + (familiar - unfamiliar) * familiarity
+
+
+def _between(low: Cells, high: Cells, share: float) -> Cells:
+    both, standard, thinking, neither = (a ** (1 - share) * b**share for a, b in zip(low, high, strict=True))
+    return both, standard, thinking, neither
 
 
 @lru_cache(maxsize=1)

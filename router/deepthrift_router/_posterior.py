@@ -25,7 +25,7 @@ def posterior(belief: Belief, weight: float, evidence: Iterable[Seen], likelihoo
         if decisive(signal, outcome):
             belief = belief.without_standard()
             continue
-        table = likelihoods.table(signal, condition)
+        table = likelihoods.table(signal, condition, weight)
         if table is not None and outcome in table:
             belief = belief.given(table[outcome], likelihoods.temper(signal, weight))
         if signal == "third_sample" and outcome == "with_second":

@@ -6,9 +6,10 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from importlib.resources import files
+from math import exp
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from deepthrift_router._belief import Belief, Cells
 from deepthrift_router._features import extract_features
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class Score(BaseModel):
     """What the question alone says, before anything is sent.
 
-    The two probabilities are already shrunk: on a question unlike the training data they are the base rates.
+    The two probabilities are already shrunk: on a question unlike the training data they are the base rates, moved
+    only by what transfers, the length of the question.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +40,10 @@ class Score(BaseModel):
     """How much of the question's own score was used, 0 to 1; the rest is the base rate."""
     cells: Cells
     """Probabilities that both modes, only standard, only thinking, or neither answers right."""
+    standard_tokens: float | None = None
+    """Completion tokens to expect in standard mode, from the training data; `None`: not known."""
+    thinking_tokens: float | None = None
+    """The same in thinking mode, reasoning included."""
 
     @property
     def gain(self) -> float:
@@ -66,6 +72,27 @@ class Measure(BaseModel):
     mean: float
     scale: float
     weights: Cells
+
+
+class LengthHead(BaseModel):
+    """Completion tokens of one mode as a function of a few plain measures, on a logarithmic scale."""
+
+    model_config = ConfigDict(frozen=True)
+
+    intercept: float
+    measures: Mapping[str, tuple[float, float, float]]
+    """Mean, scale and weight of each measure."""
+    correction: float
+    """What the mean of the tokens is of the exponential of the mean logarithm, where it was not fitted."""
+    most: float
+
+    def expected(self, measures: Mapping[str, float], weight: float) -> float:
+        """The tokens to expect; of the measures, the share `weight` is used."""
+        own = sum(
+            factor * max(-3.0, min(3.0, (measures.get(name, mean) - mean) / scale))
+            for name, (mean, scale, factor) in self.measures.items()
+        )
+        return min(self.most, self.correction * exp(self.intercept + max(0.3, weight) * own))
 
 
 class Familiarity(BaseModel):
@@ -123,7 +150,9 @@ class Prior(BaseModel):
 
     version: str
     base: Cells
-    """The four base rates, used alone where the question is unfamiliar."""
+    """The four base rates, used where the question is unfamiliar, with `plain`."""
+    plain: Mapping[str, Measure] = Field(default_factory=dict[str, Measure])
+    """The little that transfers to unfamiliar questions: what a few plain measures add to the base rates."""
     intercept: Cells
     measures: Mapping[str, Measure]
     words: Mapping[str, Cells]
@@ -134,6 +163,8 @@ class Prior(BaseModel):
     """Quantiles of how hard the training questions look, for `complexity`."""
     lengths: Mapping[str, RecordedLength]
     """Recorded completion tokens by mode."""
+    length_heads: Mapping[str, LengthHead] = Field(default_factory=dict[str, LengthHead])
+    """Completion tokens to expect, by mode."""
     usefulness: str
     """In a sentence, what the score is worth on families that it has not seen."""
 
@@ -145,15 +176,7 @@ class Prior(BaseModel):
     def score(self, messages: Messages) -> Score:
         """The score of `messages`: about 0.5 ms of plain Python for 2,000 characters."""
         features = extract_features(messages)
-        both, standard, thinking, neither = self.intercept
-        for name, measure in self.measures.items():
-            value = (features.measures.get(name, measure.mean) - measure.mean) / measure.scale
-            value = max(-3.0, min(3.0, value))
-            b, s, t, n = measure.weights
-            both += b * value
-            standard += s * value
-            thinking += t * value
-            neither += n * value
+        both, standard, thinking, neither = _added(self.intercept, self.measures, features.measures)
         words = self.words
         for word in words.keys() & features.words:
             b, s, t, n = words[word]
@@ -164,7 +187,7 @@ class Prior(BaseModel):
         coverage = self.familiarity.coverage(features.words)
         looked = Belief.of_logits((both, standard, thinking, neither))
         weight = self._weight(coverage)
-        base = Belief.of(self.base).logits
+        base = _added(Belief.of(self.base).logits, self.plain, features.measures)
         own = (both, standard, thinking, neither)
         belief = Belief.of_logits([(1 - weight) * a + weight * b for a, b in zip(base, own, strict=True)])
         return Score(
@@ -174,6 +197,7 @@ class Prior(BaseModel):
             novelty=1 - coverage,
             weight=weight,
             cells=belief.cells,
+            **{f"{mode}_tokens": head.expected(features.measures, weight) for mode, head in self.length_heads.items()},
         )
 
     def recorded_length(self, mode: Mode) -> RecordedLength | None:
@@ -188,6 +212,19 @@ class Prior(BaseModel):
                 return point[1] if span <= 0 else below[1] + (point[1] - below[1]) * (coverage - below[0]) / span
             below = point
         return below[1]
+
+
+def _added(start: Cells, measures: Mapping[str, Measure], values: Mapping[str, float]) -> Cells:
+    """Log weights with what plain measures add to them."""
+    both, standard, thinking, neither = start
+    for name, measure in measures.items():
+        value = max(-3.0, min(3.0, (values.get(name, measure.mean) - measure.mean) / measure.scale))
+        b, s, t, n = measure.weights
+        both += b * value
+        standard += s * value
+        thinking += t * value
+        neither += n * value
+    return both, standard, thinking, neither
 
 
 @lru_cache(maxsize=1)

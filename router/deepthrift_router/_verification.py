@@ -21,6 +21,8 @@ HEDGING: Final = "hedging"
 _EXTENTS: Final = ((2, "1-2"), (4, "3-4"), (8, "5-8"), (16, "9-16"), (40, "17-40"), (120, "41-120"))
 CLOSED: Final = "closed"
 CROSS_CHECK: Final = "cross_check"
+_STATES: Final = {"agree": "agreed", "disagree": "split", "no_answer": "unanswered"}
+"""How the first two samples stand, by the outcome of the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Verification:
         if decisive:
             self.belief = before.without_standard()
         else:
-            table = self._likelihoods.table(signal, condition)
+            table = self._likelihoods.table(signal, condition, self._familiarity)
             if table is not None and outcome in table:
                 self.belief = before.given(table[outcome], self._likelihoods.temper(signal, self._familiarity))
                 weight = _log_odds(self.belief.p_standard) - _log_odds(before.p_standard)
@@ -161,24 +163,27 @@ class Verification:
         """How a check may come out; empty when there is no data on it, or nothing to check."""
         if self.settled or not self.answers or self.answers[0] is None or self.chosen:
             return ()
-        table = self._likelihoods.table(signal, condition or extent_of(self.answers[0]))
+        table = self._likelihoods.table(signal, condition or extent_of(self.answers[0]), self._familiarity)
         temper = self._likelihoods.temper(signal, self._familiarity)
-        return tuple(
-            Prospect(self.belief.chance(chances), self.belief.given(chances, temper))
-            for chances in (table or {}).values()
+        return _shared_out(
+            [
+                Prospect(self.belief.chance(chances), self.belief.given(chances, temper))
+                for chances in (table or {}).values()
+            ]
         )
 
     def if_hedging(self, outcome: str) -> Belief:
         """The belief if the answer turned out so worded."""
-        table = self._likelihoods.table(HEDGING)
+        table = self._likelihoods.table(HEDGING, "any", self._familiarity)
         if table is None or outcome not in table:
             return self.belief
         return self.belief.given(table[outcome], self._likelihoods.temper(HEDGING, self._familiarity))
 
     def _condition(self) -> str:
         first, second = self.answers[0], self.answers[1]
-        agreed = first is not None and second is not None and same_answer(first, second)
-        return "agreed" if agreed else "split"
+        if second is None:
+            return "unanswered"
+        return "agreed" if first is not None and same_answer(first, second) else "split"
 
 
 def check_outcome(first: Answer, others: Sequence[Answer | None]) -> str:
@@ -202,25 +207,30 @@ def second_prospects(
     """How a second sample may come out, and a third after it where `samples` allows one."""
     temper = likelihoods.temper(AGREEMENT, familiarity)
     found: list[Prospect] = []
-    for outcome, chances in (likelihoods.table(AGREEMENT, condition) or {}).items():
+    for outcome, chances in (likelihoods.table(AGREEMENT, condition, familiarity) or {}).items():
         after = belief.given(chances, temper)
         further: tuple[Prospect, ...] = ()
         if samples > 2:
-            state = "agreed" if outcome == "agree" else "split"
-            further = _third_prospects(after, state, likelihoods, familiarity)
+            further = _third_prospects(after, _STATES.get(outcome, "split"), likelihoods, familiarity)
         found.append(Prospect(belief.chance(chances), after, further))
-    return tuple(found)
+    return _shared_out(found)
 
 
 def _third_prospects(belief: Belief, state: str, likelihoods: Likelihoods, familiarity: float) -> tuple[Prospect, ...]:
     temper = likelihoods.temper(THIRD, familiarity)
     found: list[Prospect] = []
-    for outcome, chances in (likelihoods.table(THIRD, state) or {}).items():
+    for outcome, chances in (likelihoods.table(THIRD, state, familiarity) or {}).items():
         after = belief.given(chances, temper)
         if outcome == "with_second":
             after = after.moved(likelihoods.switch)
         found.append(Prospect(belief.chance(chances), after))
-    return tuple(found)
+    return _shared_out(found)
+
+
+def _shared_out(prospects: Sequence[Prospect]) -> tuple[Prospect, ...]:
+    """The same prospects with chances that add up to 1."""
+    total = sum(each.chance for each in prospects)
+    return tuple(Prospect(each.chance / total, each.after, each.further) for each in prospects) if total else ()
 
 
 def _third_outcome(first: Answer, second: Answer | None, third: Answer | None) -> str:
