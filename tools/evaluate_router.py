@@ -13,8 +13,9 @@ import argparse
 import random
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,9 @@ from deepthrift_router.evaluation import (
 )
 
 DOCS = Path(__file__).parents[1] / "docs"
-RESAMPLES = 1000
-REPEATS, LABELS = 200, (300, 1000)
+RESAMPLES = 200
+PROMISES = ((300, 0.02), (1000, 0.01), (1000, 0.02), (1000, 0.05))
+REPEATS = 200
 PAIRS = {"llama-4-maverick>deepseek-r1": "Maverick → R1", "llama-3.3-70b-instruct>deepseek-r1": "Llama 3.3 → R1"}
 SPLITS = {"in family": query_folds, "dataset never seen": family_folds, "category never seen": category_folds}
 SHOWN = ("the router", "its score", "two samples", "prompt length", "random")
@@ -103,7 +105,8 @@ def main() -> None:
             cascade += cascade_lines(f"{title}, {split.name}", figures)
             calibration += calibration_lines(f"{title}, {split.name}", figures)
             decisions += decision_lines(f"{title}, {split.name}", easy[pair], split)
-            promise += promise_lines(f"{title}, {split.name}", judged)
+            every = title.startswith("Maverick") and split.name == "in family"
+            promise += promise_lines(f"{title}, {split.name}", judged, PROMISES if every else PROMISES[2:3])
         judged = judge(medical, split.believe, split.likelihoods, checks=CHECKERS)
         checked += checked_lines(split.name, evaluate(judged, draws=RESAMPLES, checks=2), judged)
         promise += promise_lines(f"V3 → R1 on medicine, two cross-checks, {split.name}", judged)
@@ -120,7 +123,9 @@ def main() -> None:
 
 def write(page: Path, lines: Sequence[str]) -> None:
     """Puts the figures between the two marks of a page."""
-    marks = re.compile(r"(?<=<!-- figures: written by tools/evaluate_router.py -->\n).*(?=<!-- end of figures -->)", re.S)
+    marks = re.compile(
+        r"(?<=<!-- figures: written by tools/evaluate_router.py -->\n).*(?=<!-- end of figures -->)", re.S
+    )
     text = page.read_text(encoding="utf-8")
     if not marks.search(text):
         sys.exit(f"{page.name} has no place for figures")
@@ -191,7 +196,7 @@ def decision_lines(title: str, outcomes: Sequence[Outcome], split: Split) -> lis
     thinking = np.mean([each.thinking_right for each in outcomes])
     lines = []
     for value in (3, 5, 10, 30):
-        at_stake: Callable[[int], Stakes] = lambda asked, value=value: Stakes(float(value), 0.1, 1.0, asked < 3, True)
+        at_stake = partial(_at_stake, float(value))
         done = [decide(each, at_stake, *split.believe(each), split.likelihoods(each)) for each in outcomes]
         right = np.mean([each.right for each in done])
         cells = f"{np.mean([each.samples for each in done]):.2f} | {np.mean([each.escalated for each in done]):.2f}"
@@ -200,27 +205,27 @@ def decision_lines(title: str, outcomes: Sequence[Outcome], split: Split) -> lis
     return lines
 
 
-def promise_lines(title: str, judged: Sequence[Judged]) -> list[str]:
+def promise_lines(
+    title: str, judged: Sequence[Judged], promises: Sequence[tuple[int, float]] = ((1000, 0.02),)
+) -> list[str]:
     """The promise made on so many labels, tried on the rest, again and again."""
     calls = [LabelledCall(each.after(3).gain, each.kept(3), each.outcome.thinking_right) for each in judged]
     lines = []
-    for labels in LABELS:
-        for limit in (0.01, 0.02, 0.05):
-            chance = random.Random(f"{labels} {limit}")  # noqa: S311
-            kept, shares, losses, refused = 0, list[float](), list[float](), 0
-            for _ in range(REPEATS):
-                drawn = chance.sample(calls, len(calls))
-                control = control_quality_loss(drawn[:labels], limit)
-                rest = drawn[labels:]
-                threshold = control.threshold
-                refused += threshold is None
-                accepted = [call for call in rest if threshold is not None and call.gain < threshold]
-                loss = sum(call.loss for call in accepted) / len(rest)
-                kept += loss <= limit
-                shares.append(1 - len(accepted) / len(rest))
-                losses.append(loss)
-            cells = f"{kept / REPEATS:.1%} | {np.mean(shares):.2f} | {np.mean(losses):+.2%} | {refused / REPEATS:.0%}"
-            lines.append(f"| {title} | {labels:,} | {limit:.0%} | {cells} |")
+    for labels, limit in promises:
+        chance = random.Random(f"{labels} {limit}")  # noqa: S311
+        kept, shares, losses, refused = 0, list[float](), list[float](), 0
+        for _ in range(REPEATS):
+            drawn = chance.sample(calls, len(calls))
+            threshold = control_quality_loss(drawn[:labels], limit).threshold
+            rest = drawn[labels:]
+            refused += threshold is None
+            accepted = [call for call in rest if threshold is not None and call.gain < threshold]
+            loss = sum(call.loss for call in accepted) / len(rest)
+            kept += loss <= limit
+            shares.append(1 - len(accepted) / len(rest))
+            losses.append(loss)
+        cells = f"{kept / REPEATS:.1%} | {np.mean(shares):.2f} | {np.mean(losses):+.2%} | {refused / REPEATS:.0%}"
+        lines.append(f"| {title} | {labels:,} | {limit:.0%} | {cells} |")
     return lines
 
 
@@ -241,10 +246,15 @@ def plain_rule(name: str, judged: Sequence[Judged]) -> str:
     thinking = sum(each.thinking_right for each in rows)
     standard = sum(each.standard_right for each in rows)
     got = sum(each.thinking_right if apart else each.standard_right for each, apart in zip(rows, differ, strict=True))
-    spent = sum((each.standard_tokens or 0) + 4 + (each.thinking_tokens or 0) * apart for each, apart in zip(rows, differ, strict=True))
+    spent = sum((each.standard_tokens or 0) + 4 for each in rows)
+    spent += sum(each.thinking_tokens or 0 for each, apart in zip(rows, differ, strict=True) if apart)
     tokens = spent / sum(each.thinking_tokens or 0 for each in rows)
     pgr = (got - standard) / (thinking - standard)
     return f"| {name} | plain: think unless all three agree | {np.mean(differ):.2f} | {tokens:.2f} | {pgr:.2f} |"
+
+
+def _at_stake(value: float, asked: int) -> Stakes:
+    return Stakes(value, 0.1, 1.0, asked < 3, True)
 
 
 def _differ(outcome: Outcome) -> bool:

@@ -68,7 +68,7 @@ def observe(rows: Sequence[Row], weights: np.ndarray) -> Observations:
         if extent != CLOSED:
             first.append(([*shape[:2], 1.0], row.cell, weight, number))
         for order in ((1, 2), (2, 1)):
-            second, third = (row.samples[place] for place in order)
+            second = row.samples[order[0]]
             outcome = "no_answer" if second is None else "agree" if same_answer(row.samples[0], second) else "disagree"
             end = third_outcome(row, order)
             chosen = order[0] if end == "with_second" else 0
@@ -76,7 +76,9 @@ def observe(rows: Sequence[Row], weights: np.ndarray) -> Observations:
             case = (0 if row.thinking else 1) if right else (2 if row.thinking else 3)
             for key, cell in ((("", outcome), row.cell), ((AFTER[outcome], end), case)):
                 state = STATES.index(key)
-                later.append(([*shape, *(float(state == each) for each in range(len(STATES)))], cell, weight / 2, number))
+                later.append(
+                    ([*shape, *(float(state == each) for each in range(len(STATES)))], cell, weight / 2, number)
+                )
                 extents.append(extent)
                 states.append(state)
     return Observations(_columns(first), _columns(later), extents, states)
@@ -85,11 +87,10 @@ def observe(rows: Sequence[Row], weights: np.ndarray) -> Observations:
 def third_outcome(row: Row, order: tuple[int, int]) -> str:
     """How the third sample stands to the first two."""
     first, second, third = row.samples[0], row.samples[order[0]], row.samples[order[1]]
-    assert first is not None
-    agreed = second is not None and same_answer(first, second)
+    agreed = first is not None and second is not None and same_answer(first, second)
     if third is None:
         return "no_answer"
-    if same_answer(first, third):
+    if first is not None and same_answer(first, third):
         return "agree" if agreed else "with_first"
     if agreed:
         return "disagree"
@@ -105,7 +106,9 @@ def _columns(seen: list[tuple[list[float], int, float, int]]) -> tuple[np.ndarra
     )
 
 
-def fit_linear(features: np.ndarray, start: np.ndarray, cells: np.ndarray, weights: np.ndarray, hold: float) -> np.ndarray:
+def fit_linear(
+    features: np.ndarray, start: np.ndarray, cells: np.ndarray, weights: np.ndarray, hold: float
+) -> np.ndarray:
     """Weights of the features for the four cases, beside log weights to start from."""
     wanted, count = np.eye(4)[cells], features.shape[1]
 
@@ -119,7 +122,7 @@ def fit_linear(features: np.ndarray, start: np.ndarray, cells: np.ndarray, weigh
         slope = features.T @ ((powers / sums - wanted) * weights[:, None])
         return float(missed + hold * (matrix**2).sum() / 2), (slope + hold * matrix).ravel()
 
-    found = minimize(loss, np.zeros(count * 4), jac=True, method="L-BFGS-B", options={"maxiter": 300})
+    found = minimize(loss, np.zeros(count * 4), jac=True, method="L-BFGS-B", options={"maxiter": 80, "ftol": 1e-7})
     return found.x.reshape(count, 4)
 
 
@@ -177,10 +180,12 @@ def _case_shares(cells: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _scaled(ratios: dict[str, np.ndarray], counts: np.ndarray, cases: np.ndarray) -> dict[str, list[float]]:
-    """Likelihoods in proportion to `ratios`, each as frequent on the whole as it was seen."""
+    """Likelihoods in proportion to `ratios` that add up to 1 in every case, each outcome as frequent as it was seen."""
     shares = (counts + 1e-3) / (counts + 1e-3).sum()
-    table = {}
-    for (name, logs), share in zip(ratios.items(), shares, strict=True):
-        powers = np.exp(logs - logs.max())
-        table[name] = [round(float(x), 5) for x in np.maximum(powers * share / (cases @ powers), 1e-5)]
-    return table
+    table = np.exp(np.array(list(ratios.values())) - np.max(list(ratios.values())))
+    for _ in range(500):
+        table *= (shares / (table @ cases))[:, None]
+        table /= table.sum(0)
+    table = np.maximum(table, 1e-5)
+    table /= table.sum(0)
+    return {name: [round(float(x), 5) for x in row] for name, row in zip(ratios, table, strict=True)}

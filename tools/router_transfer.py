@@ -32,7 +32,7 @@ class Transfer:
 
 
 def fit_transfer(rows: Sequence[Row], weights: np.ndarray) -> Transfer:
-    """Fitted within datasets and pairs of models, each with rates of its own: what differs between them is no evidence."""
+    """Fitted within datasets and pairs of models, each with its own rates: what sets them apart is no evidence."""
     length = np.array([row.features.measures[PLAIN] for row in rows])
     keys = np.array([f"{row.dataset} {row.pair}" for row in rows])
     cells = np.array([row.cell for row in rows])

@@ -59,7 +59,10 @@ class Likelihoods(BaseModel):
         other = data.unfamiliar.get(condition) or data.unfamiliar.get("any")
         if familiar is None or other is None or familiarity >= 1.0:
             return familiar
-        return {outcome: _between(other.get(outcome, chances), chances, familiarity) for outcome, chances in familiar.items()}
+        return {
+            outcome: _between(other.get(outcome, chances), chances, familiarity)
+            for outcome, chances in familiar.items()
+        }
 
     def temper(self, signal: str, familiarity: float) -> float:
         """For how much of what it seems `signal` is taken on a question of this familiarity, 0 to 1."""

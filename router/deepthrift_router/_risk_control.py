@@ -27,7 +27,9 @@ _NUISANCE: Final = 0.002
 """The chance that more calls differ than the bound on them says."""
 _STEPS: Final = 100
 """Thresholds on the gain per unit; they are fixed before anything is seen."""
-_GRID: Final = 8
+_GRID: Final = 3
+"""Shares of calls that differ, between the one seen and its bound, at which the probability is worked out. It rises
+with the share, so that the bound itself decides."""
 _TAIL: Final = 9.0
 """Standard deviations beyond which a binomial has no weight worth counting: less than 1e-17."""
 _MOST_LABELS: Final = 200_000
@@ -190,7 +192,7 @@ def _clopper_pearson(seen: int, count: int) -> float:
 
 def _least(holds: Callable[[float], bool], low: float, high: float) -> float:
     """The smallest number between `low` and `high` for which `holds`, by bisection."""
-    for _ in range(40):
+    for _ in range(30):
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
@@ -202,21 +204,34 @@ def _at_most(balance: int, count: int, differ: float, loss: float) -> float:
     Each of `count` calls differs with probability `differ`; the true loss is `loss`.
     """
     worse = min(1.0, (differ + loss) / (2 * differ))
-    spread = _TAIL * sqrt(count * differ * (1 - differ)) + _TAIL
-    first = max(0, int(count * differ - spread))
-    last = min(count, int(count * differ + spread) + 1)
     if worse >= 1.0:
         # Every call that differs is a loss.
         return _binomial_at_most(balance, count, differ)
-    total, most = 0.0, (balance + first) // 2
+    spread = _TAIL * sqrt(count * differ * (1 - differ)) + _TAIL
+    first = max(0, int(count * differ - spread))
+    last = min(count, int(count * differ + spread) + 1)
+    odds, fewest = differ / (1 - differ) if differ < 1 else 0.0, (balance + first) // 2
+    total, most = 0.0, fewest
     below = _binomial_at_most(most, first, worse)
+    """The probability that at most `most` of the calls that differ are losses."""
+    here = _binomial(most, first, worse)
+    """The probability that exactly `most` are."""
+    share = _binomial(first, count, differ)
+    """The probability that so many calls differ."""
     for differing in range(first, last + 1):
         if differing > first:
-            below = max(0.0, below - worse * _binomial(most, differing - 1, worse))
+            below = max(0.0, below - worse * here)
+            here = (
+                _binomial(most, differing, worse)
+                if here == 0.0
+                else here * (1 - worse) * differing / (differing - most)
+            )
             if (balance + differing) // 2 > most:
                 most += 1
-                below += _binomial(most, differing, worse)
-        total += _binomial(differing, count, differ) * min(1.0, below)
+                here = _binomial(most, differing, worse)
+                below += here
+            share = share * odds * (count - differing + 1) / differing if odds else _binomial(differing, count, differ)
+        total += share * min(1.0, below)
     return min(1.0, total)
 
 
@@ -232,7 +247,16 @@ def _binomial(hits: int, count: int, share: float) -> float:
 def _binomial_at_most(hits: int, count: int, share: float) -> float:
     if hits < 0:
         return 0.0
-    if hits >= count:
+    if hits >= count or share <= 0.0:
         return 1.0
-    first = max(0, int(count * share - _TAIL * sqrt(count * share * (1 - share)) - _TAIL))
-    return min(1.0, sum(_binomial(each, count, share) for each in range(min(first, hits), hits + 1)))
+    if share >= 1.0:
+        return 0.0
+    # From the top downwards, until nothing is left to add.
+    odds = (1 - share) / share
+    each = total = _binomial(hits, count, share)
+    for number in range(hits, 0, -1):
+        each *= odds * number / (count - number + 1)
+        total += each
+        if each < total * 1e-12 and number < count * share:
+            break
+    return min(1.0, total)

@@ -17,14 +17,28 @@ FAMILIAR = "Find the Greatest Common Divisor (GCD) of these numbers: 428, 500. G
 UNFAMILIAR = "Welche Blumen eignen sich für einen schattigen Balkon mit wenig Platz?"
 
 
-def test_an_unfamiliar_question_keeps_only_the_base_rates() -> None:
+def test_an_unfamiliar_question_keeps_only_the_base_rates_and_what_its_length_says() -> None:
     prior = Prior.builtin()
     score = prior.score(UNFAMILIAR)
     total = sum(prior.base)
-    assert score.weight <= 0.1
+    assert score.weight == 0
     assert score.novelty > 0.9
-    for cell, base in zip(score.cells, prior.base, strict=True):
-        assert cell == pytest.approx(base / total, abs=0.05)
+    # Of average length, a question says nothing at all.
+    average = prior.score(f"{UNFAMILIAR} " * 5)
+    assert average.weight == 0
+    for cell, base in zip(average.cells, prior.base, strict=True):
+        assert cell == pytest.approx(base / total, abs=0.03)
+    assert prior.score(f"{UNFAMILIAR} " * 50).p_standard < average.p_standard < score.p_standard
+
+
+def test_tokens_are_expected_by_mode() -> None:
+    prior = Prior.builtin()
+    short, long = prior.score(FAMILIAR), prior.score("Add these numbers: " + " ".join(str(n) for n in range(300)))
+    for score in (short, long):
+        assert score.standard_tokens is not None
+        assert score.thinking_tokens is not None
+        assert 0 < score.standard_tokens < score.thinking_tokens
+    assert (long.standard_tokens or 0) > (short.standard_tokens or 0)
 
 
 def test_a_familiar_question_has_a_score_of_its_own() -> None:

@@ -1,6 +1,8 @@
 """Recorded outcomes: reading them, grading them, replaying the router's decisions on them, and the figures of merit."""
 
 from deepthrift_router._risk_control import LabelledCall, RiskControl, control_quality_loss
+from deepthrift_router.evaluation._drawing import draw_curve, draw_reliability, write_html, write_png
+from deepthrift_router.evaluation._end_to_end import Replayed, decide_offline, route_outcomes
 from deepthrift_router.evaluation._evaluate import Evaluation, RuleFigures, SharePoint, evaluate
 from deepthrift_router.evaluation._graders import (
     ChoiceGrader,
@@ -24,6 +26,7 @@ from deepthrift_router.evaluation._metrics import (
     reliability,
 )
 from deepthrift_router.evaluation._outcomes import Extra, Outcome, read_outcomes, write_outcomes
+from deepthrift_router.evaluation._replay_server import ReplayServer
 
 __all__ = [
     "ChoiceGrader",
@@ -43,6 +46,8 @@ __all__ = [
     "Outcome",
     "RegexGrader",
     "ReliabilityBin",
+    "ReplayServer",
+    "Replayed",
     "RiskControl",
     "RuleFigures",
     "SharePoint",
@@ -50,11 +55,17 @@ __all__ = [
     "calibration_error",
     "control_quality_loss",
     "decide",
+    "decide_offline",
+    "draw_curve",
+    "draw_reliability",
     "evaluate",
     "grade_outcomes",
     "grader_named",
     "judge",
     "read_outcomes",
     "reliability",
+    "route_outcomes",
+    "write_html",
     "write_outcomes",
+    "write_png",
 ]

@@ -1,5 +1,8 @@
 """The cost-quality curve and the reliability diagram, as PNG files and as one self-contained HTML page."""
 
+# matplotlib's own types leave keyword arguments open.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import html

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from deepthrift import AsyncClient
+from deepthrift_pricing import Money
 from deepthrift_router._reply import RoutedReply
 from deepthrift_router._router import ModeRouter
+from deepthrift_router.evaluation._judged import OfflineDecision, decide
 from deepthrift_router.evaluation._outcomes import Outcome
+from deepthrift_router.evaluation._recording import recordings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,29 @@ async def route_outcomes(
         right = _right(outcome, reply)
         router.feedback(reply, correct=right)
         yield Replayed(outcome, reply, right)
+
+
+def decide_offline(
+    router: ModeRouter[AsyncClient], outcome: Outcome, *, max_tokens: int = 32_768
+) -> OfflineDecision | None:
+    """What `router` would do with an outcome's question, from the recorded answers alone; nothing is sent or booked.
+
+    `None` where it would not begin with a standard answer that it verifies.
+    """
+    outlook, _ = router._look_out(outcome.conversation, max_tokens, {})  # pyright: ignore[reportPrivateUsage]
+    if outlook.plan != "cascade":
+        return None
+    first = recordings_of(outcome).standard[0]
+    free = Money.zero(outlook.value.currency)
+    return decide(
+        outcome,
+        lambda asked: outlook.stakes(spent=free, samples=asked, room=outlook.room, draft_tokens=first.tokens)[0],
+        outlook.score.belief,
+        outlook.score.weight,
+        router._memory.likelihoods,  # pyright: ignore[reportPrivateUsage]
+        max_samples=outlook.preference.max_samples,
+        threshold=outlook.preference.threshold,
+    )
 
 
 def _right(outcome: Outcome, reply: RoutedReply) -> bool:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from secrets import token_hex
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from deepthrift.errors import ConfigurationError
 from deepthrift_router._answers import normal_form, parse_answer, same_answer
+from deepthrift_router._quantities import Quantity, parse_quantity
 from deepthrift_router._sandbox import Sandbox
 from deepthrift_router._validators import code_of
 from deepthrift_router.evaluation._outcomes import Outcome
 
 GraderName: TypeAlias = Literal["exact", "numeric", "choice", "regex", "code"]
 """The graders that need nothing but a reference."""
+_NUMBER: Final = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
 Judge: TypeAlias = Callable[[str, str, str], bool | float]
 """Your own judge: question, answer and reference; whether the answer is right, or a grade from 0 to 1."""
 
@@ -46,15 +48,23 @@ class NumericGrader:
 
     async def grade(self, question: str, answer: str, reference: str) -> float:
         """1 or 0; 0 where there is no number."""
-        found, wanted = parse_answer(answer, question), normal_form(reference, question)
-        if found is None or wanted is None or found.quantity is None or wanted.quantity is None:
+        ours, theirs = _quantity(answer, question), _quantity(reference, question)
+        if ours is None or theirs is None:
             return 0.0
-        ours, theirs = found.quantity, wanted.quantity
         if ours.same(theirs):
             return 1.0
         if ours.unit and theirs.unit and ours.unit != theirs.unit:
             return 0.0
         return float(abs(float(ours.value) - float(theirs.value)) <= self._tolerance * abs(float(theirs.value)))
+
+
+def _quantity(text: str, question: str) -> Quantity | None:
+    """The number that a text gives: its answer, else the last number in it."""
+    answer = parse_answer(text, question)
+    if answer is not None and answer.quantity is not None:
+        return answer.quantity
+    numbers = _NUMBER.findall(text)
+    return parse_quantity(str(numbers[-1]).casefold()) if numbers else None
 
 
 class ChoiceGrader:

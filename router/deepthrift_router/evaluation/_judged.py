@@ -150,6 +150,7 @@ def decide(
     tables: Likelihoods,
     *,
     max_samples: int = MOST_SAMPLES,
+    threshold: float | None = None,
 ) -> OfflineDecision:
     """What the router does with one recorded outcome, step by step, by its own decision function.
 
@@ -160,14 +161,19 @@ def decide(
         weight: The weight of the score in it.
         tables: The likelihoods of the signals.
         max_samples: The most standard answers.
+        threshold: A gain from which it is escalated, on all samples, in place of the highest expected utility.
     """
     seen, asked = begin(outcome, prior, weight, tables), 1
     most = min(max_samples, len(outcome.samples))
     while True:
         at_stake = stakes(asked)
         ahead = seen.prospects(most) if at_stake.can_sample and at_stake.can_think else ()
-        offers = [Offer("sample", at_stake.sample, ahead)] if ahead else []
-        step, _ = best_step(seen.belief, at_stake, offers)
+        if threshold is not None:
+            reached = at_stake.can_think and (seen.settled or seen.belief.gain >= threshold)
+            step = "sample" if ahead else "escalate" if reached else "accept"
+        else:
+            offers = [Offer("sample", at_stake.sample, ahead)] if ahead else []
+            step, _ = best_step(seen.belief, at_stake, offers)
         if step == "sample":
             add_sample(seen, outcome, asked)
             asked += 1

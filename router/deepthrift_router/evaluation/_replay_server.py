@@ -135,14 +135,14 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         """Models."""
         if self.path.rstrip("/").endswith("/models"):
             self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
         else:
             self._send(404, _error("there is nothing here"))
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         """A chat completion."""
         length = int(self.headers.get("content-length") or 0)
         if length > _LARGEST:
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(status, response)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server uses
+    def log_message(self, format: str, *args: object) -> None:
         """Nothing is logged."""
 
     def _send(self, status: int, response: Mapping[str, object]) -> None:
@@ -182,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         events: list[Mapping[str, object]] = [
             {**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas
         ]
-        ended = {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}
+        ended: dict[str, object] = {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}
         events += [{**frame, "choices": [ended]}, {**frame, "choices": [], "usage": response["usage"]}]
         data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events) + b"data: [DONE]\n\n"
         self.send_response(200)
