@@ -49,11 +49,11 @@ async def test_r02_every_door_raises_the_same_error(door: Door, body: bytes) -> 
     "noise", [b": keep-alive\n\n", b": OPENROUTER PROCESSING\n\n", b"\n\n", b"data: :\n\n", b"data:\n\n"]
 )
 async def test_r03_keep_alives_of_every_kind_are_ignored_and_reset_the_idle_timer(door: Door, noise: bytes) -> None:
-    script: list[Any] = [stream_head()]
-    for piece in (event({"content": "Par"}), event({"content": "is."}, "stop", usage=USAGE), b"data: [DONE]\n\n"):
-        script += [part(noise), 0.1, part(noise), 0.1, part(piece)]
-    async with raw_server([*script, END]) as server:
-        reply = await ask(door, server.url, "Capital of France?", max_tokens=50, client={"idle_timeout": 0.18})
+    """Between the two words nothing but noise comes, for longer than a stream may be silent."""
+    first, last = event({"content": "Par"}), event({"content": "is."}, "stop", usage=USAGE) + b"data: [DONE]\n\n"
+    script: list[Any] = [stream_head(), part(noise + first), 0.35, part(noise), 0.35, part(noise + last), END]
+    async with raw_server(script) as server:
+        reply = await ask(door, server.url, "Capital of France?", max_tokens=50, client={"idle_timeout": 0.6})
     assert reply.text == "Paris."
     assert not reply.warnings
 
