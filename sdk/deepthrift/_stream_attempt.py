@@ -70,19 +70,17 @@ class StreamAttempt(BaseAttempt):
             if silence is None:
                 self._silence = silence = Silence(self._clock, self._end)
             while not events and not self.ended:
+                incoming = self._incoming
+                if incoming is None:
+                    raise ConnectionFailed("the stream is closed")
                 with silence:
-                    data = await self._read()
+                    data = await incoming.read()
                 self._take(data, events)
             if first and events and self._sent and self._ticket is not None:
                 self._ticket.answered()
         except BaseException as error:
             self._broke(error)
         return events
-
-    async def _read(self) -> bytes | None:
-        if self._incoming is None:
-            raise ConnectionFailed("the stream is closed")
-        return await self._incoming.read()
 
     def _take(self, data: bytes | None, events: list[StreamEvent]) -> None:
         if not self._sniffed and data is not None:
