@@ -1,0 +1,3 @@
+"""Deepthrift inside other people's frameworks; each module needs the extra that it is named after."""
+
+__all__: list[str] = []
