@@ -160,6 +160,34 @@ print(count)
         assert int(done.output) < QUICK.processes
 
 
+async def test_whatever_it_leaves_behind_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders without rights, links to a file of the user, names that collide, and folders far too deep to recurse."""
+    work, mine = tmp_path / "work", tmp_path / "mine"
+    work.mkdir()
+    mine.write_text("mine")
+    mine.chmod(0o600)
+    monkeypatch.setattr("tempfile.tempdir", str(work))
+    code = f"""
+import os
+os.mkdir("shut")
+os.symlink({str(mine)!r}, "shut/link")
+os.symlink({str(tmp_path)!r}, "shut/folder")
+os.mkdir("shut/in")
+os.mkdir(".0")
+os.chmod("shut/in", 0)
+os.chmod("shut", 0)
+for _ in range(3000):
+    os.mkdir("d")
+    os.chdir("d")
+print("made")
+"""
+    done = await QUICK.run(code)
+    assert done.output == "made\n"
+    assert list(work.iterdir()) == []
+    assert mine.read_text() == "mine"
+    assert mine.stat().st_mode & 0o777 == 0o600
+
+
 async def test_cancelled_it_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
