@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, Unpack
@@ -143,6 +144,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             raise
         self._prices = self._upstreams.first.prices
         self._engine: Engine | None = None
+        self._machine_hour: tuple[Decimal | str, Decimal | str] | None = None
         self._own_engine = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way = UnderWay()
@@ -167,6 +169,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         budget_wait: float | None = None,
         engine: Engine | None = None,
         middleware: Sequence[Middleware] = (),
+        machine_hour: Decimal | str | None = None,
+        utilisation: Decimal | str = "1",
     ) -> Self:
         """A client for a model on this machine; the engine starts on `async with` and ends with it.
 
@@ -187,11 +191,18 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             engine: An engine that you have configured yourself, in place of the settings above. One that runs already
                 is left running, so several clients can use it.
             middleware: As for the client.
+            machine_hour: What this machine costs for an hour, in USD. The engine is measured when it starts, and calls
+                are booked at what their tokens then cost here; see `deepthrift.local.measure`.
+            utilisation: With `machine_hour`, the share of the time in which the machine is busy.
 
         Raises:
             MissingExtra: `deepthrift[local]` is not installed.
+            ConfigurationError: A setting is wrong.
         """
         from deepthrift.local import Engine
+
+        if machine_hour is not None and prices is not None:
+            raise ConfigurationError("prices come from prices=… or from machine_hour=…, not from both")
 
         made = cls(
             "http://127.0.0.1",
@@ -208,6 +219,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             middleware=middleware,
         )
         made._upstreams = None
+        made._machine_hour = None if machine_hour is None else (machine_hour, utilisation)
         made._engine = engine or Engine(model, context=context, slots=slots, threads=threads, template=template)
         return made
 
@@ -273,6 +285,11 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             try:
                 if self._own_engine:
                     await engine.__aenter__()
+                if self._machine_hour is not None:
+                    from deepthrift.local import measure
+
+                    hour, busy = self._machine_hour
+                    self._prices = PriceBook([(await measure(engine)).price(hour, utilisation=busy)])
             except BaseException:
                 await self.aclose()
                 raise

@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict, TypeVar, Unpack
@@ -232,6 +233,8 @@ class LocalSettings(TypedDict, total=False):
     budget_wait: float | None
     engine: Engine | None
     middleware: Sequence[Middleware]
+    machine_hour: Decimal | str | None
+    utilisation: Decimal | str
 
 
 class Client(Requests, Batches):

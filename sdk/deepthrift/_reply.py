@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deepthrift._messages import AssistantMessage, ToolCallParam
 from deepthrift._raw import RawResponse
-from deepthrift_pricing import Attempt, Cost, Mode, Usage
+from deepthrift_pricing import Attempt, Cost, Mode, PriceBook, Usage
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"] | str
 """Why the completion ended. Open: hosts invent more, `insufficient_system_resource` for one."""
@@ -80,6 +80,31 @@ class Reply(BaseModel):
     """Whether it came from a cache, at no cost."""
     seconds: float = 0.0
     """Wall-clock time from the call to its end, retries and waiting for budget included."""
+
+    def cost_at(self, prices: PriceBook) -> Cost:
+        """What the same tokens cost at other prices, attempt by attempt, at the moments at which they were sent.
+
+        An attempt of unknown usage is left out, and makes the whole `unknown`.
+
+        Raises:
+            PriceNotFound: The prices lack a row for the host, model, mode or moment.
+        """
+        costs: list[Cost] = []
+        for each in self.attempts:
+            if each.usage is None or each.status != "settled":
+                continue
+            cost = prices.cost(
+                each.usage,
+                host=each.host,
+                model=each.model,
+                mode=each.mode,
+                started_at=each.started_at,
+                ended_at=each.ended_at,
+            )
+            costs.append(cost)
+        total = Cost.sum(costs)
+        lost = any(each.status == "unknown" for each in self.attempts)
+        return total.model_copy(update={"certainty": "unknown"}) if lost else total
 
     def __eq__(self, other: object) -> bool:
         """Whether both say the same; the response behind them does not count."""

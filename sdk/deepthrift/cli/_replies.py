@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from deepthrift.cli._format import money, seconds, tokens
+from deepthrift.cli._output import plain
 from deepthrift.cli._text import Flow
 
 if TYPE_CHECKING:
     from deepthrift import AsyncStream, Reply
     from deepthrift.cli._output import Output
+    from deepthrift_pricing import Cost
 
 
 def cost_line(reply: Reply) -> str:
@@ -28,6 +31,25 @@ def show_cost(reply: Reply, output: Output) -> None:
     output.note(cost_line(reply))
     for warning in reply.warnings:
         output.err.print(f"warning: {warning}", style="yellow", markup=False)
+
+
+def costs_beside(reply: Reply, names: Sequence[str]) -> dict[str, Cost]:
+    """The cost of the same tokens at each of the price lists or files named."""
+    from deepthrift.cli._prices import price_book
+
+    return {name: reply.cost_at(price_book(name)) for name in names}
+
+
+def show_reply(reply: Reply, output: Output, beside: Sequence[str] = ()) -> None:
+    """Write the whole reply as JSON, or its cost line; and what it would have cost elsewhere."""
+    costs = costs_beside(reply, beside)
+    if output.as_json:
+        fields = cast("dict[str, object]", plain(reply))
+        output.document({**fields, "beside": costs} if costs else fields)
+        return
+    show_cost(reply, output)
+    for name, cost in costs.items():
+        output.note(f"{money(cost.total)} at {name}")
 
 
 class Transcript:

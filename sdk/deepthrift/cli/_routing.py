@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift.cli._connect import Place, connect
 from deepthrift.cli._format import money, percent
-from deepthrift.cli._replies import show_cost
+from deepthrift.cli._replies import show_cost, show_reply
 from deepthrift.cli._text import clean
 from deepthrift_pricing import utc_now
 
@@ -139,14 +139,12 @@ async def ask_routed(
     *,
     max_tokens: int | None,
     temperature: float | None,
+    beside: Sequence[str] = (),
 ) -> None:
     """`deepthrift ask --mode auto` and `deepthrift route`."""
     async with connect(place, output) as client:
         reply = await routed(client, messages, output, max_tokens=max_tokens, temperature=temperature)
-    if output.as_json:
-        output.document(reply)
-    else:
-        show_cost(reply, output)
+    show_reply(reply, output, beside)
 
 
 async def ask_preferred(

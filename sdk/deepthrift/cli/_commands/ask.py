@@ -42,6 +42,7 @@ Only the answer goes to standard output; reasoning, the cost line and notes go t
 )
 @click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 is deterministic.")
 @click.option("--seed", type=int, metavar="N", help="For repeatable sampling, where the host supports it.")
+@click.option("--beside", metavar="NAME|FILE", multiple=True, help="Also show the cost at these prices.")
 @endpoint_options
 @json_option
 def command(
@@ -51,6 +52,7 @@ def command(
     max_tokens: int | None,
     temperature: float | None,
     seed: int | None,
+    beside: tuple[str, ...],
     endpoint: EndpointOptions,
     as_json: bool,
 ) -> None:
@@ -72,9 +74,9 @@ def command(
     if mode == "auto":
         from deepthrift.cli._routing import ask_routed
 
-        run(ask_routed(messages, place, output, max_tokens=max_tokens, temperature=temperature))
+        run(ask_routed(messages, place, output, max_tokens=max_tokens, temperature=temperature, beside=beside))
     else:
-        run(_ask(messages, place, output, mode, max_tokens, temperature, seed))
+        run(_ask(messages, place, output, mode, max_tokens, temperature, seed, beside))
 
 
 async def _ask(
@@ -85,9 +87,10 @@ async def _ask(
     max_tokens: int | None,
     temperature: float | None,
     seed: int | None,
+    beside: tuple[str, ...],
 ) -> None:
     from deepthrift.cli._connect import connect
-    from deepthrift.cli._replies import show_cost, show_stream
+    from deepthrift.cli._replies import show_cost, show_reply, show_stream
 
     async with connect(place, output) as client:
         stream = client.stream(messages, mode=mode, max_tokens=max_tokens, temperature=temperature, seed=seed)
@@ -96,7 +99,4 @@ async def _ask(
         except asyncio.CancelledError:
             show_cost(stream.snapshot(), output)
             raise
-    if output.as_json:
-        output.document(reply)
-    else:
-        show_cost(reply, output)
+    show_reply(reply, output, beside)

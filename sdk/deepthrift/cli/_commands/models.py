@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from deepthrift.cli._options import json_option
@@ -153,6 +155,45 @@ def choices_command(memory: float | None, disk: float | None, as_json: bool) -> 
     output.print(rows)
     for choice in found:
         output.print(f"\n{choice.name}: {choice.title}. Figures: {choice.source}.", style="dim")
+
+
+MEASURE_EPILOG = """\b
+Examples:
+  deepthrift models measure
+  deepthrift models measure --hour 0.05 --utilisation 0.2 --out mine.toml
+  deepthrift ask --local --prices mine.toml --beside brief "Is 91 prime?"
+"""
+
+
+@command.command("measure", epilog=MEASURE_EPILOG)
+@click.argument("model", required=False)
+@click.option("--hour", metavar="AMOUNT", help="What this machine costs for an hour, in USD.")
+@click.option("--utilisation", metavar="SHARE", default="1", show_default=True, help="The share of time it is busy.")
+@click.option("--slots", type=click.IntRange(min=1), default=1, show_default=True, help="Requests at the same time.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Processor threads.")
+@click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="How often; the median counts.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a price file; needs --hour.")
+@json_option
+def measure_command(
+    model: str | None,
+    hour: str | None,
+    utilisation: str,
+    slots: int,
+    threads: int | None,
+    runs: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure tokens per second of MODEL on this machine, and price them by what the machine costs."""
+    if out is not None and hour is None:
+        raise click.UsageError("--out needs --hour: what this machine costs for an hour")
+    from deepthrift.cli._connect import fetch
+    from deepthrift.cli._measuring import measured
+    from deepthrift.cli._output import Output
+
+    output = Output(as_json=as_json)
+    fetch(model, output)
+    measured(model, output, hour=hour, utilisation=utilisation, slots=slots, threads=threads, runs=runs, out=out)
 
 
 @command.command("remove", epilog="Example: deepthrift models remove smollm2-135m")
