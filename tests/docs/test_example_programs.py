@@ -5,27 +5,48 @@ from __future__ import annotations
 import os
 import random
 import re
+import runpy
+import signal
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.cli.processes import children_of, lives
 from tests.docs.answers import answer
 from tests.support.bill_server import Answer, BillServer, Received
+from tests.support.databases import postgres_url
+from tests.support.offline import can_go_offline, offline
+from tests.support.ports import dead_port
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, tiny_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 
-def run(name: str, url: str, home: Path, *arguments: str) -> str:
-    """The standard output of an example, warnings as errors."""
+def command(name: str, *arguments: str) -> list[str]:
+    """An example as a process, warnings as errors."""
+    return [sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments]
+
+
+def environment(url: str, home: Path, **more: str) -> dict[str, str]:
+    """What a process of an example finds around it."""
     paths = os.pathsep.join(str(ROOT / folder) for folder in ("sdk", "router", "pricing"))
-    variables = dict(os.environ, DEEPTHRIFT_URL=url, DEEPTHRIFT_HOME=str(home), PYTHONPATH=paths, NO_COLOR="1")
-    command = [sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments]
+    return dict(os.environ, DEEPTHRIFT_URL=url, DEEPTHRIFT_HOME=str(home), PYTHONPATH=paths, NO_COLOR="1", **more)
+
+
+def run(name: str, url: str, home: Path, *arguments: str, **more: str) -> str:
+    """The standard output of an example that runs to its end."""
+    return finish(command(name, *arguments), home, environment(url, home, **more))
+
+
+def finish(words: list[str], home: Path, variables: dict[str, str]) -> str:
+    """What a command wrote to standard output; it has to end well."""
     done = subprocess.run(
-        command, cwd=home, env=variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        words, cwd=home, env=variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -62,6 +83,41 @@ def test_budget(tmp_path: Path) -> None:
     assert 0 < int(answered) < int(asked)
     [left] = re.findall(r"left (\S+) USD", out)
     assert not left.startswith("-")
+
+
+def test_fleet_budget(tmp_path: Path) -> None:
+    """Three processes on one PostgreSQL ledger: all of the budget that fits is used, and not a cent more."""
+    with BillServer(answer) as server, postgres_url() as ledger:
+        out = run("fleet_budget.py", server.url, tmp_path, DEEPTHRIFT_LEDGER=ledger)
+        server.quiet()
+        billed, total = len(server.bill), server.bill.total
+    answers = [int(count) for count in re.findall(r"^worker-\d: (\d+) answers", out, re.M)]
+    assert len(answers) == 3
+    assert sum(answers) == billed > 3
+    assert f"booked:   {billed} attempts" in out
+    [(spent, limit)] = re.findall(r"budget:   (\S+) USD of (\S+) USD, overspend 0$", out, re.M)
+    assert 0 < Decimal(spent) <= Decimal(limit)
+    assert total > 0
+
+
+def test_budget_alerts(tmp_path: Path) -> None:
+    """Each threshold is told once, by a message that the receiver could verify; a forged one is refused."""
+    with BillServer(answer) as server:
+        out = run("budget_alerts.py", server.url, tmp_path)
+    told = [line for line in out.splitlines() if line.startswith(("warning", "critical", "info", "refused"))]
+    assert [re.findall(r"\d+ %", line) for line in told[:2]] == [["50 %"], ["80 %"]], out
+    assert told[2:] == ["refused: the signature does not fit the body"]
+
+
+def test_self_run_vllm(tmp_path: Path) -> None:
+    """Both modes, at the price of the hardware."""
+    with BillServer(answer, dialect="template-thinking", models=["deepseek-ai/DeepSeek-V3.1"]) as server:
+        out = run("self_run_vllm.py", server.url, tmp_path)
+        server.quiet()
+        assert [line.mode for line in server.bill.lines] == ["standard", "thinking"]
+    assert "the server has deepseek-ai/DeepSeek-V3.1" in out
+    assert out.count("There are 168 primes below 1,000.") == 2
+    assert re.search(r"ran in thinking mode, \d+ tokens generated, 0\.0\d+ USD", out)
 
 
 def test_offline_tests(tmp_path: Path) -> None:
@@ -127,6 +183,52 @@ def test_embedded_engine(tmp_path: Path) -> None:
     assert re.search(r"completion tokens, [1-9]\d* of them reasoning", out)
 
 
+@pytest.mark.engine
+def test_offline_engine(tmp_path: Path) -> None:
+    """With no network in the process's world at all, where this user may make one; else under its own guard."""
+    words = command("offline_engine.py", str(tiny_gguf("answer")))
+    out = finish(offline(words) if can_go_offline() else words, tmp_path, environment("", tmp_path))
+    assert STANDARD_ANSWER in out
+    assert "1 attempt booked" in out
+
+
+def test_the_guard_of_the_offline_example_lets_nothing_out() -> None:
+    guard = runpy.run_path(str(ROOT / "examples" / "offline_engine.py"))["guard"]
+    guard("socket.connect", (None, ("127.0.0.1", 80)))
+    guard("socket.getaddrinfo", ("localhost", 80))
+    with pytest.raises(PermissionError, match="connect"):
+        guard("socket.connect", (None, ("192.0.2.1", 80)))
+    with pytest.raises(PermissionError, match="look up"):
+        guard("socket.getaddrinfo", ("example.com", 80))
+
+
+@pytest.mark.engine
+def test_engine_service(tmp_path: Path) -> None:
+    """The engine serves requests while the service runs, and ends with it."""
+    port = dead_port()
+    words = command("engine_service.py", str(tiny_gguf("answer")))
+    with subprocess.Popen(words, cwd=tmp_path, env=environment("", tmp_path, PORT=str(port))) as service:
+        try:
+            transport = httpx.HTTPTransport(retries=7)  # with pauses that double: until it listens
+            with httpx.Client(transport=transport, base_url=f"http://127.0.0.1:{port}", timeout=60) as browser:
+                asked = browser.post("/ask", json={"question": "What is the capital of France?", "mode": "thinking"})
+                assert asked.json()["answer"] == THINKING_ANSWER
+                assert asked.json()["mode"] == "thinking"
+                assert browser.post("/ask", json={"question": ""}).status_code == 422
+                assert browser.get("/spend").json() == {"thinking": asked.json()["cost"]}
+            [engine] = children_of(service.pid)
+        finally:
+            service.send_signal(signal.SIGINT)
+    assert not lives(engine)
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_has_a_test_of_its_own(name: str) -> None:
     assert f"test_{name.removesuffix('.py')}" in globals()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_is_on_the_page_of_examples(name: str) -> None:
+    text = (ROOT / "docs" / "examples.md").read_text("utf-8")
+    assert f"[`{name}`](#" in text
+    assert f"examples/{name}" in text
