@@ -1,8 +1,10 @@
 """Print the lowest versions that pyproject.toml allows, as a pip constraints file.
 
     python tools/lowest.py > lowest.txt && pip install ".[local,cli]" -c lowest.txt
+    python tools/lowest.py langchain openai pydantic-ai > lowest.txt && pip install ".[langchain]" -c lowest.txt
 
-Only what the package itself asks for is pinned: its dependencies and those of its extras, not what these ask for.
+Only what the package itself asks for is pinned: its dependencies and those of its extras, not what these ask for. The
+extras for other frameworks have a run of their own, for those ask for newer versions of what the core needs.
 """
 
 from __future__ import annotations
@@ -34,12 +36,18 @@ def lowest(requirements: Iterable[str]) -> Iterator[str]:
         yield f"{requirement.name}=={bounds[0]}"
 
 
-def constraints() -> list[str]:
-    """The constraints of the project and all its extras, sorted."""
+FRAMEWORKS = ("langchain", "openai", "pydantic-ai")
+
+
+def constraints(wanted: Iterable[str] = ()) -> list[str]:
+    """The constraints of some extras, or of the project and all its extras but those for frameworks, sorted."""
     project = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]
-    extras = [text for texts in project["optional-dependencies"].values() for text in texts]
-    return sorted(set(lowest([*project["dependencies"], *extras])))
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    if wanted:
+        return sorted(set(lowest(text for name in wanted for text in extras[name])))
+    kept = [text for name, texts in extras.items() if name not in FRAMEWORKS for text in texts]
+    return sorted(set(lowest([*project["dependencies"], *kept])))
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(constraints()) + "\n")
+    sys.stdout.write("\n".join(constraints(sys.argv[1:])) + "\n")
