@@ -19,6 +19,8 @@ CHECKERS = ("gpt-4o-mini", "Llama-3.3-70B-Instruct-Turbo")
 HEDGED = ("plain", "hedged", "refused")
 HEDGING_TEMPER = (0.5, 0.25)
 """Hedging is taken for half of what it seems, and for less where the prior knows the question."""
+EXTENT_TEMPER = (0.5, 1.0)
+"""So is the length of the answer on unfamiliar questions: what it means differs from task to task."""
 NO_SWITCH = [[float(row == column) for column in range(4)] for row in range(4)]
 """What a third sample on the side of the second says is about the second at once."""
 
@@ -55,14 +57,14 @@ class Signals:
                 "source": MEDICAL,
                 "rows": sum(1 for row in rows if row.others),
                 "temper": (1.0, 1.0),
-                "tables": self._check_tables(train),
+                "tables": self.check_tables(train),
             },
         }
         for name in (EXTENT, AGREEMENT, THIRD):
             signals[name] = {
                 "source": EASY,
                 "rows": easy,
-                "temper": (1.0, 1.0),
+                "temper": EXTENT_TEMPER if name == EXTENT else (1.0, 1.0),
                 "tables": familiar[name],
                 "unfamiliar": unfamiliar[name],
             }
@@ -77,7 +79,7 @@ class Signals:
         weights = _weights([row for row, _ in told])
         return [("any", name, row.cell, weights[row.category]) for row, name in told]
 
-    def _check_tables(self, train: np.ndarray) -> dict[str, dict[str, list[float]]]:
+    def check_tables(self, train: np.ndarray) -> dict[str, dict[str, list[float]]]:
         """One check by either of two cheap models; both of them, looked at together."""
         one: Seen = []
         two: Seen = []
