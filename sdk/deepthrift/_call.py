@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from deepthrift._attempts import PlainAttempt
 from deepthrift._books import Books
-from deepthrift._clock import with_retries
+from deepthrift._clock import retry_after, with_retries
 from deepthrift._core import Core
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
 from deepthrift._failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
@@ -202,6 +202,7 @@ class Call:
                 may_retry=(lambda _: self._again) if several else self._retryable,
                 max_retries=self._core.settings.max_retries if most is None else most,
                 clock=self._time,
+                asked=self._asked if several else retry_after,
             )
         except InsufficientBalance as error:
             await name_balance(self._core, error, self._time.left)
@@ -232,14 +233,22 @@ class Call:
             try:
                 return await once()
             except DeepthriftError as error:
-                self._again = self._again or self._retryable(error)
+                retryable = self._retryable(error)
                 if not may_go_on(error, self._books, before, unanswered=self._unanswered):
+                    self._again = retryable  # whatever the others said: what may be billed is not asked for twice
                     raise
+                self._again = self._again or retryable
                 if is_final(error) and not isinstance(error, CircuitOpen):
                     self._lanes.give_up(lane)
                 failure = more_telling(failure, error)
                 left = f"{core.profile.name} was left for {{}}: {error.message[:300]}"
         raise failure or RuntimeError("no endpoint was tried")
+
+    def _asked(self, error: BaseException | None) -> float | None:
+        """The pause before another round: until the first endpoint is ready, where the one that failed asked for more."""
+        asked = retry_after(error)
+        soonest = min(core.gate.pause_left for core in self._lanes.order())
+        return asked if asked is None or soonest >= asked else soonest or None
 
     def _use(self, lane: Lane) -> None:
         """Go to another endpoint: its profile, its prices, the same books."""

@@ -66,17 +66,23 @@ class Clock:
         )
 
 
+def retry_after(error: BaseException | None) -> float | None:
+    """Seconds that the endpoint asked to be left alone for, if it did."""
+    return error.retry_after if isinstance(error, StatusError) else None
+
+
 async def with_retries(
     attempt: Callable[[], Awaitable[T]],
     *,
     may_retry: Callable[[BaseException], bool],
     max_retries: int,
     clock: Clock,
+    asked: Callable[[BaseException | None], float | None] = retry_after,
 ) -> T:
     """Run `attempt`, and again after errors that `may_retry` allows: the one retry layer there is.
 
-    A pause is as long as the endpoint asked, else it grows at random from half a second; one that would outlast the
-    deadline is not begun.
+    A pause is as long as was `asked`, else it grows at random from half a second; one that would outlast the deadline
+    is not begun.
     """
     try:
         return await attempt()
@@ -93,17 +99,21 @@ async def with_retries(
             raise error
         return await attempt()
 
-    return await _retrying(may_retry, max_retries, clock)(again)
+    return await _retrying(may_retry, max_retries, clock, asked)(again)
 
 
-def _retrying(may_retry: Callable[[BaseException], bool], max_retries: int, clock: Clock) -> tenacity.AsyncRetrying:
+def _retrying(
+    may_retry: Callable[[BaseException], bool],
+    max_retries: int,
+    clock: Clock,
+    asked: Callable[[BaseException | None], float | None],
+) -> tenacity.AsyncRetrying:
     import tenacity  # most calls never need it
 
     def pause(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
-        asked = error.retry_after if isinstance(error, StatusError) else None
-        if asked is not None:
-            return asked
+        if (seconds := asked(error)) is not None:
+            return seconds
         slower = 2.0 if isinstance(error, Overloaded) else 1.0
         most = min(_LONGEST_BACKOFF, slower * 0.5 * 2.0**state.attempt_number)
         return random.uniform(most / 2, most)  # noqa: S311  # spreads load, guards nothing

@@ -100,6 +100,14 @@ async def test_what_may_have_been_billed_is_not_asked_for_again(door: Door, fail
     ledger.close()
 
 
+@every_door
+async def test_nor_because_an_endpoint_before_it_may_be_tried_again(door: Door) -> None:
+    async with BillServer(Failure(503)) as first, BillServer(Drop(billed=PARIS)) as second:
+        with pytest.raises(ConnectionFailed):
+            await ask(door, [endpoint(first), endpoint(second)], client={"max_retries": 2})
+        assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
 async def test_unless_the_user_wants_that() -> None:
     async with BillServer(Drop(billed=PARIS)) as first, BillServer(ROME) as second:
         reply = await ask("async", [endpoint(first), endpoint(second)], client={"retry_unanswered": True})
@@ -143,6 +151,12 @@ async def test_when_all_fail_the_round_is_retried_and_the_error_tells_all_attemp
         assert failed.value.spend is not None
         assert not failed.value.spend
     ledger.close()
+
+
+async def test_the_next_round_waits_for_the_endpoint_that_is_ready_first() -> None:
+    async with BillServer([Failure(500), ROME]) as first, BillServer(Failure(429, retry_after="100")) as second:
+        reply = await ask("async", [endpoint(first), endpoint(second)], client={"max_retries": 1}, deadline=30.0)
+        assert (reply.text, len(first.requests), len(second.requests)) == ("Rome.", 2, 1)
 
 
 async def test_one_that_refused_for_good_is_not_asked_in_the_next_round() -> None:
