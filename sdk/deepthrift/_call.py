@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -12,6 +14,7 @@ from deepthrift._core import Core
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
 from deepthrift._failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
 from deepthrift._options import Options
+from deepthrift._passes import Step
 from deepthrift._questions import name_balance
 from deepthrift._raw import RawResponse
 from deepthrift._reply import Reply
@@ -62,6 +65,14 @@ class Call:
         """The attempts so far, as they are booked."""
         return tuple(self._books.attempts)
 
+    async def _step(self) -> Step:
+        """The next request; an engine that counts it may take its time, but not more than the call has."""
+        try:
+            async with asyncio.timeout_at(None if self._time.ends_at == math.inf else self._time.ends_at):
+                return await self._lanes.current.step()
+        except TimeoutError:
+            raise self._time.timed_out(math.inf) from None
+
     # -- plain ------------------------------------------------------------------------------------------------------
 
     async def run(self) -> Reply:
@@ -80,7 +91,7 @@ class Call:
             raise self.told(error) from error.__cause__
 
     async def _plain(self) -> tuple[bool, Answer]:
-        step = await self._lanes.current.step()
+        step = await self._step()
         attempt = PlainAttempt(self._core, self._books, self._time, self._passes, step)
         answer = await attempt.run()
         self._raw, self._further = attempt.raw, attempt.further
@@ -130,7 +141,7 @@ class Call:
         events: list[StreamEvent] = []
 
         async def once() -> None:
-            step = await self._lanes.current.step()
+            step = await self._step()
             self._current = StreamAttempt(self._core, self._books, self._time, self._passes, step)
             await self._current.open()
             self._raw = self._current.raw

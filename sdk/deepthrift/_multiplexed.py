@@ -64,7 +64,7 @@ class Http2Transport(OriginTransport):
     async def _open(self, request: httpx.Request) -> Http2Connection | None:
         from deepthrift._http2 import Http2Connection
 
-        context = self._network.ssl_context()
+        context = self._tls()
         context.set_alpn_protocols(["h2", "http/1.1"])
         host, port = request.url.host, request.url.port or 443
         seconds: float | None = request.extensions.get("timeout", {}).get("connect")

@@ -182,15 +182,20 @@ class OriginTransport(httpx.AsyncBaseTransport):
         self._places += 1
 
     def _fresh(self) -> httpcore.AsyncConnectionInterface:
-        if self._ssl is None and self._url.scheme == "https":
-            self._ssl = self._network.ssl_context()
+        context = self._tls() if self._url.scheme == "https" else None
         if self._proxy is None:
             return httpcore.AsyncHTTPConnection(
-                self._origin, ssl_context=self._ssl, keepalive_expiry=self._keepalive, network_backend=_SOCKETS
+                self._origin, ssl_context=context, keepalive_expiry=self._keepalive, network_backend=_SOCKETS
             )
         if self._tunnels is None:
-            self._tunnels = _tunnels(self._proxy, self._ssl, self._keepalive)
+            self._tunnels = _tunnels(self._proxy, context, self._keepalive)
         return self._tunnels.create_connection(self._origin)
+
+    def _tls(self) -> ssl.SSLContext:
+        """The context of all connections: reading the authorities' certificates takes as long as a handshake."""
+        if self._ssl is None:
+            self._ssl = self._network.ssl_context()
+        return self._ssl
 
     def _reusable(self) -> httpcore.AsyncConnectionInterface | None:
         while self._free:

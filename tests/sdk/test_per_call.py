@@ -7,12 +7,14 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from deepthrift import AsyncClient, Balance, Client, ModelInfo
 from deepthrift.errors import (
     AttemptTimeout,
     AuthenticationFailed,
+    DeadlineExceeded,
     InvalidRequestError,
     MalformedResponse,
     ServerError,
@@ -20,7 +22,7 @@ from deepthrift.errors import (
 )
 from tests.sdk.raw_server import plain, raw_server
 from tests.support.bill_server import Answer, BillServer, Drop, Failure
-from tests.support.doors import Door, ask, every_door, settings
+from tests.support.doors import Door, ask, every_door, settings, through_async
 
 
 @every_door
@@ -129,6 +131,23 @@ PROBABLE = {
     "content": [_entry("Par", -0.5), _entry("is", -9999.0)],
     "reasoning_content": [_entry("Hm", -0.25)],
 }
+
+
+class _NeverCounts(httpx.AsyncBaseTransport):
+    """An engine that is asked to count, and does not."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+async def test_the_deadline_holds_while_the_engine_counts(streamed: bool) -> None:
+    async with AsyncClient("http://engine", host="local", prices="brief", transport=_NeverCounts()) as client:
+        async with asyncio.timeout(10):  # the count alone may take longer than that
+            with pytest.raises(DeadlineExceeded) as late:
+                await through_async(client, "Why?", streamed=streamed, deadline=0.05)
+    assert late.value.attempt_ids == ()
 
 
 @every_door

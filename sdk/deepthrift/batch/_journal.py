@@ -7,6 +7,7 @@ interrupted: it may be billed, and nobody has its answer.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ from deepthrift_pricing import Money
 VERSION: Final = 1
 _CODES: Final[tuple[Outcome, ...]] = ("unsent", "answered", "failed", "unanswered")
 _BLOCK: Final = 2**20
+AT_A_TIME: Final = 200
+"""Lines between two looks at what else the event loop has to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ def whole_lines(descriptor: int) -> Iterator[tuple[int, bytes, bool]]:
         yield offset, rest, False
 
 
-def replay(descriptor: int, path: Path, head: Head, known: Progressed, *, source: Path, out: Path) -> bool:
+async def replay(descriptor: int, path: Path, head: Head, known: Progressed, *, source: Path, out: Path) -> bool:
     """Take the entries of a journal into `known`; `False` when it has not even a head.
 
     A torn last line is cut off: what it announced was not begun.
@@ -129,7 +132,9 @@ def replay(descriptor: int, path: Path, head: Head, known: Progressed, *, source
         BatchError: It is damaged, or of another batch.
     """
     begun = False
-    for offset, data, whole in whole_lines(descriptor):
+    for number, (offset, data, whole) in enumerate(whole_lines(descriptor)):
+        if number % AT_A_TIME == 0:
+            await asyncio.sleep(0)
         if not whole:
             os.ftruncate(descriptor, offset)
             break

@@ -9,11 +9,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from deepthrift.batch._appender import Appender
 from deepthrift.batch._input import Check, InputFile
-from deepthrift.batch._journal import Head, Progressed, read_results, replay
+from deepthrift.batch._journal import AT_A_TIME, Head, Progressed, read_results, replay
 from deepthrift.batch._lock import lock
 from deepthrift.batch._private import private_descriptor
 from deepthrift.batch._progress import BatchSummary, OnProgress, Tally
@@ -22,8 +22,6 @@ from deepthrift.batch._row import BatchRow
 from deepthrift.batch._runner import Asker, Runner
 from deepthrift.errors import BatchError
 from deepthrift_pricing import Currency, Mode
-
-_AT_A_TIME: Final = 200
 
 
 class FilePair:
@@ -135,7 +133,7 @@ async def run_file(
     scan = await pair.input.scan(check)
     head = Head(scan.sha256, scan.rows, scan.lines, model, mode, routed, currency)
     known, tally = Progressed(scan.lines), Tally(scan.rows, on_progress)
-    if not replay(pair.journal_file, pair.journal, head, known, source=pair.source, out=pair.out):
+    if not await replay(pair.journal_file, pair.journal, head, known, source=pair.source, out=pair.out):
         os.write(pair.journal_file, head.line())
         os.fsync(pair.journal_file)
     for number, (line, outcome, cost) in enumerate(read_results(pair.out_file, pair.out)):
@@ -146,7 +144,7 @@ async def run_file(
             tally.undo(before)
         known.ended(line, outcome)
         tally.earlier(outcome, cost)
-        if number % _AT_A_TIME == 0:
+        if number % AT_A_TIME == 0:
             await asyncio.sleep(0)
 
     journal = Appender(os.dup(pair.journal_file), pair.journal, os.fstat(pair.journal_file).st_size)

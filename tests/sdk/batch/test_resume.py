@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import tempfile
@@ -68,7 +69,7 @@ def test_nothing_that_was_sent_is_forgotten(steps: list[tuple[int, str]], after:
             known = Progressed(LINES)
             descriptors = [os.open(path, os.O_RDWR | os.O_APPEND) for path in (journal, out)]
             try:
-                assert replay(descriptors[0], journal, HEAD, known, source=Path("in"), out=out)
+                assert asyncio.run(replay(descriptors[0], journal, HEAD, known, source=Path("in"), out=out))
                 for line, outcome, _cost in read_results(descriptors[1], out):
                     known.ended(line, outcome)
             finally:
