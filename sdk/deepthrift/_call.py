@@ -256,7 +256,7 @@ class Call:
         raise failure or RuntimeError("no endpoint was tried")
 
     def _asked(self, error: BaseException | None) -> float | None:
-        """The pause before another round: until the first endpoint is ready, where the one that failed asked for more."""
+        """The pause before another round: until one endpoint is ready, where the one that failed asked for more."""
         asked = retry_after(error)
         soonest = min(core.gate.pause_left for core in self._lanes.order())
         return asked if asked is None or soonest >= asked else soonest or None
