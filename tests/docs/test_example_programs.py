@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -9,11 +10,13 @@ import runpy
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.processes import children_of, lives
 from tests.docs.answers import answer
@@ -220,6 +223,75 @@ def test_engine_service(tmp_path: Path) -> None:
         finally:
             service.send_signal(signal.SIGINT)
     assert not lives(engine)
+
+
+def test_tools(tmp_path: Path) -> None:
+    with BillServer(answer) as server:
+        out = run("tools.py", server.url, tmp_path)
+        server.quiet()
+        assert len(server.bill) == 2
+    assert out.count("calling temperature") == 2
+    assert '{"city": "Rome"} -> 21' in out
+    assert "Rome, by 7 degrees." in out
+    assert "2 rounds, " in out
+
+
+def test_structured_extraction(tmp_path: Path) -> None:
+    with BillServer(answer) as server:
+        out = run("structured_extraction.py", server.url, tmp_path)
+    assert "Stationer: 2.50 in 1 line" in out
+    assert "so far: {'shop': 'Stationer'" in out
+    assert "at last: 2.50" in out
+    assert re.search(r"not a receipt, for 0\.000\d+ USD: .+", out)
+
+
+def test_fastapi_spend(tmp_path: Path) -> None:
+    """Each customer has an account and a limit, and Prometheus reads what the ledger has."""
+    with BillServer(answer) as server, serving("fastapi_spend.py", server.url, tmp_path, LIMIT="0.00047") as browser:
+        ada, bob = {"x-customer": "ada"}, {"x-customer": "bob"}
+        question = {"text": "How many primes are below 1,000?"}
+        first = browser.post("/ask", json=question, headers=ada)
+        assert first.json()["text"] == "There are 168 primes below 1,000."
+        assert browser.post("/ask", json=question).status_code == 422
+        assert browser.post("/ask", json={"text": ""}, headers=ada).status_code == 422
+        codes = [browser.post("/ask", json=question, headers=ada).status_code for _ in range(20)]
+        assert codes[-1] == 402
+        assert browser.post("/ask", json=question, headers=bob).status_code == 200
+        spent = browser.get("/spend").json()
+        assert {row["customer"] for row in spent} == {"ada", "bob"}
+        server.quiet()
+        total = sum(Decimal(row["total"].removesuffix(" USD")) for row in spent)
+        families = {family.name: family for family in text_string_to_metric_families(browser.get("/metrics").text)}
+        counted = sum(sample.value for sample in families["deepthrift_spend"].samples)
+        assert counted == pytest.approx(float(total))
+        generated = sum(sample.value for sample in families["deepthrift_completion_tokens"].samples)
+        assert generated == sum(line.completion_tokens for line in server.bill.lines)
+        assert "ada" not in browser.get("/metrics").text
+
+
+def test_web_stream(tmp_path: Path) -> None:
+    """As the page's script hears it; a real browser looks at it in tests/browser."""
+    with BillServer(answer) as server, serving("web_stream.py", server.url, tmp_path) as browser:
+        assert "<title>" in browser.get("/").text
+        heard = browser.get("/answer", params={"question": "How many primes are below 1,000?", "policy": "thinking"})
+    assert heard.headers["content-type"].startswith("text/event-stream")
+    names = re.findall(r"^event: (\w+)$", heard.text, re.M)
+    assert names[0] == "reasoning"
+    assert names[-1] == "done"
+    assert "text" in names
+
+
+@contextlib.contextmanager
+def serving(name: str, url: str, home: Path, **more: str) -> Iterator[httpx.Client]:
+    """A program that serves, and a client for it."""
+    port = dead_port()
+    with subprocess.Popen(command(name), cwd=home, env=environment(url, home, PORT=str(port), **more)) as service:
+        try:
+            transport = httpx.HTTPTransport(retries=7)  # with pauses that double: until it listens
+            with httpx.Client(transport=transport, base_url=f"http://127.0.0.1:{port}", timeout=60) as browser:
+                yield browser
+        finally:
+            service.send_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

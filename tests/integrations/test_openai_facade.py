@@ -23,7 +23,11 @@ ASK: Any = [{"role": "user", "content": "What is the capital of Australia?"}]
 CANBERRA = Answer("Canberra.", reasoning="Not Sydney, though it is larger.")
 TOOL: Any = {
     "type": "function",
-    "function": {"name": "lookup", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+    "function": {
+        "name": "lookup",
+        "strict": True,  # openai's older clients insist on it where they assemble a stream
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
 }
 
 

@@ -104,7 +104,7 @@ def test_command_asks_an_endpoint_and_books_the_cost(full: Environment, tmp_path
 @pytest.fixture(scope="session")
 def checked(full: Environment, tmp_path_factory: pytest.TempPathFactory) -> tuple[Environment, Path]:
     """The full environment with both type checkers, and a user's project: our typing tests and examples, far away."""
-    full.pip("mypy>=1.14", "pyright[nodejs]>=1.1.400")
+    full.pip("fastapi", "mypy>=1.14", "pyright[nodejs]>=1.1.400")
     project = tmp_path_factory.mktemp("project")
     for source in [*sorted((ROOT / "tests/typing").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]:
         shutil.copy(source, project / source.name)
