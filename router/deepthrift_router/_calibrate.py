@@ -149,13 +149,14 @@ def _fit(rows: Sequence[Answered]) -> _Fit:
     shipped = Likelihoods.builtin()
     prior = min((_shift(rows, scale) for scale in _SCALES), key=lambda shift: _prior_loss(rows, shift))
     signals: dict[str, SignalData] = {}
+    familiarity = sum(row.weight for row in rows) / len(rows)
     names = {signal for row in rows for signal, _, outcome in row.evidence if not decisive(signal, outcome)}
     for name in sorted(names - {"finish"}):
         seen = sum(any(signal == name for signal, _, _ in row.evidence) for row in rows)
         if seen < _LEAST_OF_SIGNAL:
             continue
         known = shipped.signals.get(name)
-        tables = _tables(rows, name, shipped)
+        tables = _tables(rows, name, shipped, familiarity)
         temper = known.temper if known is not None else (0.0, 0.0)
         signals[name] = SignalData(source="your labels", rows=seen, temper=temper, tables=tables)
     fit = _with(prior, signals, shipped)
@@ -197,7 +198,7 @@ def _prior_loss(rows: Sequence[Answered], shift: PriorShift) -> float:
     return sum(_loss(shift.apply(Belief(row.cells)), row) for row in rows)
 
 
-def _tables(rows: Sequence[Answered], name: str, shipped: Likelihoods) -> dict[str, Table]:
+def _tables(rows: Sequence[Answered], name: str, shipped: Likelihoods, familiarity: float) -> dict[str, Table]:
     """Counts of outcomes in the four cases, on top of the shipped likelihoods, by condition where there are enough."""
     by_condition: dict[str, list[tuple[str, int]]] = {}
     for row in rows:
@@ -210,10 +211,11 @@ def _tables(rows: Sequence[Answered], name: str, shipped: Likelihoods) -> dict[s
     everything = [each for found in by_condition.values() for each in found]
     conditions = {"any": everything, **{key: found for key, found in by_condition.items() if key != "any"}}
     known = shipped.signals.get(name)
-    tables: dict[str, Table] = {} if known is None else dict(known.tables)
+    shipped_tables = {} if known is None else {each: shipped.table(name, each, familiarity) for each in known.tables}
+    tables: dict[str, Table] = {each: table for each, table in shipped_tables.items() if table is not None}
     for condition, found in conditions.items():
         if len(found) >= _LEAST_OF_SIGNAL:
-            tables[condition] = _table(found, shipped.table(name, condition))
+            tables[condition] = _table(found, shipped.table(name, condition, familiarity))
     return tables
 
 

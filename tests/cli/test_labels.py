@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
 import subprocess
@@ -141,6 +142,14 @@ def test_evaluate_replays_what_was_recorded(run: Run, env: dict[str, str], tmp_p
     shown = run("evaluate", str(data), env=env)
     assert "PGR" in shown.out
     assert "60 outcomes; the setting is shipped" in shown.out
+    page, folder = tmp_path / "report.html", tmp_path / "figures"
+    drawn = run("evaluate", str(data), "--html", str(page), "--png", str(folder), env=env)
+    if importlib.util.find_spec("matplotlib") is None:
+        assert (drawn.code, "deepthrift[report]" in drawn.err) == (2, True)
+    else:
+        assert "<svg" in page.read_text("utf-8")
+        assert len(list(folder.glob("*.png"))) == 2
+    assert run("evaluate", *RATES, str(data), "--live", "--html", str(page), env=env).code == 2
     bare = prompts(tmp_path / "in.jsonl", 2)
     assert run("evaluate", str(bare), env=env).code == 2
     assert run("evaluate", str(bare), "--grader", "judge", env=env).code == 2

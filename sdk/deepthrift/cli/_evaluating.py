@@ -16,15 +16,30 @@ if TYPE_CHECKING:
 
 
 async def replay(
-    data: Sequence[Path], output: Output, *, grader: str | None, cross_checks: Sequence[str], settings: Path | None
+    data: Sequence[Path],
+    output: Output,
+    *,
+    grader: str | None,
+    cross_checks: Sequence[str],
+    settings: Path | None,
+    html: Path | None,
+    png: Path | None,
 ) -> None:
-    """Replay, judge and tell.
+    """Replay, judge and tell; draw, too, where a place for that was named.
 
     Raises:
-        ConfigurationError: A file is wrong, or no row of it is graded.
+        ConfigurationError: A file is wrong, no row of it is graded, or the figures need `deepthrift[report]`.
     """
     from deepthrift_router import Prior, SettingsFolder
-    from deepthrift_router.evaluation import evaluate, grade_outcomes, grader_named, judge, read_outcomes
+    from deepthrift_router.evaluation import (
+        evaluate,
+        grade_outcomes,
+        grader_named,
+        judge,
+        read_outcomes,
+        write_html,
+        write_png,
+    )
 
     outcomes = read_outcomes(*data)
     if grader is not None:
@@ -41,6 +56,10 @@ async def replay(
         outcomes, believe, None if likelihoods is None else (lambda _: likelihoods), checks=tuple(cross_checks)
     )
     report = evaluate(judged, checks=len(cross_checks))
+    if html is not None:
+        output.note(f"written: {write_html(report, html)}")
+    if png is not None:
+        output.note(f"written: {', '.join(str(each) for each in write_png(report, png))}")
     version = "shipped" if setting is None else setting.version
     if output.as_json:
         output.document({"setting": version, **report.model_dump(mode="json")})

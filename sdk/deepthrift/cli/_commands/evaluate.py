@@ -13,6 +13,7 @@ EPILOG = """\b
 Examples:
   deepthrift evaluate outcomes.jsonl
   deepthrift evaluate outcomes.jsonl --grader numeric --json
+  deepthrift evaluate outcomes.jsonl --html report.html
   deepthrift evaluate questions.jsonl --live --grader numeric --budget 1
 
 DATA are graded outcomes, as `collect` writes them: they are replayed through the router, and nothing is asked. With
@@ -24,6 +25,8 @@ DATA are graded outcomes, as `collect` writes them: they are replayed through th
 @click.argument(
     "data", nargs=-1, required=True, metavar="DATA...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report with its figures here.")
+@click.option("--png", type=click.Path(file_okay=False, path_type=Path), help="Write the figures into this folder.")
 @click.option("--live", is_flag=True, help="Ask the endpoint instead of replaying.")
 @click.option(
     "--policy",
@@ -52,6 +55,8 @@ DATA are graded outcomes, as `collect` writes them: they are replayed through th
 @json_option
 def command(
     data: tuple[Path, ...],
+    html: Path | None,
+    png: Path | None,
     live: bool,
     policies: tuple[str, ...],
     grader: str | None,
@@ -75,8 +80,12 @@ def command(
         from deepthrift.cli._connect import run as run_alone
         from deepthrift.cli._evaluating import replay
 
-        run_alone(replay(data, output, grader=grader, cross_checks=cross_checks[:2], settings=settings))
+        run_alone(
+            replay(data, output, grader=grader, cross_checks=cross_checks[:2], settings=settings, html=html, png=png)
+        )
         return
+    if html is not None or png is not None:
+        raise click.UsageError("--html and --png go with recorded outcomes")
     if cross_checks:
         raise click.UsageError("--cross-check goes with recorded outcomes")
     from deepthrift.cli._connect import prepare, run
