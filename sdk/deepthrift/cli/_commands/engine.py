@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from deepthrift.cli._engine_plan import plan_command
 from deepthrift.cli._options import json_option
 
 if TYPE_CHECKING:
@@ -18,9 +19,18 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE: Final = "DEEPTHRIFT_ENGINE_KEY"
 
-EPILOG = """\b
+GROUP_EPILOG: Final = """\b
 Examples:
   deepthrift engine
+  deepthrift engine /data/model.gguf --port 8080
+  deepthrift engine plan --model deepseek-v3.1
+
+Without a command, or with a model in its place, it serves: `deepthrift engine serve --help` has the options.
+"""
+
+EPILOG: Final = """\b
+Examples:
+  deepthrift engine serve
   deepthrift engine --port 8080 --context 8192 --slots 2
   deepthrift engine /data/DeepSeek-V3.1-00001-of-00006.gguf
   deepthrift engine --embeddings
@@ -32,7 +42,20 @@ kept in engines/engine.log of the data directory, without prompts and keys, and 
 """
 
 
-@click.command("engine", epilog=EPILOG)
+class ServesByDefault(click.Group):
+    """A group that takes whatever is none of its commands for arguments of `serve`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {*self.commands, *self.get_help_option_names(ctx)}
+        return super().parse_args(ctx, args if args and args[0] in own else ["serve", *args])
+
+
+@click.group("engine", cls=ServesByDefault, epilog=GROUP_EPILOG)
+def command() -> None:
+    """Serve a local model on this machine, or plan V3.1 beyond it."""
+
+
+@command.command("serve", epilog=EPILOG)
 @click.argument("model", required=False)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port.  [default: any free one]")
 @click.option("--context", type=int, metavar="N", help="Tokens of context for each request.  [default: 4096]")
@@ -45,7 +68,7 @@ kept in engines/engine.log of the data directory, without prompts and keys, and 
 @click.option("--lan", is_flag=True, help="Answer the whole network, unencrypted. Needs DEEPTHRIFT_ENGINE_KEY.")
 @click.option("--verbose", is_flag=True, help="Show the engine's log; it is kept as well.")
 @json_option
-def command(
+def serve_command(
     model: str | None,
     port: int,
     context: int | None,
@@ -127,6 +150,9 @@ def command(
         output.note("starting the engine…")
         serve(engine, ready)
     output.note("stopped")
+
+
+command.add_command(plan_command)
 
 
 @contextlib.contextmanager
