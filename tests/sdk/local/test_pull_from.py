@@ -192,7 +192,4 @@ def test_from_the_command_line(hub: Hub, tiny: bytes) -> None:
     assert ran.code == 0, ran.err
     told = json.loads(ran.out)
     assert (told["name"], told["sha256"]) == ("mine", sha256(tiny))
-    listed = deepthrift("models")
-    assert "mine" in listed.out
-    assert deepthrift("models", "pull", "hf:someone/models").code == 4
-    assert deepthrift("models", "choices", "--memory", "4", "--json").code == 0
+    assert "mine" in deepthrift("models").out
