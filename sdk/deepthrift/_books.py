@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from copy import copy
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from deepthrift._core import Core
@@ -113,22 +114,7 @@ class Books:
 
     def cost_of(self, attempt: Attempt, usage: Usage, mode: Mode | None = None) -> Cost:
         """The cost of `usage` at the prices of `attempt`'s time, in the mode that ran."""
-        ended_at = utc_now()
-        for each in (mode or attempt.mode, attempt.mode):
-            try:
-                return self._core.prices.cost(
-                    usage,
-                    host=self._core.profile.name,
-                    model=attempt.model,
-                    mode=each,
-                    started_at=attempt.started_at,
-                    ended_at=ended_at,
-                    currency=self._core.currency,
-                )
-            except PriceNotFound:
-                continue
-        # Its price ended while it ran: what was reserved is the best that is known.
-        return _whole(attempt.reserved, "estimated")
+        return cost_of(self._core, attempt, usage, mode or attempt.mode, ended_at=utc_now())
 
     def settle(
         self,
@@ -248,6 +234,28 @@ class Books:
         error.attempt_ids = self.ids
         error.spend = self.spend
         return error
+
+
+def cost_of(
+    core: Core, attempt: Attempt, usage: Usage, mode: Mode, *, ended_at: datetime, tier: str = "standard"
+) -> Cost:
+    """The cost of `usage` at the prices of `attempt`'s time, in the mode that ran, else in the one asked for."""
+    for each in (mode, attempt.mode):
+        try:
+            return core.prices.cost(
+                usage,
+                host=core.profile.name,
+                model=attempt.model,
+                mode=each,
+                started_at=attempt.started_at,
+                ended_at=ended_at,
+                currency=core.currency,
+                tier=tier,
+            )
+        except PriceNotFound:
+            continue
+    # Its price ended while it ran: what was reserved is the best that is known.
+    return _whole(attempt.reserved, "estimated")
 
 
 def _whole(amount: Money, certainty: Certainty) -> Cost:

@@ -11,8 +11,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
+from deepthrift._private_files import private_descriptor
 from deepthrift.batch._lock import lock
-from deepthrift.batch._private import private_descriptor
 from deepthrift.errors import BudgetExceeded, ConfigurationError, DeepthriftError
 from deepthrift_pricing import Currency, Money
 from deepthrift_router._checks import CHECKS, CheckName, checks_of

@@ -14,12 +14,12 @@ from typing import Final, cast
 from deepthrift._core import Core
 from deepthrift._options import options_of
 from deepthrift._passes import Passes, Step
+from deepthrift._private_files import private_file
 from deepthrift.batch._input import Check, InputFile
 from deepthrift.batch._native_api import NativeAPI
 from deepthrift.batch._native_booking import write_results
 from deepthrift.batch._native_job import JobFile, JobRow
 from deepthrift.batch._native_wire import NativeBatch
-from deepthrift.batch._private import private_file
 from deepthrift.batch._progress import BatchSummary, Tally
 from deepthrift.batch._row import BatchRow, row_mode
 from deepthrift.errors import (

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from deepthrift._core import Core
 from deepthrift._endpoint import Incoming, RequestBody
+from deepthrift._private_files import private_file
 from deepthrift._wire.failures import status_error
 from deepthrift.batch._native_wire import NativeBatch
-from deepthrift.batch._private import private_file
 from deepthrift.errors import AttemptTimeout, ConnectionFailed, MalformedResponse
 from deepthrift.hosts import BatchRules
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+from deepthrift._books import cost_of
 from deepthrift._core import Core
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import parse_chunk
@@ -17,9 +18,9 @@ from deepthrift.batch._native_job import JobFile, JobRow
 from deepthrift.batch._native_wire import NativeBatch
 from deepthrift.batch._progress import Tally
 from deepthrift.batch._result import Outcome
-from deepthrift.errors import BatchError, DeepthriftError, MalformedResponse, PriceNotFound
+from deepthrift.errors import BatchError, DeepthriftError, MalformedResponse
 from deepthrift.hosts import BatchRules
-from deepthrift_pricing import Attempt, Cost, Mode, Money, Usage, new_id, utc_now
+from deepthrift_pricing import Attempt, Mode, Money, new_id, utc_now
 from deepthrift_pricing import parse_usage as read_usage
 
 _AT_A_TIME: Final = 50
@@ -90,7 +91,7 @@ def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], end
     mode = row.mode if answer is None else answer.mode
     attempt = _attempt(core, job, row)
     rules = core.profile.batch or BatchRules()
-    cost = _cost(core, attempt, usage=usage, mode=mode, ended_at=ended_at, tier=rules.tier)
+    cost = cost_of(core, attempt, usage, mode, ended_at=ended_at, tier=rules.tier)
     booked = core.ledger.settle(
         attempt.id,
         usage=usage,
@@ -131,33 +132,6 @@ def _attempt(core: Core, job: JobFile, row: JobRow) -> Attempt:
             f"this ledger does not hold the reservations of {str(job.path)!r}; open the one that it was submitted with"
         )
     return attempt
-
-
-def _cost(core: Core, attempt: Attempt, *, usage: Usage, mode: Mode, ended_at: datetime, tier: str) -> Cost:
-    for each in (mode, attempt.mode):
-        try:
-            return core.prices.cost(
-                usage,
-                host=core.profile.name,
-                model=attempt.model,
-                mode=each,
-                started_at=attempt.started_at,
-                ended_at=ended_at,
-                currency=core.currency,
-                tier=tier,
-            )
-        except PriceNotFound:
-            continue
-    # Its price ended while the host was at it: what was reserved is the best that is known.
-    nothing = Money(0, attempt.reserved.currency)
-    return Cost(
-        total=attempt.reserved,
-        cache_hit=nothing,
-        cache_miss=attempt.reserved,
-        completion=nothing,
-        reasoning=nothing,
-        certainty="estimated",
-    )
 
 
 def _answer(core: Core, row: JobRow, body: Mapping[str, object]) -> Answer | None:

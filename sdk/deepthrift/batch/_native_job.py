@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
 
+from deepthrift._private_files import private_descriptor
 from deepthrift.batch._journal import whole_lines
 from deepthrift.batch._lock import lock
-from deepthrift.batch._private import private_descriptor
 from deepthrift.errors import BatchError
 from deepthrift_pricing import Mode
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deepthrift._private_files import private_descriptor
 from deepthrift.batch._appender import Appender
 from deepthrift.batch._input import Check, InputFile
 from deepthrift.batch._journal import AT_A_TIME, Head, Progressed, read_results, replay
 from deepthrift.batch._lock import lock
-from deepthrift.batch._private import private_descriptor
 from deepthrift.batch._progress import BatchSummary, OnProgress, Tally
 from deepthrift.batch._result import BatchResult, lost_line, output_line
 from deepthrift.batch._row import BatchRow

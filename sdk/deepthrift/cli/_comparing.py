@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal
 
+from deepthrift._private_files import private_text
 from deepthrift.cli._connect import Place, connect
 from deepthrift.cli._exits import ENDPOINT, FAILURE, OK, exit_code
 from deepthrift.cli._format import money, seconds
@@ -72,7 +72,7 @@ async def compare_files(prompts: Path, a: Place, b: Place, output: Output, optio
     failures: list[DeepthriftError] = []
     with contextlib.ExitStack() as opened:
         show = opened.enter_context(_progress(output, len(rows)))
-        file = None if options.out is None else opened.enter_context(_private(options.out))
+        file = None if options.out is None else opened.enter_context(private_text(options.out))
 
         def told(pair: Pair) -> None:
             show(pair)
@@ -99,11 +99,6 @@ async def compare_files(prompts: Path, a: Place, b: Place, output: Output, optio
     else:
         show_comparison(found, output)
     return code
-
-
-def _private(path: Path) -> IO[str]:
-    """The file for the answers, which only its owner may read."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
 
 
 def _code(found: Comparison, failures: list[DeepthriftError]) -> int:

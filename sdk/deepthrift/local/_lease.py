@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import sys
 import weakref
 from pathlib import Path
 from typing import Final
 
-if sys.platform != "win32":
-    import fcntl
+from deepthrift._locks import try_lock, unlock
 
 SUFFIX: Final = ".lease"
 
@@ -27,18 +25,11 @@ class FileLock:
 
     def take(self) -> bool:
         """Take the lock, unless another one holds it."""
-        if sys.platform == "win32":
-            return False
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return try_lock(self._file)
 
     def give(self) -> None:
         """Give it back, and keep the file open."""
-        if sys.platform != "win32":
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+        unlock(self._file)
 
     @property
     def held_elsewhere(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -12,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deepthrift import errors
+from deepthrift._private_files import private_text
 from deepthrift.errors import ConfigurationError, DeepthriftError, EngineCrashed, EngineError
 from deepthrift.local._registry import models_folder
 from deepthrift.local._settings import EngineSettings, Plan
@@ -130,7 +130,7 @@ class Folder:
     def write(self, state: State) -> None:
         """Replace what is there, at once."""
         fresh = self.state.with_suffix(".new")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        with private_text(fresh) as file:
             file.write(state.model_dump_json())
         fresh.replace(self.state)
 

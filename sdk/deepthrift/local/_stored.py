@@ -6,14 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import IO, BinaryIO, Final, Protocol
+from typing import IO, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from deepthrift._locks import try_lock, unlock
 from deepthrift.errors import DownloadError, ModelFileError
 from deepthrift.local._registry import ModelEntry, models_folder
 
@@ -129,42 +129,13 @@ def locked(folder: Path, *, on_wait: Callable[[], None]) -> Generator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+b") as file:
-        while not _try_lock(file):
+        while not try_lock(file.fileno()):
             on_wait()
             time.sleep(_LOCK_PAUSE)
         try:
             yield
         finally:
-            _unlock(file)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: BinaryIO) -> bool:
-        file.seek(0)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(file: BinaryIO) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(file: BinaryIO) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(file: BinaryIO) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)
+            unlock(file.fileno())
 
 
 def _record_path(path: Path) -> Path:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TextIO
 
 _MODE: Final = 0o600
 
 
 def private_file(path: Path) -> BinaryIO:
-    """A new file to write to, in place of one that is there."""
-    return open(path, "wb", opener=lambda name, flags: os.open(name, flags, _MODE))
+    """A file to write bytes to, in place of what is there."""
+    return open(path, "wb", opener=_opened)
+
+
+def private_text(path: Path) -> TextIO:
+    """A file to write text to, in place of what is there."""
+    return open(path, "w", encoding="utf-8", opener=_opened)
+
+
+def _opened(name: str, flags: int) -> int:
+    return os.open(name, flags, _MODE)
 
 
 def private_descriptor(path: Path, *, create: bool = True) -> int:
