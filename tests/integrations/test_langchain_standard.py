@@ -80,5 +80,6 @@ class TestOnAClient(Shape, ChatModelIntegrationTests):
     pass
 
 
+@pytest.mark.slow  # the same tests again
 class TestOnARouter(Shape, ChatModelIntegrationTests):
     source = "router"

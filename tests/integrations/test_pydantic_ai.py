@@ -51,7 +51,8 @@ async def test_a_thinking_answer_has_its_parts_usage_and_cost() -> None:
         await server.wait_quiet()
         [attempt] = client.ledger.attempts()
     assert result.output == "Canberra."
-    assert [message["role"] for message in server.requests[0].messages] == ["system", "system", "user"]
+    said = [message["content"] for message in server.requests[0].messages]
+    assert (said[0], said[-1], said.count("Be brief.")) == ("You know cities.", "The capital of Australia?", 1)
     assert server.requests[0].max_tokens == 90
     answer = result.all_messages()[-1]
     assert isinstance(answer, ModelResponse)

@@ -49,7 +49,7 @@ def test_every_extra_has_its_reason_in_the_docs() -> None:
     def names(requirements: list[str]) -> set[str]:
         return {re.split(r"[\[<>=~!; ]", text, maxsplit=1)[0] for text in requirements}
 
-    told = re.findall(r"^\| `([\w-]+)` \| (`\[\w+\]`|core)[^|]* \| [^|]{8,} \|$", page, re.M)
+    told = re.findall(r"^\| `([\w-]+)` \| (`\[[\w-]+\]`|core)[^|]* \| [^|]{8,} \|$", page, re.M)
     wanted = {(name, "core") for name in names(project["dependencies"])}
     for extra, requirements in project["optional-dependencies"].items():
         if extra != "all":
