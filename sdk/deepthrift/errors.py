@@ -29,6 +29,8 @@ DeepthriftError
 │   ├── ToolFailed                a tool raised (only with `on_error="raise"`)
 │   └── ToolLoopExceeded          its limit on rounds or on spend was reached
 ├── BatchError                    the files of a batch cannot be used
+│   └── ClusterUnavailable        the cluster for it cannot be reached, or has no worker left
+├── WorkerLost                    a machine of a batch died with the row it was answering; it may be billed
 ├── UnmatchedRequest              a scripted or recorded endpoint has no answer for it (also AssertionError)
 └── EngineError                   the embedded engine
     ├── MissingExtra              deepthrift[local] is not installed
@@ -79,6 +81,7 @@ __all__ = [
     "CalibrationError",
     "CircuitOpen",
     "ClientClosed",
+    "ClusterUnavailable",
     "ConfigurationError",
     "ConnectionFailed",
     "ContextLengthExceeded",
@@ -126,6 +129,7 @@ __all__ = [
     "UnprocessableRequest",
     "UnsupportedFeature",
     "UnsupportedMachine",
+    "WorkerLost",
 ]
 
 
@@ -373,6 +377,14 @@ class UnmatchedRequest(DeepthriftError, AssertionError):
 
 class BatchError(DeepthriftError):
     """A file of a batch is missing, damaged, in use by another process, or belongs to another batch."""
+
+
+class ClusterUnavailable(BatchError):
+    """The cluster that a batch is to run on cannot be reached, or has no worker left. No further row was sent."""
+
+
+class WorkerLost(DeepthriftError):
+    """A machine of a batch died with the row it was answering. It may be billed, so it is not sent again unasked."""
 
 
 class EngineError(DeepthriftError):

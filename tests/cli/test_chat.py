@@ -214,3 +214,46 @@ def test_an_error_ends_json_lines_with_its_exit_code(server: BillServer) -> None
     assert ran.code == 3
     assert len(ran.out.splitlines()) == 1
     assert json.loads(ran.out)["error"]["type"] == "BudgetExceeded"
+
+
+def test_the_last_question_is_undone(server: BillServer, tmp_path: Path) -> None:
+    saved = tmp_path / "talk.json"
+    lines = ["One", "Two", "/undo", "Three", f"/save {saved}", "/undo", "/undo", "/undo", "/save"]
+    ran = deepthrift("chat", *PRICES, "--url", server.url, "--host", "deepseek", stdin="\n".join(lines) + "\n")
+    assert ran.code == 0, ran.err
+    assert "Message 3 was: Three" in ran.out
+    assert "2 messages are left" in ran.err
+    assert "there is nothing to undo" in ran.err
+    assert "saved 4 messages" in ran.err
+    assert "saved 0 messages" in ran.err
+    assert json.loads(saved.read_text()) == []
+
+
+def test_typed_lines_come_back_with_the_arrow_keys(server: BillServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From one conversation to the next, privately; not when that is declined."""
+    command = ("chat", *PRICES, "--url", server.url, "--host", "deepseek")
+    with Terminal(*command) as chat:
+        chat.until("/help lists the commands")
+        chat.type("Remember me")
+        chat.until("standard · stop")
+        chat.type("/quit")
+        assert chat.end() == 0
+    history = Path(os.environ["DEEPTHRIFT_HOME"]) / "chat_history"
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+    assert "Remember me" in history.read_text()
+    with Terminal(*command) as chat:
+        chat.until("/help lists the commands")
+        chat.until("> ")
+        chat.type("\x1b[A\x1b[A")
+        chat.until("Message 1 was: Remember me")
+        chat.type("/quit")
+        assert chat.end() == 0
+    monkeypatch.setenv("DEEPTHRIFT_NO_HISTORY", "1")
+    before = history.read_bytes()
+    with Terminal(*command) as chat:
+        chat.until("/help lists the commands")
+        chat.type("A secret")
+        chat.until("standard · stop")
+        chat.type("/quit")
+        assert chat.end() == 0
+    assert history.read_bytes() == before

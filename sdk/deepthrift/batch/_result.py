@@ -19,6 +19,7 @@ from deepthrift.errors import (
     InvalidRequestError,
     ResponseError,
     StatusError,
+    WorkerLost,
 )
 from deepthrift_pricing import Money, new_id
 
@@ -64,7 +65,7 @@ class BatchResult:
 
 def costs(error: DeepthriftError) -> bool:
     """Whether what failed is billed, or may be."""
-    return bool(error.spend)
+    return isinstance(error, WorkerLost) or bool(error.spend)
 
 
 def output_line(result: BatchResult) -> dict[str, object]:

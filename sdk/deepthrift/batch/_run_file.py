@@ -19,7 +19,7 @@ from deepthrift.batch._lock import lock
 from deepthrift.batch._progress import BatchSummary, OnProgress, Tally
 from deepthrift.batch._result import BatchResult, lost_line, output_line
 from deepthrift.batch._row import BatchRow
-from deepthrift.batch._runner import Asker, Runner
+from deepthrift.batch._runner import RowAsker, Runner
 from deepthrift.errors import BatchError
 from deepthrift_pricing import Currency, Mode
 
@@ -111,7 +111,7 @@ def _json(value: object) -> bytes:
 
 async def run_file(
     pair: FilePair,
-    asker: Asker,
+    asker: RowAsker,
     check: Check,
     *,
     model: str,

@@ -103,6 +103,14 @@ class Asker:
         return await self._client.chat(row.messages, mode=mode or "standard", max_tokens=row.max_tokens, **row.options)
 
 
+class RowAsker(Protocol):
+    """What answers rows: an `Asker` here, or workers on other machines."""
+
+    async def ask(self, row: BatchRow) -> Reply:
+        """One complete answer."""
+        ...
+
+
 class Sink(Protocol):
     """Where it is written down what becomes of rows."""
 
@@ -122,7 +130,7 @@ class Sink(Protocol):
 class Runner:
     """Brings rows to their results, `concurrency` of them at once."""
 
-    def __init__(self, asker: Asker, sink: Sink, concurrency: int, stop: Callable[[], bool] | None = None) -> None:
+    def __init__(self, asker: RowAsker, sink: Sink, concurrency: int, stop: Callable[[], bool] | None = None) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is 1 or more, not {concurrency!r}")
         self._asker = asker

@@ -36,33 +36,24 @@ class RunOptions:
     concurrency: int
     retry_failed: bool
     retry_unanswered: bool
+    on: str | None = None
+    """The cluster from which the rows are sent; `None` is this machine."""
 
 
-def _own_mode(mode: Choice | None) -> Mode | None:
+def own_mode(mode: Choice | None) -> Mode | None:
+    """The mode of rows that name none; `None` where the router, or nobody, chooses it."""
     return None if mode == "auto" else mode
 
 
 async def run_file(source: Path, out: Path, place: Place, output: Output, options: RunOptions) -> int:
     """`deepthrift batch run`; returns the exit code."""
     with _interrupts(output) as interrupted:
-        async with connect(place, output) as client:
-            through = None
-            if options.mode == "auto":
-                from deepthrift_router import ModeRouter
+        if options.on is not None:
+            from deepthrift.cli._batch_ray import run_on_ray
 
-                through = ModeRouter(client)
-            with _progress(output) as show:
-                summary = await client.batch_file(
-                    source,
-                    out,
-                    mode=_own_mode(options.mode),
-                    through=through,
-                    concurrency=options.concurrency,
-                    retry_failed=options.retry_failed,
-                    retry_unanswered=options.retry_unanswered,
-                    on_progress=show,
-                    stop=interrupted,
-                )
+            summary = await run_on_ray(source, out, place, output, options, interrupted)
+        else:
+            summary = await _run_here(source, out, place, output, options, interrupted)
     code = summary_code(summary, interrupted=interrupted())
     if output.as_json:
         output.document(summary_document(summary, code))
@@ -79,6 +70,34 @@ async def run_file(source: Path, out: Path, place: Place, output: Output, option
             f"{summary.unanswered:,} rows have no answer and may be billed; --retry-unanswered sends them again"
         )
     return code
+
+
+async def _run_here(
+    source: Path,
+    out: Path,
+    place: Place,
+    output: Output,
+    options: RunOptions,
+    interrupted: Callable[[], bool],
+) -> BatchSummary:
+    async with connect(place, output) as client:
+        through = None
+        if options.mode == "auto":
+            from deepthrift_router import ModeRouter
+
+            through = ModeRouter(client)
+        with progress(output) as show:
+            return await client.batch_file(
+                source,
+                out,
+                mode=own_mode(options.mode),
+                through=through,
+                concurrency=options.concurrency,
+                retry_failed=options.retry_failed,
+                retry_unanswered=options.retry_unanswered,
+                on_progress=show,
+                stop=interrupted,
+            )
 
 
 def summary_code(summary: BatchSummary, *, interrupted: bool) -> int:
@@ -124,7 +143,7 @@ def _progress_text(now: BatchProgress) -> str:
 
 
 @contextlib.contextmanager
-def _progress(output: Output) -> Generator[Callable[[BatchProgress], None]]:
+def progress(output: Output) -> Generator[Callable[[BatchProgress], None]]:
     """Shows how far the batch is: a bar on a terminal, else a line now and then."""
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -184,7 +203,7 @@ async def estimate_file(
         with output.working("counting tokens", elsewhere=False):
             estimate = await client.batch_estimate(
                 source,
-                mode=_own_mode(mode),
+                mode=own_mode(mode),
                 routed=mode == "auto",
                 native=native,
                 expected_length=None if expected_tokens is None else lambda messages, mode: expected_tokens,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import json
 import os
 import sys
@@ -17,6 +16,7 @@ import click
 from deepthrift.cli._connect import Place, connect, run
 from deepthrift.cli._exits import message as error_message
 from deepthrift.cli._format import money
+from deepthrift.cli._history import line_editing
 from deepthrift.cli._replies import show_cost, show_stream
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ MODES: Final[Mapping[str, ChatMode]] = {"standard": "standard", "thinking": "thi
 HELP: Final = """\
 /mode standard|thinking|auto   switch the mode; without a word, show it
 /cost                          spend of this conversation
-/save FILE                     keep the conversation as JSON
+/undo                          forget the last question and its answer
+/save FILE                     keep the conversation as JSON; later without FILE
 /reset                         forget the conversation
 /quit                          leave, as does Ctrl-D
 \"\"\"                            starts and ends a message of several lines
@@ -65,8 +66,12 @@ class Chat:
         mode: ChatMode,
         messages: Sequence[Message],
         max_tokens: int | None,
+        history: Path | None = None,
+        saved: Path | None = None,
     ) -> None:
         self._place = place
+        self._history = history
+        self._saved = saved
         self._output = output
         self._mode: ChatMode = mode
         self._messages: list[Message] = list(messages)
@@ -82,6 +87,8 @@ class Chat:
             stack = contextlib.AsyncExitStack()
             client = run(stack.enter_async_context(connect(self._place, self._output)), runner)
             try:
+                if sys.stdin.isatty() and not self._output.as_json:
+                    stack.enter_context(line_editing(self._history))
                 self._greet(client)
                 self._loop(client, runner)
             finally:
@@ -94,9 +101,6 @@ class Chat:
     def _greet(self, client: AsyncClient) -> None:
         if self._output.as_json:
             return
-        if sys.stdin.isatty():
-            with contextlib.suppress(ImportError):
-                importlib.import_module("readline")  # line editing and history for input()
         self._output.note(f"{client.model}, {self._mode} mode. /help lists the commands, Ctrl-D leaves.")
         if self._messages:
             self._output.note(f"{len(self._messages)} messages so far.")
@@ -154,6 +158,8 @@ class Chat:
                 self._show_cost()
             case "/save":
                 self._save(argument)
+            case "/undo":
+                self._undo()
             case "/reset":
                 self._messages = [each for each in self._messages if each["role"] == "system"]
                 self._output.note("The conversation is forgotten; its spend is not.")
@@ -169,11 +175,20 @@ class Chat:
             self._output.note(f"{wanted!r} is no mode: standard, thinking or auto")
         self._output.note(f"mode: {self._mode}")
 
+    def _undo(self) -> None:
+        """Back to before the last question; what it cost stays spent."""
+        asked = [place for place, each in enumerate(self._messages) if each["role"] == "user"]
+        if not asked:
+            self._output.note("there is nothing to undo")
+            return
+        del self._messages[asked[-1] :]
+        self._output.note(f"forgotten: the last question and its answer; {len(self._messages)} messages are left")
+
     def _save(self, name: str) -> None:
-        if not name:
+        path = Path(name).expanduser() if name else self._saved
+        if path is None:
             self._output.note("where to? /save FILE")
             return
-        path = Path(name).expanduser()
         try:
             # Conversations are private: nobody else on this machine needs to read them.
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
@@ -181,6 +196,7 @@ class Chat:
         except OSError as error:
             self._output.note(f"{path} cannot be written: {error.strerror}")
             return
+        self._saved = path
         self._output.note(f"saved {len(self._messages)} messages in {path}")
 
     def _show_cost(self) -> None:

@@ -24,6 +24,8 @@ class Endpoint:
     host: str | None = None
     model: str | None = None
     key: str | None = field(default=None, repr=False)
+    key_variable: str | None = None
+    """The environment variable that the key came from, if it did."""
     origin: str = ""
     """What the choice came from, for people."""
 
@@ -64,7 +66,12 @@ def resolve(options: EndpointOptions, environment: Mapping[str, str] = os.enviro
         if options.ask_key or options.api_key_env:
             raise click.UsageError("a key is of no use to the embedded engine; name an endpoint with --url or --host")
         return Endpoint(model=model, origin="default")
-    return Endpoint(url, host, model, _key(options, environment, url, host), origin)
+    if options.ask_key:
+        prompted: str = click.prompt("API key", hide_input=True, err=True)
+        return Endpoint(url, host, model, prompted, origin=origin)
+    variable = _key_variable(options, environment, url, host)
+    key = environment.get(variable) or None if variable else None
+    return Endpoint(url, host, model, key, variable if key else None, origin)
 
 
 def _where(options: EndpointOptions, environment: Mapping[str, str]) -> tuple[str | None, str | None, str]:
@@ -81,21 +88,20 @@ def _where(options: EndpointOptions, environment: Mapping[str, str]) -> tuple[st
     return None, None, ""
 
 
-def _key(options: EndpointOptions, environment: Mapping[str, str], url: str | None, host: str | None) -> str | None:
-    if options.ask_key:
-        prompted: str = click.prompt("API key", hide_input=True, err=True)
-        return prompted
+def _key_variable(
+    options: EndpointOptions, environment: Mapping[str, str], url: str | None, host: str | None
+) -> str | None:
+    """The environment variable whose key belongs to the endpoint, if one does."""
     if options.api_key_env:
-        key = environment.get(options.api_key_env)
-        if not key:
+        if not environment.get(options.api_key_env):
             raise click.UsageError(f"--api-key-env names {options.api_key_env}, which is not set")
-        return key
+        return options.api_key_env
     own = environment.get("DEEPTHRIFT_URL")
     if environment.get("DEEPTHRIFT_API_KEY") and (not own or own == url):
-        return environment["DEEPTHRIFT_API_KEY"]
+        return "DEEPTHRIFT_API_KEY"
     name = urlsplit(url).hostname or "" if url else ""
     if name == "api.deepseek.com" or name.endswith(".deepseek.com") or (url is None and host == "deepseek"):
-        return environment.get("DEEPSEEK_API_KEY") or None
+        return "DEEPSEEK_API_KEY"
     if url and url == environment.get("OPENAI_BASE_URL"):
-        return environment.get("OPENAI_API_KEY") or None
+        return "OPENAI_API_KEY"
     return None

@@ -38,6 +38,8 @@ def exit_code(error: BaseException) -> int:
             return BUDGET
         case errors.InvalidRequestError() | errors.ConfigurationError():
             return USAGE
+        case errors.ClusterUnavailable():
+            return ENDPOINT
         case errors.BatchError() if not isinstance(error.__cause__, OSError):
             return USAGE
         case errors.APIError() | errors.ResponseError() | errors.EngineError():

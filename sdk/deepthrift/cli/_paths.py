@@ -29,6 +29,11 @@ def budgets_file() -> Path:
     return home() / "budgets.json"
 
 
+def chat_history() -> Path:
+    """The lines that were typed in `deepthrift chat`."""
+    return home() / "chat_history"
+
+
 def router_store() -> Path:
     """The router's store of answers: features, hashes and outcomes, no text."""
     return home() / "router.db"

@@ -25,6 +25,7 @@ Examples:
   deepthrift batch run in.jsonl out.jsonl --dry-run --expected-tokens 300
   deepthrift batch run in.jsonl out.jsonl --url http://gpu-box:8000/v1
   deepthrift batch run in.jsonl out.jsonl --retry-failed
+  deepthrift batch run in.jsonl out.jsonl --on ray://head:10001
 
 \b
 A row of IN:
@@ -68,6 +69,12 @@ def command() -> None:
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Rows under way at once."
 )
+@click.option(
+    "--on",
+    metavar="ray|ray://HOST:PORT",
+    help="Send the rows from the machines of a Ray cluster; the files stay here. Needs deepthrift[ray,postgres] on all "
+    "of them, and a --ledger that they share.",
+)
 @click.option("--retry-failed", is_flag=True, help="Send again what failed in an earlier run and cost nothing.")
 @click.option("--retry-unanswered", is_flag=True, help="Send again what failed and may be billed: it is paid twice.")
 @_dry_run
@@ -79,6 +86,7 @@ def run_command(
     out: Path,
     mode: Literal["standard", "thinking", "auto"] | None,
     concurrency: int,
+    on: str | None,
     retry_failed: bool,
     retry_unanswered: bool,
     dry_run: bool,
@@ -99,7 +107,8 @@ def run_command(
     if dry_run:
         run(estimate_file(source, place, output, mode, expected_tokens))
         return 0
-    return run(run_file(source, out, place, output, RunOptions(mode, concurrency, retry_failed, retry_unanswered)))
+    options = RunOptions(mode, concurrency, retry_failed, retry_unanswered, on)
+    return run(run_file(source, out, place, output, options))
 
 
 SUBMIT_EPILOG = """\b

@@ -22,11 +22,13 @@ Examples:
 In the conversation:
   /mode standard|thinking|auto   switch the mode      /cost   spend so far
   /save FILE   keep the conversation as JSON          /reset  forget it
+  /undo        forget the last question and answer
   /help        this list                            /quit   leave (or Ctrl-D)
   \"\"\"          starts and ends a message of several lines
   Ctrl-C       stops the answer, not the conversation
 
-Conversations are kept only if you /save them.
+Conversations are kept only if you /save them. The lines that you type on a terminal are, for the arrow keys: the last
+1,000, in a file that only you may read (chat_history in the data directory); --no-history keeps none.
 """
 
 
@@ -47,6 +49,12 @@ Conversations are kept only if you /save them.
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most that may be generated for one answer."
 )
+@click.option(
+    "--no-history",
+    is_flag=True,
+    envvar="DEEPTHRIFT_NO_HISTORY",
+    help="Keep no lines for the arrow keys.",
+)
 @endpoint_options
 @json_option
 def command(
@@ -54,6 +62,7 @@ def command(
     system: str | None,
     resume: Path | None,
     max_tokens: int | None,
+    no_history: bool,
     endpoint: EndpointOptions,
     as_json: bool,
 ) -> None:
@@ -64,10 +73,19 @@ def command(
     from deepthrift.cli._chatting import Chat, read_conversation
     from deepthrift.cli._connect import prepare
     from deepthrift.cli._output import Output
+    from deepthrift.cli._paths import chat_history
 
     messages = read_conversation(resume) if resume else []
     if system:
         instructions: SystemMessage = {"role": "system", "content": system}
         messages = [instructions, *(each for each in messages if each["role"] != "system")]
     output = Output(as_json=as_json)
-    Chat(prepare(endpoint, output), output, mode=mode, messages=messages, max_tokens=max_tokens).run()
+    Chat(
+        prepare(endpoint, output),
+        output,
+        mode=mode,
+        messages=messages,
+        max_tokens=max_tokens,
+        history=None if no_history else chat_history(),
+        saved=resume,
+    ).run()
