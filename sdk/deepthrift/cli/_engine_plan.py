@@ -109,7 +109,7 @@ def plan_command(
     if write_profile is None:
         output.print("\n--write-profile FILE writes the host profile that talks to it.", style="dim")
     else:
-        output.note(f"profile written to {write_profile}: use it with HostProfile.load({str(write_profile)!r})")
+        output.note(f"profile written to {write_profile}: deepthrift ask --host {write_profile} --prices …")
     if write_template is not None:
         output.note(f"chat template written to {write_template}: put it where the server reads it")
 

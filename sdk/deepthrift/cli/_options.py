@@ -119,7 +119,9 @@ _ENDPOINT = (
         "--url", metavar="URL", help="Base URL of an OpenAI-compatible endpoint, e.g. http://gpu-box:8000/v1."
     ),
     click.option(
-        "--host", metavar="NAME", help="Host profile, such as vllm, sglang or novita.  [default: told from the URL]"
+        "--host",
+        metavar="NAME|FILE",
+        help="Host profile, such as vllm or novita, or the TOML file of one.  [default: told from the URL]",
     ),
     click.option(
         "--model", metavar="NAME", help="Model name; without --url, a local model or the path of a GGUF file."

@@ -48,7 +48,7 @@ ENOUGH: Final = 32
 """Pieces of an answer without a limit that are waited for."""
 LIMIT: Final = re.compile(
     r"\[\s*\d\s*,\s*(?P<range>\d{3,7})\s*\]"
-    r"|(?:maximum )?context (?:length|size|window)\D{0,20}?(?P<context>\d{4,7})(?!\d)"
+    r"|(?:(?:maximum )?context (?:length|size|window)|max_model_len)\D{0,20}?(?P<context>\d{4,7})(?!\d)"
     r"|(?:at most|less than or equal to|maximum|no more than|<=)\D{0,40}?(?P<most>\d{3,7})(?!\d)",
     re.IGNORECASE,
 )
