@@ -73,13 +73,9 @@ class BaseAttempt:
 
     async def _reserve(self) -> None:
         self._ticket = ticket = await self._core.gate.enter(self._clock)
-        wait = self._core.settings.budget_wait
-        left = self._clock.left
-        limit = min(left, float("inf") if wait is None else wait)
         try:
-            self._attempt, step = await self._books.reserve(
-                self._passes, self.step, None if limit == float("inf") else max(0.0, limit)
-            )
+            wait = self._core.budget_wait(self._clock)
+            self._attempt, step = await self._books.reserve(self._passes, self.step, wait)
         except BaseException:
             ticket.leave(None)
             raise
@@ -165,7 +161,7 @@ class BaseAttempt:
             return error
         if isinstance(error, TimeoutError) and error.errno is None:
             return self._clock.timed_out(self._end)
-        where = self._core.endpoint.url.copy_with(username=None, password=None)
+        where = self._core.endpoint.url
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | ssl.SSLError):
             return ConnectionFailed(
                 f"no connection to {where}: {_said(error)}. Is the server running, and the URL right?"

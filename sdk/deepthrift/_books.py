@@ -84,33 +84,43 @@ class Books:
             LedgerUnavailable: The ledger cannot be written.
         """
         request, core = step.request, self._core
-        started_at = utc_now()
-        asked = AttemptRequest(
+        asked = self._asked(request.model, request.mode, step.prompt.tokens, request.max_tokens)
+        fit = Fit(passes, step, core.profile, core.model, core.prices)
+        attempt = await core.ledger.reserve(asked, timeout=wait, refit=fit)
+        self.attempts.append(attempt)
+        return attempt, fit.step_for(attempt, asked)
+
+    async def reserve_prompt(self, tokens: int, wait: float | None) -> Attempt:
+        """Reserve a request that generates nothing, such as one for embeddings. Errors are those of `reserve`."""
+        asked = self._asked(self._core.model, "standard", tokens, 0)
+        attempt = await self._core.ledger.reserve(asked, timeout=wait)
+        self.attempts.append(attempt)
+        return attempt
+
+    def _asked(self, model: str, mode: Mode, prompt_tokens: int, max_tokens: int) -> AttemptRequest:
+        core, started_at = self._core, utc_now()
+        return AttemptRequest(
             attempt_id=new_id("att"),
             call_id=self.call_id,
             group_id=self.group_id,
             purpose=self._purpose,
             host=core.profile.name,
-            model=request.model,
-            mode=request.mode,
-            prompt_tokens=step.prompt.tokens,
-            max_tokens=request.max_tokens,
+            model=model,
+            mode=mode,
+            prompt_tokens=prompt_tokens,
+            max_tokens=max_tokens,
             worst=core.prices.worst(
                 host=core.profile.name,
-                model=request.model,
-                mode=request.mode,
-                prompt_tokens=step.prompt.tokens,
-                max_tokens=request.max_tokens,
+                model=model,
+                mode=mode,
+                prompt_tokens=prompt_tokens,
+                max_tokens=max_tokens,
                 at=started_at,
                 currency=core.currency,
             ),
             tags=self._tags,
             started_at=started_at,
         )
-        fit = Fit(passes, step, core.profile, core.model, core.prices)
-        attempt = await core.ledger.reserve(asked, timeout=wait, refit=fit)
-        self.attempts.append(attempt)
-        return attempt, fit.step_for(attempt, asked)
 
     def cost_of(self, attempt: Attempt, usage: Usage, mode: Mode | None = None) -> Cost:
         """The cost of `usage` at the prices of `attempt`'s time, in the mode that ran."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -75,6 +76,12 @@ class Core:
         self.key = key
         self.prefixes = prefixes
         self.gate = gate
+
+    def budget_wait(self, clock: Clock) -> float | None:
+        """Seconds that an attempt may wait for room in a budget; `None` is as long as room can come free."""
+        wait = self.settings.budget_wait
+        limit = min(clock.left, math.inf if wait is None else wait)
+        return None if limit == math.inf else max(0.0, limit)
 
     def clock(self, options: Options) -> Clock:
         """The clock of a call that begins now."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 from deepthrift._books import Books
 from deepthrift._clock import Clock, with_retries
 from deepthrift._core import Core
-from deepthrift._endpoint import Incoming, RequestBody
+from deepthrift._endpoint import RequestBody
 from deepthrift._reply import Embeddings
 from deepthrift._wire.failures import NOT_BILLED, status_error
 from deepthrift.errors import (
@@ -26,7 +26,7 @@ from deepthrift.errors import (
     ServerError,
     UnsupportedFeature,
 )
-from deepthrift_pricing import Attempt, AttemptRequest, Cost, Usage, new_id, utc_now
+from deepthrift_pricing import Cost, Usage
 
 _PATH: Final = "/embeddings"
 _BATCH: Final = 256
@@ -86,7 +86,6 @@ class _Embedding:
     def __init__(self, core: Core, texts: list[str], tags: Mapping[str, str]) -> None:
         self._core = core
         self._texts = texts
-        self._tags = tags
         self._books = Books(core, purpose="answer", group_id=None, tags=tags)
         settings = core.settings
         self._time = Clock(timeout=settings.timeout, idle_timeout=settings.idle_timeout, deadline=settings.deadline)
@@ -141,7 +140,7 @@ class _Embedding:
         )
         ticket = await core.gate.enter(self._time)
         try:
-            held = await self._reserve(bound)
+            held = await self._books.reserve_prompt(bound, core.budget_wait(self._time))
         except BaseException:
             ticket.leave(None)
             raise
@@ -179,40 +178,7 @@ class _Embedding:
             raise ours from error
         finally:
             if incoming is not None:
-                self._let_go(incoming)
-
-    def _let_go(self, incoming: Incoming) -> None:
-        self._core.endpoint.close_behind(incoming)
-
-    async def _reserve(self, tokens: int) -> Attempt:
-        core, started_at = self._core, utc_now()
-        host = core.profile.name
-        asked = AttemptRequest(
-            attempt_id=new_id("att"),
-            call_id=self._books.call_id,
-            group_id=self._books.group_id,
-            mode="standard",
-            prompt_tokens=tokens,
-            max_tokens=0,
-            host=host,
-            model=core.model,
-            worst=core.prices.worst(
-                host=host,
-                model=core.model,
-                mode="standard",
-                prompt_tokens=tokens,
-                max_tokens=0,
-                at=started_at,
-                currency=core.currency,
-            ),
-            tags=self._tags,
-            started_at=started_at,
-        )
-        wait = core.settings.budget_wait
-        limit = min(self._time.left, float("inf") if wait is None else wait)
-        attempt = await core.ledger.reserve(asked, timeout=None if limit == float("inf") else max(0.0, limit))
-        self._books.attempts.append(attempt)
-        return attempt
+                core.endpoint.close_behind(incoming)
 
     def _translated(self, error: BaseException, end: float, *, sent: bool) -> BaseException:
         if isinstance(error, TimeoutError) and error.errno is None:
