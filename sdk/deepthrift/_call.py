@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -68,7 +67,7 @@ class Call:
     async def _step(self) -> Step:
         """The next request; an engine that counts it may take its time, but not more than the call has."""
         try:
-            async with asyncio.timeout_at(None if self._time.ends_at == math.inf else self._time.ends_at):
+            async with self._time.limit():
                 return await self._lanes.current.step()
         except TimeoutError:
             raise self._time.timed_out(math.inf) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 _LONGEST_PAUSE: Final = 120.0
 """Seconds: a `Retry-After` beyond it is not waited for; the error says what was asked."""
 _LONGEST_BACKOFF: Final = 16.0
+_RESOLUTION: Final = time.get_clock_info("monotonic").resolution
+"""Seconds by which asyncio's timers may go off early: next to nothing, or, on Windows, a sixtieth of a second."""
 
 
 class Clock:
@@ -41,6 +44,10 @@ class Clock:
         """Seconds until the deadline; infinite without one."""
         return self.ends_at - self._now()
 
+    def limit(self) -> asyncio.Timeout:
+        """Ends what runs in it at the deadline: `async with clock.limit(): …`."""
+        return asyncio.timeout_at(None if self.ends_at == math.inf else self.ends_at)
+
     def attempt_end(self) -> float:
         """When an attempt that starts now has to be over."""
         return min(self._now() + self.timeout, self.ends_at)
@@ -51,7 +58,7 @@ class Clock:
 
     def timed_out(self, attempt_end: float) -> APIError:
         """What to raise when time ran out."""
-        now = self._now()
+        now = self._now() + _RESOLUTION
         if now >= self.ends_at:
             return DeadlineExceeded(
                 f"the call took longer than its deadline of {self.deadline:g} s; give it more, or a smaller max_tokens"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 
 from deepthrift._breaker import Circuit, CircuitBreaker
@@ -60,7 +59,7 @@ class Gate:
                 f"{clock.deadline:g} s"
             )
         try:
-            async with asyncio.timeout_at(None if clock.ends_at == math.inf else clock.ends_at):
+            async with clock.limit():
                 await self.limiter.enter()
         except TimeoutError:
             raise clock.timed_out(math.inf) from None
