@@ -48,6 +48,16 @@ def test_import_is_light_and_quiet(module: str) -> None:
     assert HEAVY & set(seen["modules"]) <= HEAVY & set(probe("httpx")["modules"])
 
 
+def test_router_loads_only_what_routing_needs() -> None:
+    """Neither labels nor evaluation nor other clients' doors, no database, no HTTP; and no model's schema is built."""
+    seen = set(probe("deepthrift_router")["modules"])
+    assert "deepthrift_router._router" in seen
+    for_some = {f"deepthrift_router.{name}" for name in ("compat", "evaluation", "labels", "_sandbox_child")}
+    assert not seen & {*for_some, "httpx", "sqlite3", "tenacity", "tiktoken"}
+    # pydantic looks for plug-ins when it builds the first schema.
+    assert "pydantic.plugin._loader" not in seen
+
+
 def test_pricing_imports_neither_sdk_nor_router() -> None:
     loaded = {name.split(".")[0] for name in probe("deepthrift_pricing")["modules"]}
     assert not loaded & {"deepthrift", "deepthrift_router"}

@@ -18,7 +18,7 @@ Table: TypeAlias = Mapping[str, Cells]
 class SignalData(BaseModel):
     """One signal's likelihoods, by what the answer is like, with their source."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     source: str
     """Which recorded outcomes they come from."""
@@ -35,7 +35,7 @@ class SignalData(BaseModel):
 class Likelihoods(BaseModel):
     """The measured likelihoods of every signal that has data."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     version: str
     signals: Mapping[str, SignalData]

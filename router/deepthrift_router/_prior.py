@@ -26,7 +26,7 @@ class Score(BaseModel):
     only by what transfers, the length of the question.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     p_standard: float
     """Probability that standard mode answers right."""
@@ -67,7 +67,7 @@ class Scorer(Protocol):
 class Measure(BaseModel):
     """One plain measure: how it is standardised and what it adds to the four log weights."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     mean: float
     scale: float
@@ -77,7 +77,7 @@ class Measure(BaseModel):
 class LengthHead(BaseModel):
     """Completion tokens of one mode as a function of a few plain measures, on a logarithmic scale."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     intercept: float
     measures: Mapping[str, tuple[float, float, float]]
@@ -102,7 +102,7 @@ class Familiarity(BaseModel):
     not make it so.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     unknown: float
     """Rarity of a word that no family uses."""
@@ -132,7 +132,7 @@ class Familiarity(BaseModel):
 class RecordedLength(BaseModel):
     """Completion tokens of one mode in the training data, as evenly spaced quantiles."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     source: str
     rows: int
@@ -146,7 +146,7 @@ class Prior(BaseModel):
     on and how well it does on task families it has not seen.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     version: str
     base: Cells

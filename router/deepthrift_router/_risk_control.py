@@ -54,7 +54,7 @@ class LabelledCall:
 class RiskControl(BaseModel):
     """A threshold on the gain that keeps a promise, or how many more labels it takes."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     max_loss: float
     """The promise: at most so much accuracy is lost against always thinking."""

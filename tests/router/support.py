@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
-from deepthrift import AsyncClient
-from deepthrift_pricing import Ledger
+import pytest
+
+from deepthrift import AsyncClient, _books
+from deepthrift_pricing import Ledger, utc_now
 from deepthrift_router import ModeRouter, RoutedReply
 from tests.support.bill_server import Answer, Behaviour, BillServer, Handler
 from tests.support.doors import settings
@@ -31,6 +34,25 @@ def by_mode(standard: Behaviour | Sequence[Behaviour], thinking: Behaviour | Seq
     return handle
 
 
+class Pace:
+    """Calls that take these seconds on record, however fast the machine is: each one moves the clock of the books."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, standard: float, thinking: float) -> None:
+        self._seconds = {"standard": standard, "thinking": thinking}
+        self._now = utc_now()
+        patch.setattr(_books, "utc_now", lambda: self._now)
+        self.ledger = Ledger.open("memory:", clock=lambda: self._now)
+
+    def of(self, handler: Handler) -> Handler:
+        """The same answers."""
+
+        def handle(request: Any) -> Behaviour:
+            self._now += timedelta(seconds=self._seconds[request.mode_ran])
+            return handler(request)
+
+        return handle
+
+
 @asynccontextmanager
 async def routing(
     standard: Behaviour | Sequence[Behaviour],
@@ -38,18 +60,23 @@ async def routing(
     *,
     ledger: Ledger | None = None,
     client: dict[str, Any] | None = None,
+    pace: Pace | None = None,
     **router: Any,
 ) -> AsyncIterator[tuple[ModeRouter[AsyncClient], BillServer]]:
     """A router on a client of a server that answers so."""
-    own = Ledger.open("memory:") if ledger is None else ledger
+    answers = by_mode(standard, thinking)
+    if pace is not None:
+        answers, own = pace.of(answers), pace.ledger
+    else:
+        own = Ledger.open("memory:") if ledger is None else ledger
     try:
         async with (
-            BillServer(by_mode(standard, thinking)) as server,
+            BillServer(answers) as server,
             AsyncClient(**settings(server, ledger=own, max_retries=0, **(client or {}))) as opened,
         ):
             yield ModeRouter(opened, **router), server
     finally:
-        if ledger is None:
+        if own is not ledger:
             own.close()
 
 

@@ -6,11 +6,13 @@ import asyncio
 import json
 import random
 import sqlite3
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from deepthrift import Client, Messages, Reply
+from deepthrift import AsyncClient, Client, Messages, Reply
 from deepthrift.errors import ConfigurationError, LedgerUnavailable, NoLift, NotEnoughLabels
 from deepthrift_pricing import Budget, Ledger, utc_now
 from deepthrift_router import Answered, ModeRouter, RouterStore, Setting, SettingsFolder, calibrate
@@ -60,11 +62,24 @@ def right(messages: Messages, reply: Reply) -> bool:
 
 
 async def test_an_audit_asks_the_other_mode_in_the_background() -> None:
+    """Thinking is answered once the user has the answer: an audit in the user's way would never end."""
     ledger = Ledger.open("memory:")
-    thinking = Answer("Canberra.", reasoning="Hm.", delay=0.2)
-    async with routing(AGREED, thinking, ledger=ledger, audit_rate=1.0, grader=right) as (router, server), router:
+    answered = threading.Event()
+
+    def handle(request: Any) -> Answer:
+        if request.mode_ran == "standard":
+            return AGREED
+        assert answered.wait(30)
+        return Answer("Canberra.", reasoning="Hm.")
+
+    async with (
+        BillServer(handle) as server,
+        AsyncClient(**settings(server, ledger=ledger)) as client,
+        ModeRouter(client, audit_rate=1.0, grader=right) as router,
+    ):
         reply = await router.chat(QUESTION, max_tokens=100)
         assert all(attempt.purpose != "audit" for attempt in ledger.attempts() if attempt.status != "reserved")
+        answered.set()
         await router._audits.aclose()
         report = router.audit()
         [row] = router.store.rows()

@@ -13,7 +13,7 @@ import pytest
 
 from deepthrift import AsyncClient
 from deepthrift.batch._lock import lock
-from deepthrift.errors import AuthenticationFailed, ConfigurationError
+from deepthrift.errors import AuthenticationFailed, BalanceExhausted, ConfigurationError, InsufficientBalance
 from deepthrift_pricing import Ledger, Money
 from deepthrift_router import ModeRouter, RouterStore, Sandbox
 from deepthrift_router.evaluation import Outcome, read_outcomes
@@ -170,6 +170,31 @@ async def test_a_prompt_that_fails_is_tried_again(tmp_path: Path) -> None:
             await collect(server, write(tmp_path / "more.jsonl", ["Another?"]), tmp_path / "other.jsonl")
 
 
+async def test_an_endpoint_that_is_left_alone_fails_no_prompt(tmp_path: Path) -> None:
+    """Five failures open its circuit: what was not sent has not failed, and the next run asks it."""
+    prompts, out = write(tmp_path / "in.jsonl", [f"What is {n} + 1?" for n in range(12)]), tmp_path / "out.jsonl"
+    async with BillServer(Failure(503, "busy")) as server:
+        state = await collect(server, prompts, out, at_once=1)
+        assert len(server.requests) == len(state.failed) == 5
+    assert state.stopped is not None
+    assert "nothing was sent" in state.stopped
+    async with BillServer(STANDARD) as server:
+        assert (await collect(server, prompts, out)).done == 12
+
+
+async def test_a_used_up_balance_ends_it(tmp_path: Path) -> None:
+    prompts, out = read_prompts(write(tmp_path / "in.jsonl", PROMPTS)), tmp_path / "out.jsonl"
+    questions = [outcome(reference="391")]
+    async with BillServer(Failure(402, "empty")) as server, AsyncClient(**settings(server)) as client:
+        with pytest.raises(InsufficientBalance):
+            await client.chat("Hello", max_tokens=5)
+        with pytest.raises(BalanceExhausted):
+            await Collector(client, max_tokens=100).run(prompts, out)
+        with pytest.raises(BalanceExhausted):
+            await LiveEvaluation(ModeRouter(client), ReferenceGrader("numeric"), max_tokens=60).run(questions)
+        assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -269,3 +294,28 @@ async def test_policies_are_compared_live() -> None:
     assert report.gain_kept is not None
     assert stopped.stopped is not None
     assert stopped.results[0].questions == 0
+
+
+async def test_an_endpoint_that_is_left_alone_is_not_wrong() -> None:
+    """What was asked before it counts for every policy alike, and so do failures before the circuit opened."""
+    questions = [outcome(reference="391").model_copy(update={"id": str(number)}) for number in range(6)]
+    script = [Answer("391")] * 4 + [Failure(503, "busy")]
+    ledger = Ledger.open("memory:")
+    async with (
+        BillServer(script) as server,
+        AsyncClient(**settings(server, ledger=ledger, max_retries=0)) as client,
+    ):
+        live = LiveEvaluation(
+            ModeRouter(client),
+            ReferenceGrader("numeric"),
+            policies=("standard", "thinking"),
+            max_tokens=60,
+            at_once=1,
+        )
+        report = await live.run(questions)
+        assert report.spent.amount == server.bill.total
+        assert len(server.requests) == 9
+    assert report.stopped is not None
+    assert "nothing was sent" in report.stopped
+    assert [(each.questions, each.failed) for each in report.results] == [(4, 2), (4, 2)]
+    ledger.close()

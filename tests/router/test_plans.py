@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,11 +15,11 @@ from pydantic import BaseModel
 from deepthrift import AsyncClient, Client
 from deepthrift.errors import ConfigurationError, NotEnoughLabels, StructuredOutputError
 from deepthrift_pricing import Budget, Ledger
-from deepthrift_router import Belief, ModeRouter, Preferences, RouterStore
+from deepthrift_router import Belief, ModeRouter, Preferences, RouterStore, _calls
 from deepthrift_router._decide import Offer, Stakes, best_step
 from deepthrift_router._share import ShareControl
 from deepthrift_router._verification import Prospect
-from tests.router.support import CANBERRA, QUESTION, SYDNEY, by_mode, route, routing
+from tests.router.support import CANBERRA, QUESTION, SYDNEY, Pace, by_mode, route, routing
 from tests.router.test_audits import labelled_row
 from tests.router.test_checks import fitted
 from tests.support.bill_server import Answer, BillServer, Failure
@@ -109,41 +111,49 @@ async def test_a_policy_by_tag() -> None:
     ]
 
 
-async def test_seconds_have_a_price() -> None:
-    ledger = Ledger.open("memory:")
-    slow = Answer("Canberra.", reasoning="Hm.", delay=0.15)
-    async with routing([AGREED] * 3 + [SYDNEY, AGREED] * 4, slow, ledger=ledger) as (router, _):
+async def test_seconds_have_a_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Answer("Canberra.", reasoning="Hm.")
+    async with routing([AGREED] * 3 + [SYDNEY, AGREED] * 4, slow, pace=Pace(monkeypatch, 1.0, 40.0)) as (router, _):
         for _ in range(3):
             await router.client.chat(QUESTION, max_tokens=100)
             await router.client.chat(QUESTION, mode="thinking", max_tokens=100)
-        hasty = Preferences(value_of_second="1")
+        hasty = Preferences(value_of_second="0.01")
         plan = router.plan(QUESTION, max_tokens=100, value_of_right_answer="0.01", preferences=hasty)
         waited = await router.chat(QUESTION, max_tokens=100, value_of_right_answer="0.01")
         reply = await router.chat(QUESTION, max_tokens=100, value_of_right_answer="0.01", preferences=hasty)
     seconds = {each.plan: each.seconds for each in plan.plans}
-    assert (seconds["thinking"] or 0) > (seconds["standard"] or 0) > 0
+    assert (seconds["standard"], seconds["thinking"]) == (pytest.approx(1.0), pytest.approx(40.0))
     assert waited.path[-1] == "escalate"
     assert reply.path[-1] != "escalate"
-    ledger.close()
 
 
-async def test_thinking_that_cannot_end_in_time_is_not_begun() -> None:
-    ledger = Ledger.open("memory:")
-    slow = Answer("Canberra.", reasoning="Hm.", delay=0.4)
-    async with routing([SYDNEY, AGREED] * 4, slow, ledger=ledger) as (router, server):
+async def test_thinking_that_cannot_end_in_time_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Answer("Canberra.", reasoning="Hm.")
+    async with routing([SYDNEY, AGREED] * 4, slow, pace=Pace(monkeypatch, 1.0, 100.0)) as (router, server):
         for _ in range(3):
             await router.client.chat(QUESTION, mode="thinking", max_tokens=100)
-        reply = await router.chat(QUESTION, max_tokens=100, deadline=0.3)
+        reply = await router.chat(QUESTION, max_tokens=100, deadline=60.0)
         assert sum(request.mode_ran == "thinking" for request in server.requests) == 3
+        in_time = await router.chat(QUESTION, max_tokens=100, deadline=600.0)
     assert reply.mode == "standard"
-    assert any("seconds here" in note for note in reply.decision.degraded)
-    ledger.close()
+    assert any("it takes 100.0 seconds here" in note for note in reply.decision.degraded)
+    assert in_time.path[-1] == "escalate"
 
 
-async def test_a_deadline_holds_for_the_whole_answer() -> None:
+async def test_a_deadline_holds_for_the_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is on record, so thinking is tried; when time is over, the draft stands."""
-    async with routing([SYDNEY, AGREED], Answer("Canberra.", delay=30.0)) as (router, _):
-        reply = await router.chat(QUESTION, max_tokens=100, deadline=1.0)
+    now = 0.0
+    monkeypatch.setattr(_calls, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def handle(request: Any) -> Answer:
+        nonlocal now
+        now += 29.95
+        return Answer("Canberra.", delay=60.0) if request.mode_ran == "thinking" else answers.pop(0)
+
+    answers = [SYDNEY, AGREED]
+    async with BillServer(handle) as server, AsyncClient(**settings(server, max_retries=0)) as client:
+        reply = await ModeRouter(client).chat(QUESTION, max_tokens=100, deadline=60.0)
+        assert [request.mode_ran for request in server.requests] == ["standard", "standard", "thinking"]
     assert reply.text == "Sydney."
     assert any("DeadlineExceeded" in note for note in reply.decision.degraded)
 
@@ -162,7 +172,7 @@ async def test_the_draft_as_a_hint_keeps_the_prefix() -> None:
 class TestRace:
     async def test_the_loser_is_cancelled_and_booked(self) -> None:
         ledger = Ledger.open("memory:")
-        thinking = Answer("Canberra.", reasoning="word " * 400, token_delay=0.01)
+        thinking = Answer("Canberra.", reasoning="word " * 400, token_delay=0.1)
         async with routing(AGREED, thinking, ledger=ledger) as (router, server):
             reply = await router.chat(QUESTION, max_tokens=500, preferences=Preferences(race=True, policy="cascade"))
             await server.wait_quiet()
@@ -178,7 +188,7 @@ class TestRace:
 
     async def test_thinking_wins_when_standard_is_slow(self) -> None:
         ledger = Ledger.open("memory:")
-        slow, quick = Answer("Sydney.", hold=5.0), Answer("Canberra.", reasoning="Yes.", delay=0.05)
+        slow, quick = Answer("Sydney.", hold=30.0), Answer("Canberra.", reasoning="Yes.", delay=0.05)
         async with routing(slow, quick, ledger=ledger) as (router, server):
             reply = await router.chat(QUESTION, max_tokens=100, preferences=Preferences(race=True))
             assert reply.cost.amount >= server.bill.total
@@ -206,7 +216,7 @@ class TestRace:
 
     async def test_cancelled_it_ends_both(self) -> None:
         ledger = Ledger.open("memory:")
-        slow = Answer("word " * 300, token_delay=0.01, reasoning="word")
+        slow = Answer("word " * 300, token_delay=0.1, reasoning="word")
         async with routing(slow, slow, ledger=ledger) as (router, server):
             task = asyncio.ensure_future(router.chat(QUESTION, max_tokens=400, preferences=Preferences(race=True)))
             await server.until(lambda seen: len(seen.requests) == 2)

@@ -118,7 +118,7 @@ async def test_fixed_policies_stream_at_once() -> None:
 
 async def test_leaving_early_stops_the_upstream() -> None:
     ledger = Ledger.open("memory:")
-    slow = Answer("word " * 500, token_delay=0.01)
+    slow = Answer("word " * 500, token_delay=0.05)
     async with routing(slow, ledger=ledger) as (router, server):
         async with router.stream(QUESTION, mode="optimistic", max_tokens=600) as stream:
             async for event in stream:
@@ -185,7 +185,7 @@ def test_the_synchronous_door() -> None:
     ):
         events = list(stream)
     assert shown(events) == stream.reply.text == "Canberra."
-    with BillServer(Answer("word " * 300, token_delay=0.01)) as server, Client(**settings(server)) as client:
+    with BillServer(Answer("word " * 300, token_delay=0.05)) as server, Client(**settings(server)) as client:
         with ModeRouter(client).stream(QUESTION, mode="optimistic", max_tokens=400) as stream:
             next(event for event in stream if isinstance(event, TextDelta))
         server.quiet()

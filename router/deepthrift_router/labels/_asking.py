@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from deepthrift import ChatOptions, Reply
-from deepthrift.errors import DeepthriftError
+from deepthrift.errors import AuthenticationFailed, DeepthriftError, InsufficientBalance, PermissionRefused
 from deepthrift_pricing import Money, Purpose, new_id
 from deepthrift_router._answers import final_text
 from deepthrift_router._calls import Asked
@@ -19,6 +19,9 @@ from deepthrift_router.evaluation import Extra, Outcome
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
     from deepthrift_router.labels._graders import ReferenceGrader
+
+HOPELESS: Final = (AuthenticationFailed, InsufficientBalance, PermissionRefused)
+"""After these no other question would fare better."""
 
 
 @dataclass(frozen=True, slots=True)

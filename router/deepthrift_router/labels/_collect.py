@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from deepthrift._private_files import private_descriptor
 from deepthrift.batch._lock import lock
-from deepthrift.errors import BudgetExceeded, ConfigurationError, DeepthriftError
+from deepthrift.errors import BudgetExceeded, CircuitOpen, ConfigurationError, DeepthriftError
 from deepthrift_pricing import Currency, Money
 from deepthrift_router._checks import CHECKS, CheckName, checks_of
 from deepthrift_router.evaluation import Outcome
-from deepthrift_router.labels._asking import Asker
+from deepthrift_router.labels._asking import HOPELESS, Asker
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -90,7 +90,7 @@ class Collector:
 
         Raises:
             ConfigurationError: `out` cannot be written or holds something else.
-            AuthenticationFailed: The endpoint refuses the key, or has no balance: no other prompt would fare better.
+            AuthenticationFailed, InsufficientBalance, PermissionRefused: No other prompt would fare better.
         """
         wanted = list(prompts)
         try:
@@ -161,8 +161,11 @@ class Collector:
                 state.stopped = error.message
                 return
             except DeepthriftError as error:
-                if type(error).__name__ in ("AuthenticationFailed", "InsufficientBalance", "PermissionRefused"):
+                if isinstance(error, HOPELESS):
                     raise
+                if isinstance(error, CircuitOpen):
+                    state.stopped = error.message
+                    return
                 state.failed[prompt.id] = f"{type(error).__name__}: {error}"
                 if error.spend is not None:
                     reserved.spent += error.spend

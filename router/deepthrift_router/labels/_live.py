@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from deepthrift.errors import BudgetExceeded, ConfigurationError, DeepthriftError
+from deepthrift.errors import BudgetExceeded, CircuitOpen, ConfigurationError, DeepthriftError
 from deepthrift_pricing import Currency, Money
 from deepthrift_pricing.reports import bootstrap_mean
 from deepthrift_router._estimates import Figure
+from deepthrift_router.labels._asking import HOPELESS
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -63,6 +64,16 @@ class LiveReport(BaseModel):
     """Why not all questions were asked, or `None`."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    right: int = 0
+    cost: int = 0
+    calls: int = 0
+    thought: bool = False
+    seconds: float = 0.0
+    failed: bool = False
+
+
 @dataclass(slots=True)
 class _Tally:
     right: list[int] = field(default_factory=list[int])
@@ -71,6 +82,14 @@ class _Tally:
     thought: int = 0
     seconds: float = 0.0
     failed: int = 0
+
+    def add(self, asked: _Asked) -> None:
+        self.right.append(asked.right)
+        self.costs.append(asked.cost)
+        self.calls += asked.calls
+        self.thought += asked.thought
+        self.seconds += asked.seconds
+        self.failed += asked.failed
 
 
 class LiveEvaluation:
@@ -120,7 +139,8 @@ class LiveEvaluation:
 
         Raises:
             ConfigurationError: A question has no reference.
-            DeepthriftError: The key is refused, or the judge cannot be asked.
+            BudgetExceeded: A budget of the ledger has no room left.
+            AuthenticationFailed, InsufficientBalance, PermissionRefused: No other question would fare better.
         """
         bare = [question.id for question in questions if question.reference is None]
         if bare:
@@ -144,10 +164,16 @@ class LiveEvaluation:
                 return
             self._under_way += worst
             try:
-                for policy in self._policies:
-                    await self._ask(question, policy)
+                asked = [(policy, await self._ask(question, policy)) for policy in self._policies]
+            except CircuitOpen as error:
+                if isinstance(error, HOPELESS):
+                    raise
+                self._stopped = error.message
+                return
             finally:
                 self._under_way -= worst
+            for policy, each in asked:  # only now, so that the policies are judged on the same questions
+                self._tallies[policy].add(each)
             if progress is not None:
                 progress(len(self._tallies[self._policies[-1]].right))
 
@@ -158,29 +184,21 @@ class LiveEvaluation:
         each = {"standard": most["standard"], "thinking": most.get("thinking", 0)}
         return sum(each.get(policy, routed) for policy in self._policies)
 
-    async def _ask(self, question: Outcome, policy: Contestant) -> None:
-        tally = self._tallies[policy]
-        right, cost, calls, thought, seconds = 0, Money.zero(self._currency), 0, False, 0.0
+    async def _ask(self, question: Outcome, policy: Contestant) -> _Asked:
+        cost = Money.zero(self._currency)
         try:
             reply = await self._router.chat(question.conversation, max_tokens=self._max_tokens, policy=policy)
-            cost, calls, seconds = reply.cost.total, len(reply.attempts), reply.seconds
-            thought = any(attempt.mode == "thinking" for attempt in reply.attempts)
+            cost = reply.cost.total
             verdict = await self._grader.grade(question.question, reply, question.reference or "")
-            right = int(verdict or False)
-        except BudgetExceeded as error:
-            self._stopped = error.message
-            raise
+            thought = any(attempt.mode == "thinking" for attempt in reply.attempts)
+            return _Asked(int(verdict or False), cost.pico, len(reply.attempts), thought, reply.seconds)
         except DeepthriftError as error:
-            if type(error).__name__ in ("AuthenticationFailed", "InsufficientBalance", "PermissionRefused"):
+            if isinstance(error, (BudgetExceeded, CircuitOpen, *HOPELESS)):
                 raise
-            tally.failed += 1
             cost = error.spend or cost
-        self._spent = cost if self._spent is None else self._spent + cost
-        tally.right.append(right)
-        tally.costs.append(cost.pico)
-        tally.calls += calls
-        tally.thought += thought
-        tally.seconds += seconds
+            return _Asked(cost=cost.pico, failed=True)
+        finally:
+            self._spent = cost if self._spent is None else self._spent + cost
 
     @property
     def _currency(self) -> Currency:
