@@ -203,7 +203,10 @@ class AsyncClient(AsyncRequests, AsyncBatches):
 
         if machine_hour is not None and prices is not None:
             raise ConfigurationError("prices come from prices=… or from machine_hour=…, not from both")
+        if machine_hour is not None:
+            from deepthrift.local._measure import check_hour
 
+            check_hour(machine_hour, utilisation)
         made = cls(
             "http://127.0.0.1",
             host="local",

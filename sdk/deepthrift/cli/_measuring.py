@@ -26,8 +26,10 @@ def measured(
 ) -> None:
     """Start the engine, measure it, and show, or write, what came of it."""
     from deepthrift.local import Engine, measure
-    from deepthrift.local._measure import price_file
+    from deepthrift.local._measure import check_hour, price_file
 
+    if hour is not None:
+        check_hour(hour, utilisation)
     engine = Engine(model, slots=slots, threads=threads, on_progress=loading(output))
 
     async def measuring() -> Throughput:

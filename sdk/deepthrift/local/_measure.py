@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 import time
 from dataclasses import dataclass
@@ -70,6 +71,16 @@ class Throughput:
             source=f"the median of {self.runs} runs, {self.slots} at a time",
         )
         return machine.price(machine_hour, utilisation=utilisation, currency=currency, host=host)
+
+
+def check_hour(machine_hour: Decimal | str, utilisation: Decimal | str) -> None:
+    """Whether they make a price; to be asked before a model is loaded and measured.
+
+    Raises:
+        ConfigurationError: A figure is outside its range.
+    """
+    one = Decimal(1)
+    Throughput(one, one, slots=1, runs=1).price(machine_hour, utilisation=utilisation)
 
 
 class _Timings(BaseModel):
@@ -144,10 +155,11 @@ def price_file(throughput: Throughput, machine_hour: Decimal | str, utilisation:
     """
     throughput.price(machine_hour, utilisation=utilisation)
     today = datetime.now(UTC).date().isoformat()
+    name = json.dumps(f"own/{model}", ensure_ascii=False)
     return (
         f"# {model} on this machine, measured by `deepthrift models measure`.\n"
         f'host = "local"\nchecked = {today}\n\n'
-        f'[[hardware]]\nid = "own/{model}"\ngpus = 1\ngpu_hour = "{machine_hour}"\nutilisation = "{utilisation}"\n'
+        f'[[hardware]]\nid = {name}\ngpus = 1\ngpu_hour = "{machine_hour}"\nutilisation = "{utilisation}"\n'
         f"completion_tokens_per_second = {throughput.completion_tokens_per_second}\n"
         f"prompt_tokens_per_second = {throughput.prompt_tokens_per_second}\n"
         f'source = "the median of {throughput.runs} runs, {throughput.slots} at a time, on {today}"\n'

@@ -32,7 +32,7 @@ def test_the_price_is_the_hour_spread_over_the_tokens() -> None:
 
 def test_the_price_file_says_the_same(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(price_file(FOUND, "0.072", "0.5", "tiny"))
+    path.write_text(price_file(FOUND, "0.072", "0.5", 'a "tiny" model'))
     [row] = PriceBook.load(path).rows
     made = FOUND.price("0.072", utilisation="0.5")
     assert (row.cache_hit, row.cache_miss, row.completion) == (made.cache_hit, made.cache_miss, made.completion)
@@ -59,6 +59,12 @@ async def test_calls_are_booked_at_what_this_machine_costs() -> None:
 def test_prices_come_from_one_place() -> None:
     with pytest.raises(ConfigurationError, match="not from both"):
         AsyncClient.local(prices="brief", machine_hour="1")
+
+
+@pytest.mark.parametrize(("hour", "busy"), [("0", "1"), ("-1", "1"), ("much", "1"), ("1", "0"), ("1", "1.5")])
+def test_a_wrong_figure_is_refused_before_a_model_is_loaded(hour: str, busy: str) -> None:
+    with pytest.raises(ConfigurationError):
+        AsyncClient.local("not-here.gguf", machine_hour=hour, utilisation=busy)
 
 
 @pytest.mark.engine
