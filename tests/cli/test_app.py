@@ -103,7 +103,12 @@ def test_a_missing_extra_is_one_line_with_the_command_that_mends_it(missing: str
 
 
 def test_commands_and_options_are_completed() -> None:
-    for words, expected in (("deepthrift sp", "plain,spend"), ("deepthrift spend --si", "plain,--since")):
+    for words, expected in (
+        ("deepthrift sp", "plain,spend"),
+        ("deepthrift spend --si", "plain,--since"),
+        ("deepthrift engine pl", "plain,plan"),
+        ("deepthrift engine some.gguf --slo", "plain,--slots"),
+    ):
         environment = {
             "_DEEPTHRIFT_COMPLETE": "bash_complete",
             "COMP_WORDS": words,

@@ -47,7 +47,8 @@ class ServesByDefault(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {*self.commands, *self.get_help_option_names(ctx)}
-        return super().parse_args(ctx, args if args and args[0] in own else ["serve", *args])
+        named = args[0] in own if args else ctx.resilient_parsing  # a shell that completes the first word
+        return super().parse_args(ctx, args if named else ["serve", *args])
 
 
 @click.group("engine", cls=ServesByDefault, epilog=GROUP_EPILOG)
