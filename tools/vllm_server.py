@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepthrift import HostProfile
+from deepthrift.cli._launch import launches
 from deepthrift_pricing import Mode
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, Script
 from tests.support.tiny_hf import build_tiny_hf
@@ -45,6 +46,8 @@ QUIET: Final = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": "1",
 }
+MANY_CHIPS: Final = ("vllm serve", "--tensor-parallel-size", "--enable-expert-parallel")
+"""Parts of the planned command that are about many chips."""
 UNNEEDED: Final = ("torchvision", "torchaudio", "torchcodec")
 """What vLLM's package asks for and a model of texts does not use; another build of it than torch's breaks the start."""
 
@@ -60,14 +63,14 @@ def environment() -> Path:
 
 def flags(model: Path, name: str, port: int) -> list[str]:
     """The server's arguments: those that `deepthrift engine plan` prints for V3.1, and what a processor needs."""
+    [planned] = [each for each in launches().server if each.id == "vllm"]
     template = resources.files("deepthrift") / "local/templates/deepseek-v31.jinja"
+    words = " ".join(each for each in planned.command if not each.startswith(MANY_CHIPS)).split()
     return [
         *("--model", str(model), "--served-model-name", name, "--host", "127.0.0.1", "--port", str(port)),
         *("--api-key", KEY, "--max-model-len", str(CONTEXT), "--max-num-seqs", "8"),
         *("--dtype", "float32", "--enforce-eager"),
-        *("--reasoning-parser", "deepseek_v3"),
-        *("--enable-auto-tool-choice", "--tool-call-parser", "deepseek_v31", "--chat-template", str(template)),
-        "--enable-prompt-tokens-details",
+        *(str(template) if word == "{template}" else word for word in words),
     ]
 
 
