@@ -12,7 +12,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -43,14 +43,14 @@ def server() -> Iterator[BillServer]:
 class Terminal:
     """The command on a terminal of its own."""
 
-    def __init__(self, *args: str, columns: int = 80) -> None:
+    def __init__(self, *args: str, columns: int = 80, variables: Mapping[str, str] | None = None) -> None:
         self._ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
             [*COMMAND, *args],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env=environment({"COLUMNS": str(columns), "TERM": "xterm"}),
+            env=environment({"COLUMNS": str(columns), "TERM": "xterm", **(variables or {})}),
         )
         os.close(theirs)
         self.raw = ""
@@ -58,7 +58,12 @@ class Terminal:
     @property
     def screen(self) -> str:
         """What was shown so far, without colours and cursor movements."""
-        return re.sub(r"\x1b(\[[0-9;?]*[a-zA-Z]|\][^\x07]*\x07)", "", self.raw).replace("\r", "")
+        return self.unescaped.replace("\r", "")
+
+    @property
+    def unescaped(self) -> str:
+        """The same with its carriage returns."""
+        return re.sub(r"\x1b(\[[0-9;?]*[a-zA-Z]|\][^\x07]*\x07)", "", self.raw)
 
     def type(self, text: str) -> None:
         """Type a line."""

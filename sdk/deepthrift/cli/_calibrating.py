@@ -34,7 +34,8 @@ def calibrate_now(
     with contextlib.closing(RouterStore(store_path if store_path.exists() else ":memory:")) as store:
         rows = [*store.rows(labelled=True), *_recorded(data, store, samples, cross_checks)]
         try:
-            setting = calibrate(rows, current)
+            with output.working("fitting", elsewhere=False):
+                setting = calibrate(rows, current)
         except NoLift:
             if max_quality_loss is not None:
                 _promise(rows, current, max_quality_loss, output)

@@ -52,10 +52,11 @@ async def replay(
         score = scorer.score(outcome.conversation)
         return score.belief, score.weight
 
-    judged = judge(
-        outcomes, believe, None if likelihoods is None else (lambda _: likelihoods), checks=tuple(cross_checks)
-    )
-    report = evaluate(judged, checks=len(cross_checks))
+    with output.working("replaying", elsewhere=False):
+        judged = judge(
+            outcomes, believe, None if likelihoods is None else (lambda _: likelihoods), checks=tuple(cross_checks)
+        )
+        report = evaluate(judged, checks=len(cross_checks))
     if html is not None:
         output.note(f"written: {write_html(report, html)}")
     if png is not None:

@@ -57,10 +57,8 @@ def show_report(report: Report, output: Output) -> None:
     output.print("\nEscalations", style="bold")
     rate = "" if escalations.rate is None else f" ({escalations.rate * 100:.1f} %)"
     output.print(f"  {escalations.escalated:,} of {escalations.answers:,} answers{rate}")
-    output.print(
-        f"  second samples and checks {money(escalations.verification)} · thinking {money(escalations.escalation)} · "
-        f"replaced drafts {money(escalations.drafts)}"
-    )
+    output.print(f"  second samples and checks {money(escalations.verification)}")
+    output.print(f"  thinking {money(escalations.escalation)} · replaced drafts {money(escalations.drafts)}")
     output.print("\nThe other ways", style="bold")
     rows = table("instead", "would cost", "95 % interval", "saved", right=("would cost", "saved"))
     for other in report.counterfactuals:
