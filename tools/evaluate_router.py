@@ -13,6 +13,7 @@ import argparse
 import random
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 from router_rows import Row, balance, category_folds, family_folds, folder, query_folds, read_rows
-from router_signals import CHECKERS, Signals
+from router_signals import CHECKERS, Signals, check_outcomes
+from router_transfer import fit_length, length_rows, predict_length
 from train_router import calibration_error, mix, origin_of, out_of_fold, start_of, weight_of
 
 from deepthrift_router._belief import Belief
@@ -40,14 +42,18 @@ from deepthrift_router.evaluation import (
     judge,
     read_outcomes,
 )
+from deepthrift_router.evaluation._evaluate import ORACLE
+from deepthrift_router.evaluation._metrics import bootstrap
+from deepthrift_router.evaluation._spend import CHECK_TOKENS
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESAMPLES = 200
+TOKENS = 0.47
+"""Share of always-thinking's tokens at which rules on medicine are compared."""
 PROMISES = ((300, 0.02), (1000, 0.01), (1000, 0.02), (1000, 0.05))
 REPEATS = 200
 PAIRS = {"llama-4-maverick>deepseek-r1": "Maverick → R1", "llama-3.3-70b-instruct>deepseek-r1": "Llama 3.3 → R1"}
 SPLITS = {"in family": query_folds, "dataset never seen": family_folds, "category never seen": category_folds}
-SHOWN = ("the router", "its score", "two samples", "prompt length", "random")
 
 
 @dataclass
@@ -129,7 +135,7 @@ def main() -> None:
         if split.name == "dataset never seen":
             split = by_medical_dataset(rows, split)
         judged = judge(medical, split.believe, split.likelihoods, checks=CHECKERS)
-        checked += checked_lines(split.name, evaluate(judged, draws=RESAMPLES, checks=2), judged)
+        checked += checked_lines(split, evaluate(judged, draws=RESAMPLES, checks=2), judged, rows)
         promise += promise_lines(f"V3 → R1 on medicine, two cross-checks, {split.name}", judged)
     router = ["### The score alone, all rows", "", *SCORE_HEAD, *score, ""]
     router += ["### The cascade, reasoning-gym easy rows", "", *CASCADE_HEAD, *cascade]
@@ -250,28 +256,76 @@ def promise_lines(
     return lines
 
 
-def checked_lines(name: str, figures: Evaluation, judged: Sequence[Judged]) -> list[str]:
+def checked_lines(split: Split, figures: Evaluation, judged: Sequence[Judged], rows: list[Row]) -> list[str]:
     lines = []
     rule = next(each for each in figures.rules if each.name == "the router, one sample")
     for point in rule.curve:
         if point.tokens is not None and 0.15 <= point.share <= 0.45:
             cells = f"{point.share:.2f} | {point.tokens:.2f} | {_interval(point.pgr)}"
-            lines.append(f"| {name} | V3 with both cross-checks, by gain | {cells} |")
-    return [*lines, plain_rule(name, judged)]
+            lines.append(f"| {split.name} | the router, by gain | {cells} |")
+    outcomes = [each.outcome for each in judged]
+    gain = np.array([each.after(1).gain for each in judged])
+    differ = np.array([float(_differ(each)) for each in outcomes])
+    perfect = np.array([float(each.thinking_right - each.standard_right) for each in outcomes])
+    rules = {
+        "the router, by gain": gain,
+        "the router, by gain per expected thinking token": gain / expected_tokens(split, outcomes, rows),
+        "plain: think unless all three agree": differ,
+        "by agreement and a mark of hard questions that outcomes gave": marked(split, outcomes, rows),
+        ORACLE: perfect,
+    }
+    lines += [f"| {split.name} | {name} | {at_tokens(outcomes, scores)} |" for name, scores in rules.items()]
+    return lines
 
 
-def plain_rule(name: str, judged: Sequence[Judged]) -> str:
-    """Escalate wherever the three letters are not one."""
-    rows = [each.outcome for each in judged]
-    differ = [_differ(each) for each in rows]
-    thinking = sum(each.thinking_right for each in rows)
-    standard = sum(each.standard_right for each in rows)
-    got = sum(each.thinking_right if apart else each.standard_right for each, apart in zip(rows, differ, strict=True))
-    spent = sum((each.standard_tokens or 0) + 4 for each in rows)
-    spent += sum(each.thinking_tokens or 0 for each, apart in zip(rows, differ, strict=True) if apart)
-    tokens = spent / sum(each.thinking_tokens or 0 for each in rows)
-    pgr = (got - standard) / (thinking - standard)
-    return f"| {name} | plain: think unless all three agree | {np.mean(differ):.2f} | {tokens:.2f} | {pgr:.2f} |"
+def expected_tokens(split: Split, outcomes: Sequence[Outcome], rows: list[Row]) -> np.ndarray:
+    """How long thinking is expected to be, by a few measures of the question, out of fold."""
+    places = [split.place[each.id] for each in outcomes]
+    folds, found = split.folds[places], np.zeros(len(places))
+    for fold in sorted(set(folds)):
+        train = [row for row, other in zip(rows, split.folds, strict=True) if other != fold]
+        known, tokens = length_rows(train, "thinking")
+        inside = np.flatnonzero(folds == fold)
+        found[inside] = predict_length(fit_length(known, tokens), [rows[places[i]] for i in inside])
+    return found
+
+
+def marked(split: Split, outcomes: Sequence[Outcome], rows: list[Row]) -> np.ndarray:
+    """Gain per thinking token by pattern and by the mark, out of fold.
+
+    No router can have the mark: at most half of eight models, both cross-checks among them, answer such a question.
+    """
+    mine = [rows[split.place[each.id]] for each in outcomes]
+    folds = split.folds[[split.place[each.id] for each in outcomes]]
+    keys = [(*check_outcomes(row)[2:], row.category.endswith("hard")) for row in mine]
+    found = np.zeros(len(mine))
+    for fold in set(folds):
+        gains, tokens = Counter[tuple[object, ...]](), Counter[tuple[object, ...]]()
+        for row, key in ((row, key) for row, key, other in zip(mine, keys, folds, strict=True) if other != fold):
+            gains[key] += row.thinking - row.standard
+            tokens[key] += row.thinking_tokens or 0
+        here = [key for key, other in zip(keys, folds, strict=True) if other == fold]
+        found[folds == fold] = [gains[key] / max(1, tokens[key]) for key in here]
+    return found
+
+
+def at_tokens(outcomes: Sequence[Outcome], scores: np.ndarray) -> str:
+    """Share of thinking calls and PGR of a ranking where it has spent the tokens of the aim, with its interval."""
+    _, group = np.unique(-scores, return_inverse=True)
+    thought = np.array([each.thinking_tokens or 0 for each in outcomes], float)
+    first = np.array([(each.standard_tokens or 0) + CHECK_TOKENS * len(CHECKERS) for each in outcomes], float)
+    gain = np.array([float(each.thinking_right - each.standard_right) for each in outcomes])
+
+    def figure(count: Sequence[int]) -> list[float]:
+        times = np.array(count)
+        spent = np.cumsum(np.bincount(group, thought * times)) + (first * times).sum()
+        tokens = [(first * times).sum(), *spent] / (thought * times).sum()
+        kept = [0.0, *np.cumsum(np.bincount(group, gain * times)) / (gain * times).sum()]
+        shares = [0.0, *np.cumsum(np.bincount(group, times)) / times.sum()]
+        return [float(np.interp(TOKENS, tokens, shares)), float(np.interp(TOKENS, tokens, kept))]
+
+    share, pgr = bootstrap(figure, len(outcomes), RESAMPLES)
+    return f"{share.value:.2f} | {TOKENS:.2f} | {_interval(pgr)}"
 
 
 def _at_stake(value: float, asked: int) -> Stakes:

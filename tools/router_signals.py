@@ -36,7 +36,7 @@ class Signals:
         self._version = version
         self._answers: Observations = observe(rows, weights)
         self._hedging = [hedging_of(row.standard_answer) if row.standard_answer else "" for row in rows]
-        self._checks = [_check_outcomes(row) for row in rows]
+        self._checks = [check_outcomes(row) for row in rows]
 
     def fit(self, train: np.ndarray, start: Start) -> Likelihoods:
         """The likelihoods of every signal that has data, on the rows that `train` marks."""
@@ -95,7 +95,7 @@ class Signals:
         }
 
 
-def _check_outcomes(row: Row) -> tuple[str, str, str] | tuple[()]:
+def check_outcomes(row: Row) -> tuple[str, str, str] | tuple[()]:
     if row.source != "medagents" or row.standard_form is None:
         return ()
     others = [row.other_forms.get(name) for name in CHECKERS]

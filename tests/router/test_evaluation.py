@@ -123,6 +123,10 @@ def test_the_figures_hang_together(figures: Evaluation) -> None:
         assert ends[-1].pgr.value == pytest.approx(1)
         for point in rule.points:
             assert point.accuracy.low <= point.accuracy.value <= point.accuracy.high
+    best = next(rule for rule in figures.rules if rule.name.startswith("perfect gain"))
+    for rule in (each for each in figures.rules if each.calls == "1 − share"):
+        for point, bound in zip(rule.curve, best.curve, strict=True):
+            assert point.accuracy.value <= bound.accuracy.value + 1e-9
     random = next(rule for rule in figures.rules if rule.name == "random")
     assert random.apgr is not None
     assert random.apgr.value == pytest.approx(0.5)

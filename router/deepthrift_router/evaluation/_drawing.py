@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deepthrift.errors import ConfigurationError
-from deepthrift_router.evaluation._evaluate import Evaluation, RuleFigures
+from deepthrift_router.evaluation._evaluate import ORACLE, Evaluation, RuleFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def draw_curve(evaluation: Evaluation) -> Figure:
     priced = all(point.cost is not None for rule in evaluation.rules for point in rule.curve)
     for place, rule in enumerate(evaluation.rules):
         colour = _COLOURS[place % len(_COLOURS)]
-        line = "--" if rule.name in ("random", "prompt length") else "-"
+        line = ":" if rule.name == ORACLE else "--" if rule.name in ("random", "prompt length") else "-"
         axes.plot(_across(rule, priced=priced), _accuracies(rule), line, color=colour, label=rule.name, linewidth=1.6)
     first = evaluation.rules[0]
     low, high = [point.accuracy.low for point in first.points], [point.accuracy.high for point in first.points]
@@ -48,7 +48,7 @@ def draw_curve(evaluation: Evaluation) -> Figure:
     currency = first.curve[0].cost.currency if priced and first.curve[0].cost is not None else ""
     axes.set_xlabel(f"cost of a thousand questions, {currency}" if priced else "share of thinking calls")
     axes.set_ylabel("accuracy")
-    axes.legend(fontsize=8, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 
@@ -121,10 +121,11 @@ def _canvas() -> tuple[Figure, Axes]:
         from matplotlib.figure import Figure
     except ImportError:
         raise ConfigurationError("drawing needs matplotlib: pip install 'deepthrift[report]'") from None
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    figure = Figure(figsize=(7.2, 5.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
     axes.grid(visible=True, color="#e4e7eb", linewidth=0.6)
     return figure, axes
 

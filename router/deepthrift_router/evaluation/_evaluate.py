@@ -24,6 +24,8 @@ from deepthrift_router.evaluation._spend import Spend, all_known, spend_of
 
 SHARES: Final = (0.1, 0.2, 0.3, 0.5)
 CURVE: Final = tuple(step / 20 for step in range(21))
+ORACLE: Final = "perfect gain of the first answer (oracle)"
+"""Thinks first where thinking alone is right, and last where standard alone is: the bound of what one sample can do."""
 _LEVELS: Final = (0.5, 0.8, 0.95)
 
 
@@ -168,6 +170,8 @@ def _rules(judged: Sequence[Judged], standard: Sequence[float], most: int) -> li
     lengths = [float(len(each.outcome.question)) for each in judged]
     found.append(_Rule("prompt length", "1 − share", lengths, standard, 0))
     found.append(_Rule("random", "1 − share", [0.0] * len(judged), standard, 0))
+    gains = [each.outcome.thinking_right - each.outcome.standard_right for each in judged]
+    found.append(_Rule(ORACLE, "1 − share", gains, standard, 0))
     return found
 
 
