@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic_core import CoreSchema, core_schema
 
@@ -13,8 +13,6 @@ from deepthrift_pricing.errors import ConfigurationError, CurrencyMismatch
 
 Currency: TypeAlias = Literal["USD", "CNY"]
 """The currencies in which V3.1 is sold. Amounts of different ones do not mix."""
-
-PICO: Final = 10**12
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,6 @@ _WORKING_BYTES: Final = 100_000_000
 _CACHE_NUMBER: Final = 2
 """Bytes of a number in the cache of keys and values."""
 _UNLIMITED: Final = 2**60
-_NO_MEMORY: Final = (
-    "failed to allocate",
-    "unable to allocate",
-    "bad_alloc",
-    "cannot allocate memory",
-    "out of memory",
-)
 
 
 def needed_bytes(header: GGUFHeader, tokens: int) -> int:
