@@ -34,6 +34,7 @@ class _Exchange:
         self.headers: list[tuple[bytes, bytes]] = []
         self.parts: deque[tuple[bytes, int]] = deque()
         """Bytes, and how much of the window each part takes."""
+        self.uploaded = False
         self.ended = False
         self.failure: httpx.TransportError | None = None
         self.news = asyncio.Event()
@@ -121,6 +122,7 @@ class Http2Connection:
             self._exchanges[stream_id] = exchange
             has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
             self._h2.send_headers(stream_id, _headers(request), end_stream=not has_body)
+            exchange.uploaded = not has_body
             self._flush()
             if has_body:
                 await self._upload(stream_id, exchange, cast("httpx.AsyncByteStream", request.stream))
@@ -128,7 +130,7 @@ class Http2Connection:
                 await exchange.next_news()
         except h2.exceptions.ProtocolError as error:
             self.let_go(stream_id)
-            raise httpx.LocalProtocolError(str(error)) from error
+            raise exchange.failure or httpx.LocalProtocolError(str(error)) from error
         except BaseException:
             self.let_go(stream_id)
             raise
@@ -140,6 +142,8 @@ class Http2Connection:
         async for data in stream:
             rest = memoryview(data)
             while rest:
+                if exchange.ended:
+                    return  # answered without having read all of it, as a refusal may be
                 room = min(self._h2.local_flow_control_window(stream_id), self._h2.max_outbound_frame_size)
                 if room <= 0:
                     await exchange.next_news()
@@ -149,8 +153,10 @@ class Http2Connection:
                 rest = rest[room:]
             with contextlib.suppress(ConnectionError):  # the reader will tell
                 await self._writer.drain()
-        self._h2.end_stream(stream_id)
-        self._flush()
+        if not exchange.ended:
+            self._h2.end_stream(stream_id)
+            exchange.uploaded = True
+            self._flush()
 
     def consumed(self, stream_id: int, size: int) -> None:
         """The caller has read so much: the server may send as much again."""
@@ -166,7 +172,7 @@ class Http2Connection:
             return
         self.consumed(stream_id, sum(size for _, size in exchange.parts))
         exchange.parts.clear()
-        if not exchange.ended and not self._closed:
+        if not (exchange.ended and exchange.uploaded) and not self._closed:
             with contextlib.suppress(h2.exceptions.ProtocolError):
                 self._h2.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
             self._flush()

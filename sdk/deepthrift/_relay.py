@@ -197,11 +197,13 @@ class Relayed(Incoming):
     async def close(self) -> None:
         """End the iterators, and close what is behind them."""
         end = getattr(self._parts, "aclose", None)
-        if end is not None:
-            with contextlib.suppress(Exception):
-                await end()
-        if self._origin is not None:
-            await self._origin.close()
+        try:
+            if end is not None:
+                with contextlib.suppress(Exception):
+                    await end()
+        finally:
+            if self._origin is not None:
+                await self._origin.close()
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

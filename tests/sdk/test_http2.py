@@ -13,7 +13,7 @@ import trustme
 from deepthrift import AsyncClient
 from deepthrift._http2 import Http2Connection
 from deepthrift._multiplexed import Http2Transport
-from deepthrift.errors import ConnectionFailed, MissingExtra, StreamInterrupted
+from deepthrift.errors import ConnectionFailed, MissingExtra, StatusError, StreamInterrupted
 from deepthrift_pricing import Ledger
 from tests.sdk.test_network import answer, listening
 from tests.support.doors import MODEL, Door, ask, every_door, prices, settings, through_async
@@ -149,6 +149,20 @@ async def test_a_long_prompt_waits_for_the_servers_window(authority: trustme.CA,
         prompt = "x" * 300_000
         assert (await opened.chat(prompt, max_tokens=9)).text == "Paris."
         assert prompt.encode() in server.bodies[0]
+
+
+async def test_a_refusal_that_leaves_the_prompt_unread_is_told_and_costs_no_place(
+    authority: trustme.CA, trust: ssl.SSLContext
+) -> None:
+    server = Http2Server(authority, most_streams=2, impatient=True)
+    async with http2_server(server), client(server, trust) as opened:
+        for _ in range(4):
+            with pytest.raises(StatusError, match="too long") as refused:
+                await opened.chat("word " * 100_000, max_tokens=9)
+            assert refused.value.status == 413
+        server.impatient = False
+        assert (await opened.chat("Hi", max_tokens=9)).text == "Paris."
+        assert server.connections == 1
 
 
 async def test_an_idle_connection_ends_after_its_time(authority: trustme.CA, trust: ssl.SSLContext) -> None:

@@ -27,6 +27,8 @@ class Http2Server:
     authority: trustme.CA
     script: Callable[[int], Behaviour] = lambda _: "answer"
     most_streams: int = 100
+    impatient: bool = False
+    """Whether every request is refused at its head, and its body left unread."""
     url: str = ""
     connections: int = 0
     open: int = 0
@@ -81,10 +83,16 @@ class _Connection:
                 self.server.requests.append(dict(event.headers))  # type: ignore[arg-type]
                 self.bodies[event.stream_id] = b""
                 self.server.peak = max(self.server.peak, len(self.bodies))
-            case h2.events.DataReceived():
+                if self.server.impatient:
+                    self.h2.send_headers(event.stream_id, [(":status", "413")])
+                    self.h2.send_data(event.stream_id, b'{"error": {"message": "too long"}}', end_stream=True)
+                    self.bodies.pop(event.stream_id)
+            case h2.events.DataReceived() if event.stream_id in self.bodies:
                 self.bodies[event.stream_id] += event.data
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            case h2.events.StreamEnded():
+            case h2.events.DataReceived():
+                self.h2.increment_flow_control_window(event.flow_controlled_length)  # of the connection alone
+            case h2.events.StreamEnded() if event.stream_id in self.bodies:
                 self.server.bodies.append(self.bodies[event.stream_id])
                 what = self.server.script(len(self.server.bodies) - 1)
                 self.tasks[event.stream_id] = asyncio.create_task(self.answer(event.stream_id, what))
