@@ -18,6 +18,7 @@ import numpy as np
 
 from deepthrift_router._answers import Answer, normal_form
 from deepthrift_router._features import Features, text_features
+from deepthrift_router.evaluation import read_outcomes
 
 DATA = "DEEPTHRIFT_ROUTER_DATA"
 
@@ -82,6 +83,13 @@ def read_rows(files: Iterable[Path] | None = None) -> list[Row]:
             name = path.name.removesuffix(".jsonl.gz")
             rows += [_row(json.loads(line), name, features) for line in lines]
     return rows
+
+
+def own_rows(path: Path) -> list[Row]:
+    """The graded rows of any file that `deepthrift evaluate` reads, such as what `deepthrift collect` writes."""
+    features: dict[str, Features] = {}
+    graded = [outcome for outcome in read_outcomes(path) if outcome.graded]
+    return [_row({**each.model_dump(), "query": each.question}, path.stem, features) for each in graded]
 
 
 def _row(raw: dict, file: str, features: dict[str, Features]) -> Row:

@@ -1,6 +1,10 @@
 """Fits the router's prior and the likelihoods of its signals, and writes them with their model card.
 
     DEEPTHRIFT_ROUTER_DATA=folder python tools/train_router.py
+    python tools/train_router.py --rows outcomes.jsonl --prior prior.json
+
+The second line fits a prior alone, on recorded outcomes of your own, for questions of the same families: its score is
+used in full. `Prior.model_validate_json` reads it, and `ModeRouter(client, scorer=prior)` uses it.
 
 Every figure on the card is worked out here, on folds that were not used to fit: "in family" leaves questions out,
 "never seen" leaves whole datasets out. Needs scikit-learn (`pip install --group train`).
@@ -8,6 +12,7 @@ Every figure on the card is worked out here, on folds that were not used to fit:
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import inspect
 import json
@@ -22,9 +27,9 @@ from math import log
 from pathlib import Path
 
 import numpy as np
-from router_rows import Row, Start, balance, family_folds, query_folds, read_rows
+from router_rows import Row, Start, balance, family_folds, own_rows, query_folds, read_rows
 from router_signals import Signals
-from router_transfer import PLAIN, Transfer, fit_length, fit_transfer, length_figures, length_rows, transferred
+from router_transfer import PLAIN, fit_length, fit_transfer, length_figures, length_rows, transferred
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -258,23 +263,19 @@ def figures(rows: list[Row], cells: np.ndarray) -> dict[str, float]:
 
 def recorded_lengths(rows: list[Row]) -> dict[str, dict[str, object]]:
     """Completion tokens: recorded by the provider for thinking, counted on recorded text for standard."""
-    thinking = sorted(row.thinking_tokens for row in rows if row.thinking_tokens)
-    standard = sorted(count_text(row.standard_answer) for row in rows if row.standard_answer)
-
-    def quantiles(values: list[int]) -> list[int]:
-        return [int(x) for x in np.quantile(values, (np.arange(40) + 0.5) / 40)]
-
+    found = {
+        "thinking": sorted(row.thinking_tokens for row in rows if row.thinking_tokens),
+        "standard": sorted(count_text(row.standard_answer) for row in rows if row.standard_answer),
+    }
+    sources = {
+        "thinking": "DeepSeek-R1 on medical questions, as billed (medagents)",
+        "standard": "recorded standard answers of all sources, counted on their text",
+    }
+    places = (np.arange(40) + 0.5) / 40
     return {
-        "thinking": {
-            "source": "DeepSeek-R1 on medical questions, as billed (medagents)",
-            "rows": len(thinking),
-            "quantiles": quantiles(thinking),
-        },
-        "standard": {
-            "source": "recorded standard answers of all sources, counted on their text",
-            "rows": len(standard),
-            "quantiles": quantiles(standard),
-        },
+        mode: {"source": sources[mode], "rows": len(told), "quantiles": [int(x) for x in np.quantile(told, places)]}
+        for mode, told in found.items()
+        if told
     }
 
 
@@ -290,6 +291,22 @@ def start_of(origin: np.ndarray, seen: tuple[np.ndarray, np.ndarray], points: li
 
 
 def main() -> None:
+    options = argparse.ArgumentParser(description="Fits the router's prior and the likelihoods of its signals.")
+    options.add_argument("--rows", type=Path, help="fit a prior alone, on the recorded outcomes of this file")
+    options.add_argument("--prior", type=Path, help="where to write it")
+    asked = options.parse_args()
+    if (asked.rows is None) != (asked.prior is None):
+        options.error("--rows and --prior go together")
+    if asked.rows is None:
+        _train()
+        return
+    rows = own_rows(asked.rows)
+    worth = "Fitted for the families of its own rows, and used in full: it is worth nothing on others."
+    prior = prior_of(rows, balance(rows), [(0.0, 1.0)], worth)
+    asked.prior.write_text(json.dumps(prior, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _train() -> None:
     rows = read_rows()
     weights = balance(rows)
     truth = np.array([row.cell for row in rows])
@@ -311,8 +328,15 @@ def main() -> None:
         "lengths": length_figures(rows, query_folds(rows)),
     }
     print(json.dumps(card, indent=1))
-    final = fit(rows, weights)
-    _write_prior(rows, final, fit_transfer(rows, weights), base_rates(rows), points, card)
+    auc = card["never_seen"]
+    worth = (
+        f"On task families it has not seen it tells failures of standard mode with an AUC of "
+        f"{auc['auc_within_dataset_macro']:.2f} (prompt length alone: "
+        f"{auc['auc_prompt_length_within_dataset_macro']:.2f}; chance: 0.50), "
+        "so there the plan relies on verification."
+    )
+    text = json.dumps(prior_of(rows, weights, points, worth), ensure_ascii=False, separators=(",", ":"))
+    (OUT / "prior.json").write_text(text.replace('],"', '],\n"') + "\n", encoding="utf-8")
     signals = Signals(rows, weights, VERSION).fit(np.ones(len(rows), bool), start_of(origin, seen, points))
     (OUT / "signals.json").write_text(json.dumps(signals.model_dump(), indent=1) + "\n", encoding="utf-8")
     from router_card import write_card
@@ -320,22 +344,17 @@ def main() -> None:
     write_card(OUT / "MODEL_CARD.md", rows, card, signals.model_dump())
 
 
-def _write_prior(
-    rows: list[Row],
-    fitted: Fitted,
-    transfer: Transfer,
-    base: np.ndarray,
-    points: list[tuple[float, float]],
-    card: dict,
-) -> None:
+def prior_of(rows: list[Row], weights: np.ndarray, points: list[tuple[float, float]], worth: str) -> dict[str, object]:
+    """A `Prior` fitted on all `rows`, as JSON has it; `points` say what its score weighs at which coverage."""
+    fitted, transfer, base = fit(rows, weights), fit_transfer(rows, weights), base_rates(rows)
     coefficients = fitted.model.coef_ - fitted.model.coef_.mean(0)
     intercept = fitted.model.intercept_ - fitted.model.intercept_.mean()
     first_word = len(fitted.measures) + len(fitted.pairs)
     # A user's own pair of modes is none of the training pairs: their mean stands in for it.
     intercept = intercept + coefficients[:, len(fitted.measures) : first_word].mean(1)
     looked = softmax(fitted.logits(rows, known_pair=False))
-    auc = card["never_seen"]
-    prior = {
+    heads = {mode: length_rows(rows, mode) for mode in ("standard", "thinking")}
+    return {
         "version": VERSION,
         "base": [round(float(x), 4) for x in base],
         "plain": {
@@ -358,20 +377,13 @@ def _write_prior(
         "shrink": points,
         "looks": [round(float(x), 4) for x in np.quantile(looked[:, 2] + looked[:, 3], (np.arange(100) + 0.5) / 100)],
         "lengths": recorded_lengths(rows),
-        "length_heads": {mode: fit_length(*length_rows(rows, mode)) for mode in ("standard", "thinking")},
-        "usefulness": (
-            f"On task families it has not seen it tells failures of standard mode with an AUC of "
-            f"{auc['auc_within_dataset_macro']:.2f} (prompt length alone: "
-            f"{auc['auc_prompt_length_within_dataset_macro']:.2f}; chance: 0.50), "
-            "so there the plan relies on verification."
-        ),
+        "length_heads": {mode: fit_length(*told) for mode, told in heads.items() if told[0]},
+        "usefulness": worth,
         "words": {
             word: [round(float(x) * WORD_SCALE, 3) for x in coefficients[:, first_word + i]]
             for i, word in enumerate(fitted.vocabulary)
         },
     }
-    text = json.dumps(prior, ensure_ascii=False, separators=(",", ":"))
-    (OUT / "prior.json").write_text(text.replace('],"', '],\n"') + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
