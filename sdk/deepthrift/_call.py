@@ -257,7 +257,7 @@ class Call:
     def _asked(self, error: BaseException | None) -> float | None:
         """The pause before another round: until one endpoint is ready, where the one that failed asked for more."""
         asked = retry_after(error)
-        soonest = min(core.gate.pause_left for core in self._lanes.order())
+        soonest = min((core.gate.pause_left for core in self._lanes.order()), default=0.0)
         return asked if asked is None or soonest >= asked else soonest or None
 
     def _use(self, lane: Lane) -> None:
