@@ -233,6 +233,7 @@ async def _result(asked: Awaitable[object]) -> object:
 
 
 def _brief(error: BaseException) -> str:
-    """The first line of what Ray says, which goes on for pages."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
+    """The first line of what Ray says, which goes on for pages; the last one, too, where that has the reason."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = f" {lines[-1].strip()}" if lines[0].endswith(":") and len(lines) > 1 else ""
+    return f"{lines[0]}{reason}"[:300]

@@ -138,6 +138,8 @@ class FakeCluster:
     def init(self, address: str | None = None, **options: object) -> None:
         if address == "nowhere:1":
             raise ConnectionError("nobody is there\nand pages more")
+        if address == "broken:1":
+            raise ConnectionError("it failed:\nand pages more\nthe disk is full")
 
     def is_initialized(self) -> bool:
         return False
@@ -218,6 +220,9 @@ async def test_rows_go_to_the_worker_with_least_to_do_and_past_a_dead_one(
 async def test_a_cluster_that_is_not_there(server: BillServer, cluster: FakeCluster) -> None:
     with pytest.raises(errors.ClusterUnavailable, match=r"'nowhere:1' cannot be reached: nobody is there$"):
         async with RayWorkers("nowhere:1", spec(server), concurrency=1):
+            pass
+    with pytest.raises(errors.ClusterUnavailable, match=r"it failed: the disk is full$"):
+        async with RayWorkers("broken:1", spec(server), concurrency=1):
             pass
     cluster.count = 0
     with pytest.raises(errors.ClusterUnavailable, match="no node with a CPU"):
