@@ -53,9 +53,8 @@ def ray_cluster(nodes: int, variables: Mapping[str, str]) -> Iterator[Cluster]:
     """A cluster whose nodes have `variables` in their environment."""
     paths = os.pathsep.join(str(ROOT / folder) for folder in ("sdk", "router", "pricing", "."))
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # the paths of its sockets have to be short
-    environment = dict(
-        os.environ, PYTHONPATH=paths, RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="120", **variables
-    )
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120", "RAY_TMPDIR": str(folder)}
+    environment = dict(os.environ, PYTHONPATH=paths, **settings, **variables)
     command = [sys.executable, __file__, str(nodes), str(folder)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     try:
@@ -77,7 +76,7 @@ def serve(nodes: int, folder: str) -> None:
         fixed = {name: dead_port() for name in ports}
         return {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False, **fixed}
 
-    cluster = Nodes(initialize_head=True, head_node_args={**node(), "temp_dir": folder})
+    cluster = Nodes(initialize_head=True, head_node_args={**node(), "temp_dir": f"{folder}/ray"})
     more = [cluster.add_node(**node()) for _ in range(nodes - 1)]
     print(f"cluster: {cluster.address}", flush=True)
     for line in sys.stdin:
