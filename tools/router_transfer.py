@@ -62,7 +62,7 @@ def fit_length(rows: Sequence[Row], tokens: Sequence[int]) -> dict[str, object]:
     """Completion tokens as a function of a few measures of the question: ridge regression of their logarithm."""
     logs = np.log(np.array(tokens, float) + 1)
     plain = np.array([[row.features.measures[name] for name in LENGTH_MEASURES] for row in rows])
-    mean, scale = plain.mean(0), np.maximum(plain.std(0), 1e-6)
+    mean, scale = plain.mean(0), np.maximum(plain.std(0), 0.001)  # it is rounded to four places below
     standard = np.clip((plain - mean) / scale, -3, 3)
     factors = np.linalg.solve(standard.T @ standard + RIDGE * np.eye(len(mean)), standard.T @ (logs - logs.mean()))
     predicted = np.exp(logs.mean() + standard @ factors)
