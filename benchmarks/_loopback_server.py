@@ -1,8 +1,9 @@
 """The endpoint that clients are measured against: raw asyncio, in a process of its own, nothing but loopback.
 
 Paths: `/plain/v1/chat/completions` answers with one completion of 1.2 kB, or with a stream of `CHUNKS` events, written
-at once; `/drip/…` writes a stream's events one by one. As real servers do, the end of a stream's body follows `[DONE]`
-a moment later. `/connections` tells how many connections there have been that sent chats.
+at once; `/number/…` with one that ends in a number, for routers to compare; `/drip/…` writes a stream's events one by
+one. As real servers do, the end of a stream's body follows `[DONE]` a moment later. `/connections` tells how many
+connections there have been that sent chats.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _HEAD = {"id": "chatcmpl-0123456789abcdef", "created": 1757505600, "model": "dee
 _TAIL_SECONDS = 0.002
 
 
-def _completion() -> bytes:
-    message = {"role": "assistant", "content": ANSWER, "reasoning_content": None, "tool_calls": []}
+def _completion(text: str) -> bytes:
+    message = {"role": "assistant", "content": text, "reasoning_content": None, "tool_calls": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     body = json.dumps({**_HEAD, "object": "chat.completion", "choices": [choice], "usage": _USAGE}).encode()
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
@@ -47,7 +48,8 @@ def _framed(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-PLAIN = _completion()
+PLAIN = _completion(ANSWER)
+NUMBER = _completion(ANSWER[:760] + "\n\nThe answer is 42.")
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENTS = [
     _chunk({"role": "assistant", "content": ""}),
@@ -101,7 +103,7 @@ class Server(asyncio.Protocol):
             self._chatted = True
             Server.connections += 1
         if b'"stream":true' not in body.replace(b" ", b""):
-            self._transport.write(PLAIN)
+            self._transport.write(NUMBER if head.startswith(b"POST /number") else PLAIN)
         elif head.startswith(b"POST /drip"):
             task = asyncio.get_running_loop().create_task(self._drip())
             Server.tasks.add(task)

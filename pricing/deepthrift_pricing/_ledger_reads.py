@@ -9,7 +9,7 @@ from datetime import datetime
 from deepthrift_pricing._attempt import Attempt
 from deepthrift_pricing._budget import Budget, BudgetStatus
 from deepthrift_pricing._counters import Counters
-from deepthrift_pricing._records import SELECT, Outcome, attempt_of
+from deepthrift_pricing._records import SELECT, SELECT_USAGE, Outcome, attempt_of, usage_of
 from deepthrift_pricing._spend import SpendRow, spend_rows
 from deepthrift_pricing._store import Store, Transaction, Value
 from deepthrift_pricing._usage import Mode, Usage
@@ -112,14 +112,15 @@ class LedgerReads:
         self, *, host: str, model: str, mode: Mode, limit: int = 200, purpose: str | None = None
     ) -> list[Usage]:
         """The latest usages that a provider reported exactly, the newest first."""
-        sql = f"{SELECT} WHERE status = 'settled' AND usage_certainty = 'exact' AND host = ? AND model = ? AND mode = ?"
+        settled = "status = 'settled' AND usage_certainty = 'exact'"
+        sql = f"{SELECT_USAGE} WHERE {settled} AND host = ? AND model = ? AND mode = ?"
         values: list[Value] = [host, model, mode]
         if purpose is not None:
             sql += " AND purpose = ?"
             values.append(purpose)
         with self._reading() as db:
             rows = db.all(f"{sql} ORDER BY started_at DESC LIMIT ?", (*values, limit))
-        return [usage for row in rows if (usage := attempt_of(row).usage) is not None]
+        return [usage for row in rows if (usage := usage_of(row)) is not None]
 
     def __repr__(self) -> str:
         return f"<Ledger {self._url!r}, {len(self.budgets)} budgets>"

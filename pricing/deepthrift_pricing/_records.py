@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
@@ -15,13 +15,14 @@ from deepthrift_pricing._store import Row, Value
 from deepthrift_pricing._usage import Certainty, Mode, Usage
 from deepthrift_pricing._window import micros, moment
 
+_USAGE: Final = "prompt_tokens, cache_hit_tokens, completion_tokens, reasoning_tokens, usage_certainty, usage_notes"
 _COLUMNS: Final = (
     "id, call_id, group_id, purpose, host, model, mode, status, started_at, lease_until, ended_at, currency, "
     "reserved_pico, booked_pico, cache_hit_pico, cache_miss_pico, completion_pico, reasoning_pico, certainty, "
-    "prompt_bound, max_tokens, prompt_tokens, cache_hit_tokens, completion_tokens, reasoning_tokens, usage_certainty, "
-    "usage_notes, price_ids, tags, finish_reason, http_status, error"
+    f"prompt_bound, max_tokens, {_USAGE}, price_ids, tags, finish_reason, http_status, error"
 )
 SELECT: Final = f"SELECT {_COLUMNS} FROM attempts"  # noqa: S608  # constant text
+SELECT_USAGE: Final = f"SELECT {_USAGE} FROM attempts"  # noqa: S608  # constant text
 INSERT: Final = f"INSERT INTO attempts ({_COLUMNS}) VALUES ({', '.join('?' * 32)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  # constant text
 END: Final = (
     "UPDATE attempts SET status = ?, ended_at = ?, booked_pico = ?, cache_hit_pico = ?, cache_miss_pico = ?, "
@@ -212,7 +213,7 @@ def attempt_of(row: Row) -> Attempt:
         started_at=moment(cast("int", started_at)),
         ended_at=None if ended_at is None else moment(cast("int", ended_at)),
         reserved=Money(cast("int", reserved), currency),
-        usage=_usage_of(counts),
+        usage=usage_of(counts),
         cost=cost,
         finish_reason=cast("str | None", finish_reason),
         http_status=cast("int | None", http_status),
@@ -221,7 +222,8 @@ def attempt_of(row: Row) -> Attempt:
     )
 
 
-def _usage_of(counts: list[Value]) -> Usage | None:
+def usage_of(counts: Sequence[Value]) -> Usage | None:
+    """The usage in a row of `SELECT_USAGE`, or `None` where none was reported."""
     prompt, hit, completion, reasoning, certainty, notes = counts
     if certainty is None:
         return None
@@ -267,6 +269,7 @@ __all__ = [
     "END_AS_KNOWN",
     "INSERT",
     "SELECT",
+    "SELECT_USAGE",
     "Outcome",
     "attempt_of",
     "dump",
@@ -276,4 +279,5 @@ __all__ = [
     "micros",
     "reservation",
     "reserved_attempt",
+    "usage_of",
 ]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from deepthrift_router import Prior, Score
 from deepthrift_router._features import conversation_text, text_features
+from tests.support.bill_server import Answer, BillServer
 
 FAMILIAR = "Find the Greatest Common Divisor (GCD) of these numbers: 428, 500. Give only the GCD as your final answer."
 UNFAMILIAR = "Welche Blumen eignen sich für einen schattigen Balkon mit wenig Platz?"
@@ -105,6 +106,31 @@ def test_scoring_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_routed_answer_loads_nothing_heavy_and_speaks_to_its_endpoint_only() -> None:
+    code = """
+import asyncio, sys
+spoken = set()
+def hook(event, given):
+    if event in ("socket.connect", "socket.sendto"):
+        spoken.add(given[1][:2] if isinstance(given[1], tuple) else given[1])
+    elif event == "socket.getaddrinfo":
+        spoken.add(tuple(given[:2]))
+sys.addaudithook(hook)
+from deepthrift import AsyncClient
+from deepthrift_router import ModeRouter
+async def main():
+    async with AsyncClient(sys.argv[1], host="vllm", prices="official-2025-09-05") as client:
+        reply = await ModeRouter(client, policy="cascade").chat("What is the capital of Australia?", max_tokens=100)
+    heavy = ("numpy", "onnxruntime", "scipy", "sklearn", "torch")
+    print(len(reply.attempts), [name for name in heavy if name in sys.modules], {port for _, port in spoken})
+asyncio.run(main())
+"""
+    with BillServer(Answer("Canberra.")) as server:
+        done = subprocess.run([sys.executable, "-c", code, server.url], capture_output=True, text=True, check=True)
+        port = int(server.origin.rpartition(":")[2])
+    assert done.stdout.strip() == f"2 [] {{{port}}}"
 
 
 def test_the_model_card_comes_with_the_package() -> None:

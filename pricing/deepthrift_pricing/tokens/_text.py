@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from deepthrift_pricing.errors import InvalidRequestError
@@ -54,6 +55,9 @@ PATTERN: Final = "|".join(
     )
 )
 
+_LONG: Final = 1_000
+_LONGEST: Final = 20_000
+"""Characters between which the ids of the last few texts are kept: dear enough to encode, small enough to hold."""
 _lock = threading.Lock()
 _loaded: tiktoken.Encoding | None = None
 
@@ -81,7 +85,13 @@ def encode(text: str) -> list[int]:
 
     Text that reads like a special token is encoded as the text it is. A lone surrogate counts as U+FFFD.
     """
-    return encoding().encode_ordinary(text)
+    return list(_encoded(text)) if _LONG <= len(text) <= _LONGEST else encoding().encode_ordinary(text)
+
+
+@lru_cache(maxsize=4)
+def _encoded(text: str) -> tuple[int, ...]:
+    """One prompt is encoded for the estimate of each mode, and again for each call."""
+    return tuple(encoding().encode_ordinary(text))
 
 
 def encode_raw(text: str) -> list[int]:

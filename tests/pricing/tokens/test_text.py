@@ -56,6 +56,15 @@ def test_a_batch_counts_like_its_texts(texts: list[str]) -> None:
     assert count_batch(texts) == [count_text(text) for text in texts]
 
 
+def test_ids_that_were_changed_are_not_given_out_again() -> None:
+    text = "The ids of a text of some length are kept for a moment. " * 40
+    ids = encode(text)
+    wanted = list(ids)
+    ids.clear()
+    assert encode(text) == wanted
+    assert len(wanted) == count_text(text)
+
+
 def test_a_lone_surrogate_counts_as_the_replacement_character() -> None:
     assert encode("a\ud83d b") == encode("a\ufffd b")
 
