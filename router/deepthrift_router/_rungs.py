@@ -10,7 +10,9 @@ from deepthrift_pricing import Mode, Money, Price, Usage, utc_now
 from deepthrift_router._economy import Spread, cost_of, expected_length
 
 if TYPE_CHECKING:
-    from deepthrift import AsyncClient, Messages
+    from deepthrift import AsyncClient
+    from deepthrift_pricing import Estimate
+    from deepthrift_router._calls import Asked
     from deepthrift_router._decision import TokenLength
     from deepthrift_router._history import History
     from deepthrift_router._prior import Prior
@@ -60,9 +62,7 @@ def rung_of(
     host, prices = client.host, client.prices
     asked = request.thinking(host)
     try:
-        estimate = client.estimate(
-            asked.messages, mode="thinking", max_tokens=asked.max_tokens, expected_length=untold, **asked.options
-        )
+        estimate = worst_of(client, asked)
     except InvalidRequestError as error:
         return str(error)
     model = host.model_for("thinking", client.model)
@@ -85,9 +85,15 @@ def rung_of(
     )
 
 
-def untold(messages: Messages, mode: Mode) -> int:
-    """Keeps an estimate from reading the ledger: the length is worked out here, only the worst case is asked for."""
-    return 0
+def worst_of(client: AsyncClient, asked: Asked) -> Estimate:
+    """The estimate of a call of which only the worst case is asked for: what is likely is worked out here.
+
+    Raises:
+        InvalidRequestError: The request is wrong.
+        PriceNotFound: It has no price.
+    """
+    given = (asked.messages, asked.mode, asked.max_tokens, asked.options)
+    return client._worst(*given)  # pyright: ignore[reportPrivateUsage]
 
 
 def specialist_rung(

@@ -396,12 +396,21 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             InvalidRequestError: The request is wrong.
             PriceNotFound: It has no price.
         """
-        from deepthrift._estimate import estimate_over
-
         given = options_of(messages, mode, max_tokens, options)
-        return estimate_over(self._running.allowed(given.regions), self._ledger, self._prefixes, given, expected_length)
+        return self._estimated(given, self._prefixes, expected_length)
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _worst(self, messages: Messages, mode: Mode, max_tokens: int | None, options: ChatOptions) -> Estimate:
+        """An estimate for who asks for the worst case alone: neither the ledger nor the cache is looked into."""
+        return self._estimated(options_of(messages, mode, max_tokens, options), None, lambda _messages, _mode: 0)
+
+    def _estimated(
+        self, given: Options, prefixes: PrefixTracker | None, expected_length: ExpectedLength | None
+    ) -> Estimate:
+        from deepthrift._estimate import estimate_over
+
+        return estimate_over(self._running.allowed(given.regions), self._ledger, prefixes, given, expected_length)
 
     @property
     def _currency(self) -> Currency:

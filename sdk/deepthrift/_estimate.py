@@ -37,11 +37,11 @@ def estimate_call(
     prices: PriceBook,
     currency: Currency,
     ledger: Ledger,
-    prefixes: PrefixTracker,
+    prefixes: PrefixTracker | None,
     options: Options,
     expected_length: ExpectedLength | None = None,
 ) -> Estimate:
-    """The estimate of a call; with two passes, of both together.
+    """The estimate of a call; with two passes, of both together. Without `prefixes`, the cache is left out of it.
 
     Raises:
         InvalidRequestError: The request is wrong.
@@ -73,7 +73,7 @@ def estimate_call(
             prompt_certainty=prompt.certainty,
             history=history,
             completion_tokens=length,
-            prefix=None if ids is None else _predicted(prefixes, ids, profile, name),
+            prefix=None if ids is None or prefixes is None else _predicted(prefixes, ids, profile, name),
             currency=currency,
         )
 
@@ -101,7 +101,7 @@ def estimate_call(
 def estimate_over(
     upstreams: Sequence[Upstream],
     ledger: Ledger,
-    prefixes: PrefixTracker,
+    prefixes: PrefixTracker | None,
     options: Options,
     expected_length: ExpectedLength | None = None,
 ) -> Estimate:
