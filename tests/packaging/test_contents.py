@@ -42,7 +42,9 @@ def test_wheel_is_typed_licensed_and_without_tests(names: set[str]) -> None:
     assert {f"{package}/py.typed" for package in SOURCES} <= names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert not [
-        name for name in names if name.startswith(("tests/", "docs/", "examples/", "tools/")) or "/test" in name
+        name
+        for name in names
+        if name.startswith(("tests/", "docs/", "examples/", "tools/")) or "/test_" in name or "/tests/" in name
     ]
 
 
