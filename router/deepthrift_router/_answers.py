@@ -233,12 +233,15 @@ def _is_marker(line: str) -> bool:
 
 def _plain(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).strip()
-    text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2", text)
-    text = re.sub(r"\\(?:text|mathrm|mathbf|operatorname)\s*\{([^{}]*)\}", r"\1", text)
-    text = text.replace("\\times", "×").replace("\\cdot", "*").replace("^\\circ", "°").replace("\\circ", "°")
-    text = re.sub(r"\\(?:left|right|,|;|!|\(|\)|\[|\])", "", text).replace("\\%", "%").replace("\\$", "$")
-    text = re.sub(r"\*\*(?=\S)(.+?)(?<=\S)\*\*", r"\1", text)
-    text = re.sub(r"(?<!\w)`([^`\n]+)`", r"\1", text)
+    if "\\" in text:
+        text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2", text)
+        text = re.sub(r"\\(?:text|mathrm|mathbf|operatorname)\s*\{([^{}]*)\}", r"\1", text)
+        text = text.replace("\\times", "×").replace("\\cdot", "*").replace("^\\circ", "°").replace("\\circ", "°")
+        text = re.sub(r"\\(?:left|right|,|;|!|\(|\)|\[|\])", "", text).replace("\\%", "%").replace("\\$", "$")
+    if "**" in text:
+        text = re.sub(r"\*\*(?=\S)(.+?)(?<=\S)\*\*", r"\1", text)
+    if "`" in text:
+        text = re.sub(r"(?<!\w)`([^`\n]+)`", r"\1", text)
     if re.fullmatch(r"\$[^$]+\$", text):
         text = text[1:-1]
     text = text.strip().strip("\"'“”‘’").strip()
@@ -246,8 +249,13 @@ def _plain(text: str) -> str:
 
 
 def _tokens(plain: str) -> list[str]:
-    found = (_token(token) for token in _TOKEN.findall(plain.casefold()) if token not in _QUIET)
-    return [part for token in found for part in token.split()]
+    found: list[str] = []
+    for token in _TOKEN.findall(plain.casefold()):
+        if token.isalpha():  # most are words, and stay as they are
+            found.append(token)
+        elif token not in _QUIET:
+            found += _token(token).split()
+    return found
 
 
 def _token(token: str) -> str:
