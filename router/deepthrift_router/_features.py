@@ -84,7 +84,7 @@ def text_features(text: str) -> Features:
     raw = _TOKEN.findall(low)
     if len(raw) > _MOST_TOKENS:
         raw = raw[: _MOST_TOKENS - 100] + raw[-100:]
-    tokens = [_shape(token) for token in raw]
+    tokens = [token if token.isalpha() else _shape(token) for token in raw]
     single = Counter(tokens)
     pairs = set(map(" ".join, pairwise(tokens)))
     numbers = single["#"] + single["##"] + single["###"] + single["####"] + single["#."]
