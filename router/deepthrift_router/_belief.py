@@ -10,7 +10,6 @@ from typing import Final, TypeAlias
 Cells: TypeAlias = tuple[float, float, float, float]
 """One number for each case: both modes right, only standard right, only thinking right, neither."""
 
-CELLS: Final = ("both", "standard_only", "thinking_only", "neither")
 _FLOOR: Final = 1e-6
 
 

@@ -127,7 +127,7 @@ class Route(Leg):
             self._lost = error
             self._trail.degraded.append(f"standard: {type(error).__name__}: {error}")
             return False
-        return bool(reply.tool_calls) or await self._verify(racing=True) is None
+        return bool(reply.tool_calls) or await self._verify() is None
 
     async def _raced_thinking(self, rung: Rung) -> Reply | None:
         asked = self._request.thinking(rung.client.host, "escalate")
@@ -157,7 +157,7 @@ class Route(Leg):
 
     # -- verifying --------------------------------------------------------------------------------------------------
 
-    async def _verify(self, *, racing: bool = False) -> Rung | None:
+    async def _verify(self) -> Rung | None:
         """Buys evidence while it can change what is done; then what to escalate to, or `None` to accept."""
         seen = self._seen
         while True:

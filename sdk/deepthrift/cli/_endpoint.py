@@ -13,8 +13,6 @@ import click
 if TYPE_CHECKING:
     from deepthrift.cli._options import EndpointOptions
 
-DEEPSEEK_URL = "https://api.deepseek.com"
-
 
 @dataclass(frozen=True)
 class Endpoint:
