@@ -235,7 +235,8 @@ def test_the_last_question_is_undone(server: BillServer, tmp_path: Path) -> None
 
 
 def test_typed_lines_come_back_with_the_arrow_keys(server: BillServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From one conversation to the next, privately; not when that is declined."""
+    """From one conversation to the next, privately; only where that is asked for."""
+    monkeypatch.setenv("DEEPTHRIFT_HISTORY", "1")
     command = ("chat", *PRICES, "--url", server.url, "--host", "deepseek")
     with Terminal(*command) as chat:
         chat.until("/help lists the commands")
@@ -253,7 +254,7 @@ def test_typed_lines_come_back_with_the_arrow_keys(server: BillServer, monkeypat
         chat.until("Message 1 was: Remember me")
         chat.type("/quit")
         assert chat.end() == 0
-    monkeypatch.setenv("DEEPTHRIFT_NO_HISTORY", "1")
+    monkeypatch.delenv("DEEPTHRIFT_HISTORY")
     before = history.read_bytes()
     with Terminal(*command) as chat:
         chat.until("/help lists the commands")

@@ -27,8 +27,8 @@ In the conversation:
   \"\"\"          starts and ends a message of several lines
   Ctrl-C       stops the answer, not the conversation
 
-Conversations are kept only if you /save them. The lines that you type on a terminal are, for the arrow keys: the last
-1,000, in a file that only you may read (chat_history in the data directory); --no-history keeps none.
+Nothing is kept unless you say so: a conversation by /save; with --history the lines that you type, for the arrow keys
+of the next time: the last 1,000, in a file that only you may read (chat_history in the data directory).
 """
 
 
@@ -50,10 +50,11 @@ Conversations are kept only if you /save them. The lines that you type on a term
     "--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most that may be generated for one answer."
 )
 @click.option(
-    "--no-history",
+    "--history",
+    "keeping",
     is_flag=True,
-    envvar="DEEPTHRIFT_NO_HISTORY",
-    help="Keep no lines for the arrow keys.",
+    envvar="DEEPTHRIFT_HISTORY",
+    help="Keep the lines that you type for the arrow keys of the next time.",
 )
 @endpoint_options
 @json_option
@@ -62,7 +63,7 @@ def command(
     system: str | None,
     resume: Path | None,
     max_tokens: int | None,
-    no_history: bool,
+    keeping: bool,
     endpoint: EndpointOptions,
     as_json: bool,
 ) -> None:
@@ -86,6 +87,6 @@ def command(
         mode=mode,
         messages=messages,
         max_tokens=max_tokens,
-        history=None if no_history else chat_history(),
+        history=chat_history() if keeping else None,
         saved=resume,
     ).run()
