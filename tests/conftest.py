@@ -7,6 +7,7 @@ import functools
 import gc
 import inspect
 import os
+import signal
 import socket
 import sys
 import threading
@@ -17,6 +18,10 @@ from typing import Any, Final
 
 import pytest
 from hypothesis import settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A job in the background of a script begins with Ctrl-C ignored, and so would every program that is tested here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("deepthrift", deadline=None)
 settings.load_profile("deepthrift")
