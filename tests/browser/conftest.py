@@ -1,4 +1,4 @@
-"""One browser for all of these tests."""
+"""One browser for the tests of a module."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from playwright.sync_api import Browser
 from tests.support.browsers import running_browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real one."""
+    """A real one. Playwright keeps an event loop running in this thread, so it ends with its module."""
     with running_browser() as running:
         yield running
