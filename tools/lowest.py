@@ -1,10 +1,11 @@
 """Print the lowest versions that pyproject.toml allows, as a pip constraints file.
 
     python tools/lowest.py > lowest.txt && pip install ".[local,cli]" -c lowest.txt
-    python tools/lowest.py langchain openai pydantic-ai > lowest.txt && pip install ".[langchain]" -c lowest.txt
+    python tools/lowest.py hub langchain > lowest.txt && pip install ".[hub,langchain]" -c lowest.txt
 
 Only what the package itself asks for is pinned: its dependencies and those of its extras, not what these ask for. The
-extras for other frameworks have a run of their own, for those ask for newer versions of what the core needs.
+extras for other frameworks and for the hub have a run of their own, for those ask for newer versions of what the core
+needs.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ def lowest(requirements: Iterable[str]) -> Iterator[str]:
         yield f"{requirement.name}=={bounds[0]}"
 
 
-FRAMEWORKS = ("langchain", "openai", "pydantic-ai")
+APART = ("hub", "langchain", "openai", "pydantic-ai")
 
 
 def constraints(wanted: Iterable[str] = ()) -> list[str]:
-    """The constraints of some extras, or of the project and all its extras but those for frameworks, sorted."""
+    """The constraints of some extras, or of the project and all its extras but those apart, sorted."""
     project = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]
     extras: dict[str, list[str]] = project["optional-dependencies"]
     if wanted:
         return sorted(set(lowest(text for name in wanted for text in extras[name])))
-    kept = [text for name, texts in extras.items() if name not in FRAMEWORKS for text in texts]
+    kept = [text for name, texts in extras.items() if name not in APART for text in texts]
     return sorted(set(lowest([*project["dependencies"], *kept])))
 
 
