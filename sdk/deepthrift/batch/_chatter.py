@@ -52,5 +52,7 @@ class Threaded:
         reply = await in_thread(work, {})
         if inspect.iscoroutine(reply):
             reply.close()
-            raise ConfigurationError("`through` stands on an AsyncClient; make it on the Client, or use AsyncClient")
+            raise ConfigurationError(
+                f"{type(self._chatter).__name__}.chat is awaited here; make it on a Client, or use the awaited form"
+            )
         return reply

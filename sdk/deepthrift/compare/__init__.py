@@ -5,6 +5,7 @@ from deepthrift.compare._compare import compare
 from deepthrift.compare._pair import Pair
 from deepthrift.compare._prompts import read_prompts
 from deepthrift.compare._report import Agreement, Comparison, CostDifference, Difference, SideReport
+from deepthrift.compare._sync import compare_sync
 
 __all__ = [
     "Agree",
@@ -15,6 +16,7 @@ __all__ = [
     "Pair",
     "SideReport",
     "compare",
+    "compare_sync",
     "read_prompts",
     "same_text",
 ]

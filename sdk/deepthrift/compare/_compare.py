@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
-from typing import Unpack, cast
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Literal, Unpack, cast
 
+from deepthrift._async_client import AsyncClient
+from deepthrift._client import Client
 from deepthrift._messages import JSONObject
 from deepthrift._options import CallOptions, ChatOptions
-from deepthrift.batch import BatchResult, BatchRow, Chatter
+from deepthrift._reply import Reply
+from deepthrift.batch import BatchResult, BatchRow, Chatter, SyncChatter
 from deepthrift.batch._result import costs
 from deepthrift.batch._runner import meets_every_row
 from deepthrift.compare._agreement import Agree, same_text
@@ -34,6 +38,8 @@ async def compare(
 ) -> Comparison:
     """Ask two clients the same, and report answers, latency, tokens, cost and agreement.
 
+    `compare_sync` is the same for clients that are not awaited.
+
     Each prompt goes to both sides, one after the other: to A first and to B first by turns, so that a warm cache or a
     busy hour favours neither. When a budget is used up, or something else would meet every further prompt, no more are
     begun and those under way come to their end.
@@ -54,11 +60,30 @@ async def compare(
 
     Raises:
         InvalidRequestError: A prompt is wrong; nothing was sent.
+        ConfigurationError: `concurrency` is wrong, or a side's `chat` is not awaited; nothing was sent.
     """
+    check_side("a", a, awaited=True)
+    check_side("b", b, awaited=True)
+    names = side_name(a), side_name(b)
+    return await compared((a, b), names, prompts, mode, max_tokens, agree, concurrency, on_pair, options)
+
+
+async def compared(
+    sides: tuple[Chatter, Chatter],
+    names: tuple[str, str],
+    prompts: Iterable[BatchRow | JSONObject | str],
+    mode: Mode | None,
+    max_tokens: int | None,
+    agree: Agree,
+    concurrency: int,
+    on_pair: Callable[[Pair], object] | None,
+    options: CallOptions,
+) -> Comparison:
+    """The work of `compare`, whose arguments these are; `names` are those of the sides in the report."""
     if concurrency < 1:
         raise ConfigurationError(f"concurrency is 1 or more, not {concurrency!r}")
     rows = rows_of(prompts)
-    work = _Work(rows, (a, b), mode, max_tokens, agree, on_pair, options)
+    work = _Work(rows, sides, mode, max_tokens, agree, on_pair, options)
     tasks = [asyncio.create_task(work.run()) for _ in range(min(concurrency, len(rows)))]
     try:
         await asyncio.gather(*tasks)
@@ -68,7 +93,7 @@ async def compare(
         with contextlib.suppress(BaseException):
             await asyncio.gather(*tasks, return_exceptions=True)
     pairs = [pair for _, pair in sorted(work.pairs.items())]
-    return report(pairs, len(rows), (_name(a), _name(b)), None if work.stopped is None else work.stopped.message)
+    return report(pairs, len(rows), names, None if work.stopped is None else work.stopped.message)
 
 
 class _Work:
@@ -114,17 +139,34 @@ class _Work:
         given = cast("ChatOptions", {**self._options, **row.options})
         mode = row.mode or self._mode
         named = {} if mode is None else {"mode": mode}  # a router takes none
+        most = row.max_tokens or self._max_tokens
         try:
-            reply = await side.chat(row.messages, max_tokens=row.max_tokens or self._max_tokens, **named, **given)
+            answering = cast("Awaitable[Reply] | Reply", side.chat(row.messages, max_tokens=most, **named, **given))
+            if not isinstance(answering, Reply):
+                return BatchResult(row=row, reply=await answering)
         except DeepthriftError as error:
             unpaid = not costs(error)
             if meets_every_row(error):
                 self.stopped = self.stopped or error
                 return BatchResult(row=row, error=error, sent=not unpaid)
             return BatchResult(row=row, error=error)
-        return BatchResult(row=row, reply=reply)
+        raise ConfigurationError(f"{type(side).__name__}.chat is not awaited: use compare_sync")
 
 
-def _name(side: Chatter) -> str:
+def side_name(side: Chatter | SyncChatter) -> str:
+    """What the report calls a side."""
     host, model, url = (getattr(side, name, None) for name in ("host", "model", "base_url"))
     return type(side).__name__ if host is None else f"{host.name} {model} at {url}"
+
+
+def check_side(name: Literal["a", "b"], side: Chatter | SyncChatter, *, awaited: bool) -> None:
+    """Nothing, if `chat` of a side is awaited, or not, as it should be; where that cannot be told, the call tells.
+
+    Raises:
+        ConfigurationError: It is the other way round.
+    """
+    client = getattr(side, "client", side)  # a router's
+    if awaited and isinstance(client, Client):
+        raise ConfigurationError(f"{name} stands on a Client, which is not awaited: use compare_sync, or AsyncClient")
+    if not awaited and (isinstance(client, AsyncClient) or inspect.iscoroutinefunction(side.chat)):
+        raise ConfigurationError(f"the chat of {name} is awaited: use compare, or a Client")
