@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._async_tasks import AsyncTasks
+from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
 from deepthrift._options import CallOptions, ChatOptions, Options, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream
 from deepthrift.errors import DeepthriftError
-from deepthrift_pricing import Mode
+from deepthrift_pricing import Estimate, Mode, PrefixTracker
 
 if TYPE_CHECKING:
     from deepthrift._account import Balance, ModelInfo
@@ -38,6 +39,11 @@ class AsyncRequests(AsyncTasks):
 
     @abstractmethod
     def _streamed(self, options: Options) -> AsyncStream: ...
+
+    @abstractmethod
+    def _estimated(
+        self, given: Options, prefixes: PrefixTracker | None, expected_length: ExpectedLength | None
+    ) -> Estimate: ...
 
     @abstractmethod
     async def _blame_engine(self, error: DeepthriftError) -> None: ...
@@ -108,6 +114,37 @@ class AsyncRequests(AsyncTasks):
         from deepthrift._further_options import completion_of
 
         return self._streamed(completion_of(prompt, suffix, max_tokens, options))
+
+    def estimate_complete(
+        self,
+        prompt: str,
+        *,
+        suffix: str | None = None,
+        max_tokens: int | None = None,
+        expected_length: ExpectedLength | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Estimate:
+        """What `complete` will cost at least, probably and at most, before it is sent. Sends nothing itself.
+
+        No cache hits are foretold for completions.
+
+        Args:
+            prompt: As for `complete`, and so are `suffix`, `max_tokens` and `options`.
+            suffix: The text after the gap.
+            max_tokens: The most tokens to generate.
+            expected_length: Asked with the prompt and `"standard"`, it tells how many tokens will be written, or `None`
+                if it does not know; left out, the ledger's own history of this host and model in standard mode tells,
+                in which chats and completions stand side by side.
+            **options: See `CallOptions`.
+
+        Raises:
+            UnsupportedFeature: The host does not complete text, or fills no gaps.
+            InvalidRequestError: The request is wrong.
+            PriceNotFound: It has no price.
+        """
+        from deepthrift._further_options import completion_of
+
+        return self._estimated(completion_of(prompt, suffix, max_tokens, options), None, expected_length)
 
     async def embed(self, texts: str | Sequence[str], *, tags: Mapping[str, str] | None = None) -> Embeddings:
         """Texts as vectors, from a host that makes embeddings: the embedded engine does when it is started for it.

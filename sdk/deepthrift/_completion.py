@@ -7,13 +7,14 @@ from typing import Final
 
 from deepthrift._core import Core
 from deepthrift._counting import PromptCount
+from deepthrift._expected_length import ExpectedLength, told_length
 from deepthrift._further_options import CompletionOptions
 from deepthrift._options import Options
 from deepthrift._passes import Passes, Step
 from deepthrift._wire.request import Body, WireRequest, check_options, lowered, written
 from deepthrift.errors import ContextLengthExceeded, InvalidRequestError, UnsupportedFeature
 from deepthrift.hosts import Completions, HostProfile
-from deepthrift_pricing import Mode
+from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PriceBook, estimate_cost
 
 _FIM: Final = ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>")
 """V3.1's tokens before the text, at the gap, and after the text (`tokenizer.json`; ids 128801, 128800, 128802)."""
@@ -54,14 +55,7 @@ class CompletionPasses(Passes):
         Raises:
             ContextLengthExceeded: It does not fit.
         """
-        given, profile = self._completion, self._core.profile
-        prompt = _count(given, self._core, self._rules)
-        most = given.max_tokens or self._rules.max_tokens_default
-        if prompt.likely + most > profile.context:
-            raise ContextLengthExceeded(
-                f"the prompt has {prompt.likely:,} tokens, which with max_tokens={most:,} is more than the context of "
-                f"{profile.name!r} holds, {profile.context:,}; shorten the prompt, or lower max_tokens"
-            )
+        prompt, most = _fitted(self._completion, self._core.profile, self._core.model, self._rules)
         self.step = self._request(prompt, most)
         return self.step
 
@@ -140,12 +134,65 @@ def _check_unicode(name: str, text: str) -> None:
         raise InvalidRequestError(f"{name} is not Unicode text: a lone surrogate at {error.start}") from None
 
 
-def _count(options: CompletionOptions, core: Core, rules: Completions) -> PromptCount:
+def estimate_completion(
+    profile: HostProfile,
+    model: str,
+    prices: PriceBook,
+    currency: Currency,
+    ledger: Ledger,
+    options: CompletionOptions,
+    expected_length: ExpectedLength | None,
+) -> Estimate:
+    """The estimate of a completion, checked and counted as when it is sent.
+
+    Raises:
+        InvalidRequestError: The request is wrong, or the host cannot do it.
+        PriceNotFound: It has no price.
+    """
+    rules = _checked(options, profile)
+    check_options(options, profile)
+    prompt, most = _fitted(options, profile, model, rules)
+    name = profile.model_for("standard", model)
+    length = told_length(expected_length, options.prompt, "standard")
+    history = ledger.completion_history(host=profile.name, model=name, mode="standard") if length is None else ()
+    return estimate_cost(
+        prices,
+        host=profile.name,
+        model=name,
+        mode="standard",
+        prompt_tokens=prompt.tokens,
+        max_tokens=most,
+        prompt_certainty=prompt.certainty,
+        history=history,
+        completion_tokens=length,
+        currency=currency,
+    )
+
+
+def _fitted(
+    options: CompletionOptions, profile: HostProfile, model: str, rules: Completions
+) -> tuple[PromptCount, int]:
+    """The prompt's tokens, and the most to generate.
+
+    Raises:
+        ContextLengthExceeded: They do not fit.
+    """
+    prompt = _count(options, profile, model, rules)
+    most = options.max_tokens or rules.max_tokens_default
+    if prompt.likely + most > profile.context:
+        raise ContextLengthExceeded(
+            f"the prompt has {prompt.likely:,} tokens, which with max_tokens={most:,} is more than the context of "
+            f"{profile.name!r} holds, {profile.context:,}; shorten the prompt, or lower max_tokens"
+        )
+    return prompt, most
+
+
+def _count(options: CompletionOptions, profile: HostProfile, model: str, rules: Completions) -> PromptCount:
     """The prompt's tokens; exact where the server encodes the very text that was sent."""
     from deepthrift_pricing.tokens import count_text
 
     texts = options.prompt, options.suffix or ""
-    if not core.profile.counts_as_v31(core.model):
+    if not profile.counts_as_v31(model):
         bound = sum(len(text.encode()) for text in texts) + _MARGIN
         return PromptCount(bound, min(bound, bound // 3 + 1), "estimated")
     counted = sum(map(count_text, texts))

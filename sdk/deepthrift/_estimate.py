@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from deepthrift._completion import estimate_completion
 from deepthrift._counting import count_and_ids
 from deepthrift._expected_length import ExpectedLength, told_length
+from deepthrift._further_options import CompletionOptions
 from deepthrift._limits import Limits, first_limits, second_limits
 from deepthrift._options import Options
 from deepthrift._wire.conversation import question_of, wire_messages, with_question
@@ -47,6 +49,8 @@ def estimate_call(
         InvalidRequestError: The request is wrong.
         PriceNotFound: It has no price.
     """
+    if isinstance(options, CompletionOptions):
+        return estimate_completion(profile, model, prices, currency, ledger, options, expected_length)
     options, _ = settled(options, profile)
     messages = wire_messages(options.messages, profile, mode=options.mode, tools=bool(options.tools))
     name = profile.model_for(options.mode, model)

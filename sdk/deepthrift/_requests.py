@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._async_requests import AsyncRequests
+from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
 from deepthrift._options import CallOptions, ChatOptions
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream
 from deepthrift._tasks import Tasks
-from deepthrift_pricing import Mode
+from deepthrift_pricing import Estimate, Mode
 
 if TYPE_CHECKING:
     from deepthrift._account import Balance, ModelInfo
@@ -65,6 +66,20 @@ class Requests(Tasks):
         """The same as `complete`, as it arrives."""
         return self._opened(
             lambda: self._tasks.stream_complete(prompt, suffix=suffix, max_tokens=max_tokens, **options)
+        )
+
+    def estimate_complete(
+        self,
+        prompt: str,
+        *,
+        suffix: str | None = None,
+        max_tokens: int | None = None,
+        expected_length: ExpectedLength | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Estimate:
+        """What `complete` will cost; see `AsyncClient.estimate_complete`."""
+        return self._tasks.estimate_complete(
+            prompt, suffix=suffix, max_tokens=max_tokens, expected_length=expected_length, **options
         )
 
     def embed(self, texts: str | Sequence[str], *, tags: Mapping[str, str] | None = None) -> Embeddings:
