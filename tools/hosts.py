@@ -72,13 +72,13 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 
 
 def _hosts() -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("Profile", "For", "Address", "Key from", "V3.1 is called")]
+    rows: list[tuple[str, ...]] = [("Profile", "For", "V3.1 is called", "Key from", "Address")]
     for name, each in builtin().items():
         address = f"`{each.base_url}`" if each.base_url else ", ".join(f"port {port}" for port in each.ports)
         address = address or ", ".join(f"`{host}`" for host in each.url_hosts) or "yours"
         models = ", ".join(f"`{model}`" for model in each.models or (each.model or "",))
         key = f"`{each.api_key_env}`" if each.api_key_env else ""
-        rows.append((f"`{name}`", each.title, address, key, models))
+        rows.append((f"`{name}`", each.title, models, key, address))
     return rows
 
 

@@ -45,7 +45,7 @@ def test_a_key_goes_only_where_it_belongs() -> None:
 
 def test_a_named_variable_holds_the_key() -> None:
     assert chosen({"MY_KEY": "mine", **OWN}, url="http://x/v1", api_key_env="MY_KEY")[2] == "mine"
-    with pytest.raises(click.UsageError, match="MY_KEY, which is not set"):
+    with pytest.raises(click.UsageError, match="MY_KEY, named for the key, is not set"):
         chosen({}, url="http://x/v1", api_key_env="MY_KEY")
 
 

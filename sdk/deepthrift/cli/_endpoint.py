@@ -92,7 +92,7 @@ def _key_variable(
     """The environment variable whose key belongs to the endpoint, if one does."""
     if options.api_key_env:
         if not environment.get(options.api_key_env):
-            raise click.UsageError(f"--api-key-env names {options.api_key_env}, which is not set")
+            raise click.UsageError(f"the environment variable {options.api_key_env}, named for the key, is not set")
         return options.api_key_env
     own = environment.get("DEEPTHRIFT_URL")
     if environment.get("DEEPTHRIFT_API_KEY") and (not own or own == url):
