@@ -198,6 +198,37 @@ class LedgerBookings(LedgerReads):
 
         return self._end(attempt_id, outcome)
 
+    def book_unsent(
+        self,
+        request: AttemptRequest,
+        *,
+        ended_at: datetime,
+        finish_reason: str | None = None,
+        http_status: int | None = None,
+        error: str | None = None,
+    ) -> Attempt:
+        """Books an attempt for which nothing was reserved, because it was answered without being sent: by a cache.
+
+        It is `released` at once and costs 0, so it needs no room in any budget. A second one of the same id changes
+        nothing.
+
+        Raises:
+            LedgerUnavailable: The store cannot be written; the attempt is not booked, and cost nothing.
+        """
+        self._flush()
+        started = micros(request.started_at)
+        before = reserved_attempt(request, started)
+        nothing = Cost.zero(request.worst.currency)
+        outcome = Outcome("released", micros(ended_at), nothing, None, finish_reason, http_status, error)
+        with self._store.write() as db:
+            if not db.run(INSERT, reservation(request, started, started)):
+                row = db.one(f"{SELECT} WHERE id = ?", (request.attempt_id,))
+                return before if row is None else attempt_of(row)
+            db.run(END, ending(before, outcome))
+        attempt = ended(before, outcome)
+        self._tell(attempt)
+        return attempt
+
     def hold_unknown(
         self,
         attempt_id: str,
@@ -305,12 +336,15 @@ class LedgerBookings(LedgerReads):
         known = self._under_way.pop(attempt_id, None)
         self._queue.rouse()
         if known is not None:  # a second end of the same attempt is not told again
-            for observer in self._observers:
-                try:
-                    observer(attempt)
-                except Exception:
-                    _LOG.exception("an observer of the ledger failed")
+            self._tell(attempt)
         return attempt
+
+    def _tell(self, attempt: Attempt) -> None:
+        for observer in self._observers:
+            try:
+                observer(attempt)
+            except Exception:
+                _LOG.exception("an observer of the ledger failed")
 
     def _book(self, db: Transaction, attempt_id: str, decide: Decide) -> Attempt:
         """Ends an attempt as `decide` says of its state, as known in memory, or else as it stands in the store."""

@@ -33,6 +33,7 @@ from deepthrift.errors import (
 from deepthrift_pricing import Attempt, Usage
 
 if TYPE_CHECKING:
+    from deepthrift._lookup import Found
     from deepthrift._relay import Refusal, Relay
 
 _ERROR_BODY: Final = 65_536
@@ -57,6 +58,7 @@ class BaseAttempt:
         self._relay: Relay | None = None
         self._http_status: int | None = None
         self._ticket: Ticket | None = None
+        self._found: Found | None = None
         self.raw: RawResponse | None = None
         """The response, once it is there."""
 
@@ -70,6 +72,17 @@ class BaseAttempt:
         if self._attempt is None:
             raise RuntimeError("the attempt has not been reserved")
         return self._attempt
+
+    async def _begin(self) -> None:
+        """Reserve, unless a middleware has the answer already: that needs neither room nor an endpoint."""
+        if self._core.settings.middleware:
+            from deepthrift._lookup import look_up
+
+            self._found = found = await look_up(self._core, self._books, self.step, self._clock)
+            if found is not None:
+                self._attempt = found.attempt
+                return
+        await self._reserve()
 
     async def _reserve(self) -> None:
         self._ticket = ticket = await self._core.gate.enter(self._clock)
@@ -117,7 +130,7 @@ class BaseAttempt:
         """Send through the middleware; what comes out of it is read like a response off the wire."""
         from deepthrift._relay import Meter, Relay, Relayed
 
-        core, request = self._core, self.step.request
+        core, request, found = self._core, self.step.request, self._found
         self._relay = relay = Relay(
             lambda headers: self._post(headers, whole=True),
             self._translate,
@@ -125,9 +138,12 @@ class BaseAttempt:
             Meter(_accumulator(core, self.step)),
         )
         try:
-            told = core.endpoint.told(request.path, request.headers, beside=request.beside)
-            exchange = self._books.exchange(self._held, request, told)
-            response = await relay.send(exchange, core.settings.middleware)
+            if found is not None:
+                response = await relay.answer(found.request, found.response, found.outer)
+            else:
+                told = core.endpoint.told(request.path, request.headers, beside=request.beside)
+                exchange = self._books.exchange(self._held, request, told)
+                response = await relay.send(exchange, core.settings.middleware)
         finally:
             if (answer := relay.meter.answer) is not None:
                 self._book(answer)  # a whole answer arrived: it is billed, whatever the middleware made of it
@@ -248,7 +264,7 @@ class PlainAttempt(BaseAttempt):
         Raises:
             DeepthriftError: There is none; the attempt is booked as far as it may be billed.
         """
-        await self._reserve()
+        await self._begin()
         self._end = self._clock.attempt_end()
         try:
             async with asyncio.timeout_at(self._end):

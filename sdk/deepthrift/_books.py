@@ -53,6 +53,7 @@ class Books:
         self.warnings: list[str] = []
         self.cached = False
         """Whether a cache has answered."""
+        self._unsent: dict[str, AttemptRequest] = {}
 
     def at(self, core: Core) -> Books:
         """The same books for attempts at another endpoint: with its name and its prices."""
@@ -96,6 +97,35 @@ class Books:
         attempt = await self._core.ledger.reserve(asked, timeout=wait)
         self.attempts.append(attempt)
         return attempt
+
+    def draft(self, step: Step) -> tuple[AttemptRequest, Attempt]:
+        """An attempt for which nothing is reserved, because somebody may have its answer already.
+
+        Raises:
+            PriceNotFound: There is no price for it.
+        """
+        request = step.request
+        asked = self._asked(request.model, request.mode, step.prompt.tokens, request.max_tokens)
+        attempt = Attempt(
+            id=asked.attempt_id,
+            call_id=asked.call_id,
+            group_id=asked.group_id,
+            purpose=asked.purpose,
+            host=asked.host,
+            model=asked.model,
+            mode=asked.mode,
+            status="released",
+            started_at=asked.started_at,
+            reserved=asked.worst,
+            cost=Cost.zero(asked.worst.currency),
+            tags=asked.tags,
+        )
+        return asked, attempt
+
+    def take_unsent(self, asked: AttemptRequest, attempt: Attempt) -> None:
+        """Make a draft one of the attempts: it is answered, and nothing will be sent for it."""
+        self._unsent[attempt.id] = asked
+        self.attempts.append(attempt)
 
     def _asked(self, model: str, mode: Mode, prompt_tokens: int, max_tokens: int) -> AttemptRequest:
         core, started_at = self._core, utc_now()
@@ -197,14 +227,13 @@ class Books:
         error: BaseException | None = None,
     ) -> None:
         """Book that `attempt` is known not to be billed; with a `finish_reason`, because it was answered unsent."""
+        ledger, unsent, ended_at = self._core.ledger, self._unsent.get(attempt.id), utc_now()
+        how = {"finish_reason": finish_reason, "error": _name(error)}
         try:
-            booked = self._core.ledger.release(
-                attempt.id,
-                ended_at=utc_now(),
-                http_status=http_status,
-                finish_reason=finish_reason,
-                error=_name(error),
-            )
+            if unsent is not None:
+                booked = ledger.book_unsent(unsent, ended_at=ended_at, http_status=http_status, **how)
+            else:
+                booked = ledger.release(attempt.id, ended_at=ended_at, http_status=http_status, **how)
         except LedgerError as failure:
             booked = attempt.model_copy(
                 update={"status": "released", "cost": Cost.zero(self._core.currency), "http_status": http_status}
@@ -226,9 +255,10 @@ class Books:
         self._replace(booked)
 
     def _not_written(self, attempt: Attempt, failure: LedgerError) -> None:
-        told = (
-            f"attempt {attempt.id} could not be booked ({failure}); it stays reserved at its worst case of "
-            f"{attempt.reserved} until the ledger sweeps it"
+        told = f"attempt {attempt.id} could not be booked ({failure}); " + (
+            "it was answered without being sent, and cost nothing"
+            if attempt.id in self._unsent
+            else f"it stays reserved at its worst case of {attempt.reserved} until the ledger sweeps it"
         )
         self.warnings.append(told)
         _LOG.error(told)

@@ -104,7 +104,18 @@ class Relay:
     async def send(self, request: Request, middleware: Sequence[Middleware]) -> Response:
         """The response that comes out of the outermost middleware."""
         self._request = request
-        call: CallNext = self._innermost
+        return await self._through(request, middleware, self._innermost)
+
+    async def answer(self, request: Request, found: Response, middleware: Sequence[Middleware]) -> Response:
+        """The same where one of the middleware has the answer already, given those around it: nothing can be sent."""
+
+        async def has(_: Request) -> Response:
+            return found
+
+        return await self._through(request, middleware, has)
+
+    async def _through(self, request: Request, middleware: Sequence[Middleware], innermost: CallNext) -> Response:
+        call = innermost
         for each in reversed(middleware):
             call = _layer(each, call)
         try:

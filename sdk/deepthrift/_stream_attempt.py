@@ -52,7 +52,7 @@ class StreamAttempt(BaseAttempt):
 
     async def open(self) -> None:
         """Reserve and send; returns when the endpoint has accepted."""
-        await self._reserve()
+        await self._begin()
         self._end = self._clock.attempt_end()
         try:
             async with asyncio.timeout_at(self._end):

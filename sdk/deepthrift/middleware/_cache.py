@@ -26,7 +26,7 @@ class ResponseCache:
     **It stores answers in plain text**, in a file that its owner alone can read; of requests it stores hashes. The same
     means: the same URL, model and body, to the letter. Streams are replayed as streams. Errors, refusals, blank and
     cut answers are not kept, and samples and audits are always asked anew. A reply from it has `cached`, and costs
-    exactly nothing; it needs room in a budget like any call, because it is reserved before anyone knows.
+    exactly nothing: it comes also when a budget is used up, a circuit is open, or the endpoint is away.
 
     Several processes may share a file. A file that cannot be read or written for a moment makes a miss, never an error.
 
@@ -50,15 +50,9 @@ class ResponseCache:
         """Answer from the file, or pass the request on and keep its answer."""
         if request.purpose in _FRESH:
             return await call_next(request)
-        key = key_of(request)
-        found = self._store.get(key)
-        if found is not None:
-            body, kind = found
-            headers = {"content-type": kind}
-            if request.stream:
-                return Response(headers=headers, chunks=_events(body), cached=True)
-            return Response(headers=headers, body=body, cached=True)
-        response = await call_next(request)
+        if (found := await self.find_answer(request)) is not None:
+            return found
+        key, response = key_of(request), await call_next(request)
         if response.status != 200 or response.cached:
             return response
         kind = response.headers.get("content-type", "application/json")
@@ -67,6 +61,17 @@ class ResponseCache:
         if is_complete(response.body):
             self._store.put(key, response.body, kind)
         return response
+
+    async def find_answer(self, request: Request) -> Response | None:
+        """The answer in the file, if there is one. The client asks for it before it reserves anything."""
+        found = None if request.purpose in _FRESH else self._store.get(key_of(request))
+        if found is None:
+            return None
+        body, kind = found
+        headers = {"content-type": kind}
+        if request.stream:
+            return Response(headers=headers, chunks=_events(body), cached=True)
+        return Response(headers=headers, body=body, cached=True)
 
     async def _kept(self, chunks: AsyncIterator[bytes], key: bytes, kind: str) -> AsyncIterator[bytes]:
         parts: list[bytes] = []

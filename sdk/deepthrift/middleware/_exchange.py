@@ -14,7 +14,7 @@ from deepthrift_pricing import Mode, Purpose
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One attempt, as it is about to be sent. It has been counted, priced and reserved.
+    """One attempt, as it is about to be sent: counted, priced and, unless its answer was found before that, reserved.
 
     Only its headers may be changed, with `with_headers`: budgets and prices hold for the rest of it.
     """
@@ -80,4 +80,8 @@ CallNext: TypeAlias = Callable[[Request], Awaitable[Response]]
 Middleware: TypeAlias = Callable[[Request, CallNext], Awaitable[Response]]
 """`async def middleware(request, call_next)`, which returns what `await call_next(request)` gave, or its own response.
 
-A plain function will do where it only changes the request: `return call_next(request.with_headers(…))`."""
+A plain function will do where it only changes the request: `return call_next(request.with_headers(…))`.
+
+An object that also has `async def find_answer(request)` is asked before anything is reserved. Where it returns a
+response and not `None`, that is the answer: nothing is sent, so it needs no room in a budget, and no endpoint that can
+be reached. The middleware around it sees the request and that response, as if it had been called."""
