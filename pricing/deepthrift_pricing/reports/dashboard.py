@@ -21,7 +21,8 @@ from deepthrift_pricing._ledger import Ledger
 from deepthrift_pricing._money import Currency
 from deepthrift_pricing._price import Price
 from deepthrift_pricing._price_book import PriceBook
-from deepthrift_pricing.errors import LedgerError
+from deepthrift_pricing._zone import zone_of
+from deepthrift_pricing.errors import ConfigurationError, LedgerError
 from deepthrift_pricing.reports.page._data import gather
 from deepthrift_pricing.reports.page._figures import need_matplotlib
 from deepthrift_pricing.reports.page._html import paragraph
@@ -124,9 +125,13 @@ def dashboard(
         closing: Once it is set, open pages are let go, so that a server that waits for them can end.
 
     Raises:
-        ConfigurationError: matplotlib is not installed.
+        ConfigurationError: matplotlib is not installed, or there is no such zone.
     """
     need_matplotlib()
+    try:
+        zone_of(zone)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
     closes = closing or threading.Event()
     page = _Page(ledger, past, zone, currency, prices, compare)
 

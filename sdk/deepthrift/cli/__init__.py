@@ -6,6 +6,7 @@ It needs the `cli` extra (click and rich). Each command lives in its own module,
 from __future__ import annotations
 
 import importlib.util
+import io
 import sys
 
 __all__ = ["main"]
@@ -18,6 +19,10 @@ def main() -> None:
         names = " and ".join(missing)
         sys.stderr.write(f"deepthrift: the command line needs {names}: python -m pip install 'deepthrift[cli]'\n")
         raise SystemExit(1)
+    # An answer may hold what the terminal or pipe has no letter for: it is escaped, for it is paid for already.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     from deepthrift.cli._app import cli
 
     cli.main(prog_name="deepthrift")

@@ -12,10 +12,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from deepthrift.cli._format import size
-from deepthrift.cli._paths import default_ledger, home
+from deepthrift.cli._paths import home
+
+if TYPE_CHECKING:
+    from deepthrift.cli._options import LedgerPlace
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -49,8 +52,8 @@ class Check:
         return Result(self.name, status, detail, mend)
 
 
-def checks(*, offline: bool) -> list[Check]:
-    """All checks, cheap ones first."""
+def checks(ledger: LedgerPlace | None, *, offline: bool) -> list[Check]:
+    """All checks, cheap ones first; `ledger` is looked at in place of the default one."""
     found = [
         Check("Python", _python),
         Check("command line", lambda: _extra(("click", "rich"), "cli", needed=True)),
@@ -59,7 +62,7 @@ def checks(*, offline: bool) -> list[Check]:
         Check("system libraries", _libraries),
         Check("default model", _model),
         Check("disk space", _disk),
-        Check("ledger", _ledger),
+        Check("ledger", lambda: _ledger(ledger)),
         Check("endpoint", _endpoint),
     ]
     if not offline:
@@ -130,11 +133,9 @@ def _disk() -> tuple[Status, str, str | None]:
     return "ok", f"{size(free)} free at {place}", None
 
 
-def _ledger() -> tuple[Status, str, str | None]:
+def _ledger(place: LedgerPlace | None) -> tuple[Status, str, str | None]:
     from deepthrift.cli._ledger import open_ledger
-    from deepthrift.cli._options import ledger_place
 
-    place = ledger_place(os.environ.get("DEEPTHRIFT_LEDGER") or str(default_ledger()))
     try:
         with open_ledger(place) as ledger:
             ledger.sweep()

@@ -44,6 +44,13 @@ def _without_credentials(url: str) -> str:
     return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else url
 
 
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError as error:
+        raise click.BadParameter(f"{_without_credentials(url)!r} is no URL: {error}", param_hint="--url") from None
+
+
 def resolve(options: EndpointOptions, environment: Mapping[str, str] = os.environ) -> Endpoint:
     """The endpoint that `options` and `environment` choose.
 
@@ -53,7 +60,10 @@ def resolve(options: EndpointOptions, environment: Mapping[str, str] = os.enviro
 
     Raises:
         click.UsageError: The options contradict each other, or the named variable is not set.
+        click.BadParameter: The URL is none.
     """
+    if options.ask_key and options.api_key_env:
+        raise click.UsageError("give the key by --ask-key or --api-key-env, not by both")
     if options.local and (options.url or options.host):
         raise click.UsageError("--local excludes --url and --host")
     model = options.model or environment.get("DEEPTHRIFT_MODEL")
@@ -97,7 +107,7 @@ def _key_variable(
     own = environment.get("DEEPTHRIFT_URL")
     if environment.get("DEEPTHRIFT_API_KEY") and (not own or own == url):
         return "DEEPTHRIFT_API_KEY"
-    name = urlsplit(url).hostname or "" if url else ""
+    name = _host_of(url) if url else ""
     if name == "api.deepseek.com" or name.endswith(".deepseek.com") or (url is None and host == "deepseek"):
         return "DEEPSEEK_API_KEY"
     if url and url == environment.get("OPENAI_BASE_URL"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -36,7 +35,7 @@ def exit_code(error: BaseException) -> int:
     match error:
         case errors.BudgetExceeded():
             return BUDGET
-        case errors.InvalidRequestError() | errors.ConfigurationError():
+        case errors.InvalidRequestError() | errors.ConfigurationError() | errors.PriceDataError():
             return USAGE
         case errors.ClusterUnavailable():
             return ENDPOINT
@@ -46,6 +45,16 @@ def exit_code(error: BaseException) -> int:
             return ENDPOINT
         case _:
             return FAILURE
+
+
+def _give_up_output() -> None:
+    """Drop what standard output does not take: the interpreter would try it once more at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def describe(error: BaseException) -> dict[str, object]:
@@ -86,14 +95,23 @@ def message(error: BaseException) -> str:
 
 
 def report(error: Exception, *, as_json: bool) -> int:
-    """Tell `error` and return its exit code."""
+    """Tell `error` and return its exit code; where standard output takes no more, on standard error."""
     code = exit_code(error)
-    if isinstance(error, Terminated):
+    if isinstance(error, OSError):
+        _give_up_output()
+    if isinstance(error, Terminated | BrokenPipeError):  # whoever read what we write has left: nobody is to be told
         return code
     if as_json:
-        sys.stdout.write(json.dumps(describe(error), ensure_ascii=False) + "\n")
-        sys.stdout.flush()
-        return code
+        from deepthrift.cli._output import write_json
+
+        try:
+            write_json(describe(error))
+        except OSError as unwritten:
+            _give_up_output()
+            if isinstance(unwritten, BrokenPipeError):
+                return code
+        else:
+            return code
     if os.environ.get("DEEPTHRIFT_DEBUG"):
         traceback.print_exception(error)
     if isinstance(error, click.UsageError) and error.ctx is not None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from deepthrift_pricing import Per
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
+_TOO_LARGE = 10**15
 _SPANS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -54,13 +57,30 @@ def ledger_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def _span(text: str) -> timedelta | None:
+    """A span of time that text names, or `None`."""
+    if text[-1:] not in _SPANS or not text[:-1].isdecimal():
+        return None
+    try:
+        return int(text[:-1]) * _SPANS[text[-1]]
+    except (ValueError, OverflowError):
+        return None
+
+
+def span(text: str) -> timedelta:
+    """A span of time, longer than none: `90m`, `24h`, `7d`, `2w`."""
+    found = _span(text)
+    if not found:
+        raise click.BadParameter(f"{text!r} is not a span of time; write 90m, 24h, 7d or 2w")
+    return found
+
+
 def window(text: str) -> Per:
     """The window of a budget: by its name, or a rolling span such as `90m`, `24h`, `7d`, `2w`."""
     if text in get_args(WindowName):
         return cast("WindowName", text)
-    with contextlib.suppress(OverflowError, ValueError):
-        if text[-1:] in _SPANS and text[:-1].isdigit() and int(text[:-1]):
-            return int(text[:-1]) * _SPANS[text[-1]]
+    if found := _span(text):
+        return found
     names = ", ".join(get_args(WindowName))
     raise click.BadParameter(f"{text!r} is none of {names}, and no span such as 24h or 7d", param_hint="--per")
 
@@ -74,14 +94,59 @@ def moment(text: str) -> datetime:
     if text == "today":
         return now.replace(hour=0, minute=0, second=0, microsecond=0)
     try:
-        if text[-1:] in _SPANS and text[:-1].isdigit():
-            return now - int(text[:-1]) * _SPANS[text[-1]]
+        if (back := _span(text)) is not None:
+            return now - back
         parsed = datetime.fromisoformat(text)
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{text!r} is not a moment; write 2025-09-05T16:00Z, 2025-09-05, today, 24h or 7d"
         ) from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def number(text: str) -> Decimal:
+    """A number from 0, exactly as written."""
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        raise click.BadParameter(f"{text!r} is not a number") from None
+    if not found.is_finite() or not 0 <= found < _TOO_LARGE:
+        raise click.BadParameter(f"{text!r} is not a number from 0 to {_TOO_LARGE:,}")
+    return found
+
+
+def said(*but: str) -> list[str]:
+    """The options that were written on the command line, but for those of these names: `--by`, `--since`."""
+    ctx = click.get_current_context()
+    return [
+        each.opts[0]
+        for each in ctx.command.params
+        if isinstance(each, click.Option)
+        and each.name not in but
+        and ctx.get_parameter_source(each.name) is ParameterSource.COMMANDLINE
+    ]
+
+
+def stands_alone(ctx: click.Context) -> None:
+    """Refuse what was said in front of a command of a group: nobody would read it there.
+
+    Raises:
+        click.UsageError: An option stands there.
+    """
+    if ctx.invoked_subcommand is not None and (options := said()):
+        raise click.UsageError(
+            f"{options[0]} stands in front of {ctx.invoked_subcommand}, where nothing reads it; write it after"
+        )
+
+
+def needs_terminal(question: str, instead: str) -> None:
+    """Refuse to ask where nobody can answer.
+
+    Raises:
+        click.UsageError: Standard input is no terminal; `instead` is the option that answers.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} cannot be asked without a terminal; answer with {instead}")
 
 
 @dataclass(frozen=True)

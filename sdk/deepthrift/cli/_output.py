@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from deepthrift.cli._text import clean
 from deepthrift_pricing import Money
 
 
@@ -23,20 +24,24 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.out = Console(file=sys.stdout, highlight=False, soft_wrap=False)
-        self.err = Console(file=sys.stderr, highlight=False, soft_wrap=False)
+        # rich would make a sign of `:key:`, and an answer is shown as it is.
+        self.out = Console(file=sys.stdout, highlight=False, soft_wrap=False, emoji=False)
+        self.err = Console(file=sys.stderr, highlight=False, soft_wrap=False, emoji=False)
 
     def document(self, value: object) -> None:
         """Write `value` as one indented JSON document."""
-        self._write(json.dumps(plain(value), ensure_ascii=False, indent=2))
+        write_json(plain(value), indent=2)
 
     def line(self, value: object) -> None:
         """Write `value` as one line of JSON."""
-        self._write(json.dumps(plain(value), ensure_ascii=False))
+        write_json(plain(value))
 
-    def _write(self, text: str) -> None:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+    def answer(self, text: str) -> None:
+        """Write a whole answer: to a pipe exactly as it is, to a terminal without control characters."""
+        if self.out.is_terminal:
+            self.out.print(clean(text.strip()), markup=False)
+        else:
+            self.out.file.write(text if text.endswith("\n") else f"{text}\n")
 
     def print(self, text: object = "", *, style: str | None = None, whole: bool = False) -> None:
         """Print a result for people, without markup. `whole` lines, such as commands and paths, are never broken."""
@@ -59,6 +64,13 @@ class Output:
             if elsewhere:
                 self.note(f"{text}…")
             yield
+
+
+def write_json(value: object, *, indent: int | None = None) -> None:
+    """Write JSON types to standard output, as ASCII where its encoding has no other letters."""
+    as_ascii = (sys.stdout.encoding or "utf-8").replace("-", "").lower() != "utf8"
+    sys.stdout.write(json.dumps(value, ensure_ascii=as_ascii, indent=indent) + "\n")
+    sys.stdout.flush()
 
 
 def plain(value: object) -> object:

@@ -89,7 +89,7 @@ async def routed(
         return reply
     if reply.reasoning:
         output.err.print(f"thinking: {clean(reply.reasoning.strip())}\n", style="dim italic", markup=False)
-    output.print(clean(reply.text.strip()) if output.out.is_terminal else reply.text)
+    output.answer(reply.text)
     if explain:
         output.note(path_line(reply))
         output.note(f"Checked: {checks(reply)}.")

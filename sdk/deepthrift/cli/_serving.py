@@ -8,7 +8,6 @@ import sys
 import threading
 import webbrowser
 from datetime import timedelta
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -18,11 +17,12 @@ from deepthrift_pricing import PriceBook
 from deepthrift_pricing.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from deepthrift.cli._options import LedgerPlace
     from deepthrift.cli._output import Output
 
 
 def serve_dashboard(
-    ledger: Path | None,
+    ledger: LedgerPlace | None,
     *,
     past: timedelta | None,
     zone: str,

@@ -72,5 +72,8 @@ class Flow:
         self._column = (self._column + width - 1) % room + 1
 
     def _emit(self, text: str) -> None:
-        self._console.print(text, style=self._style, end="", markup=False, soft_wrap=True)
+        if self._console.is_terminal:
+            self._console.print(text, style=self._style, end="", markup=False, soft_wrap=True)
+        else:  # the console would expand tabs and drop control characters
+            self._console.file.write(text)
         self._console.file.flush()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import click
 
-from deepthrift.cli._options import LedgerPlace, json_option, ledger_option, tags_option, window
+from deepthrift.cli._options import LedgerPlace, json_option, ledger_option, stands_alone, tags_option, window
 
 if TYPE_CHECKING:
     from deepthrift_pricing import Budget, Currency, Mode, Policy
@@ -34,6 +33,7 @@ afterwards. These budgets hold for the command line; a program gives its own to 
 @click.pass_context
 def command(ctx: click.Context, ledger: LedgerPlace | None, as_json: bool) -> None:
     """Set, show, reset and remove budgets on your spend."""
+    stands_alone(ctx)
     if ctx.invoked_subcommand is None:
         _show(ledger, as_json)
 
@@ -160,6 +160,7 @@ def reset_command(name: str, as_json: bool) -> None:
     from deepthrift.cli._budgets import save
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Budget
+    from deepthrift_pricing._zone import zone_of
 
     budgets, place = _named(name)
     old = budgets[place]
@@ -174,7 +175,7 @@ def reset_command(name: str, as_json: bool) -> None:
         mode=old.mode,
         each=old.each,
         zone=old.zone,
-        anchor=datetime.now(ZoneInfo(old.zone)).replace(tzinfo=None),
+        anchor=datetime.now(zone_of(old.zone)).replace(tzinfo=None),
         policy=old.policy,
         name=old.name,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from deepthrift.cli._options import json_option
+from deepthrift.cli._options import json_option, said
 
 EPILOG = """\b
 Examples:
@@ -33,7 +33,12 @@ Exit codes: 0 written, listed or gone back · 1 no lift, or too few labels
 @click.option(
     "--cross-check", "cross_checks", multiple=True, metavar="MODEL", help="Recorded model that checks; twice at most."
 )
-@click.option("--max-quality-loss", type=float, metavar="SHARE", help="Say what it takes to lose no more than this.")
+@click.option(
+    "--max-quality-loss",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Say what it takes to lose no more than this.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--list", "listing", is_flag=True, help="List the settings, and which is in force.")
 @click.option("--rollback", is_flag=True, help="Go back to the setting before, or to the shipped one.")
@@ -53,8 +58,15 @@ def command(
     as_json: bool,
 ) -> None:
     """Fit the router on labels of your own, from files of outcomes and from its store."""
-    if sum((listing, rollback, use is not None)) > 1 or (data and (listing or rollback or use)):
-        raise click.UsageError("--list, --rollback and --use stand alone")
+    for chosen, name, option in (
+        (listing, "listing", "--list"),
+        (rollback, "rollback", "--rollback"),
+        (use, "use", "--use"),
+    ):
+        if chosen and (others := [*said(name, "settings", "as_json"), *map(str, data)]):
+            raise click.UsageError(f"{option} stands alone; leave out {others[0]}")
+    if len(cross_checks) > 2:
+        raise click.UsageError(f"--cross-check is given once or twice, not {len(cross_checks)} times")
     from deepthrift.cli._calibrating import calibrate_now, go_back, list_settings
     from deepthrift.cli._output import Output
     from deepthrift.cli._paths import router_settings, router_store

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
+from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option, number
 
 EPILOG = """\b
 Examples:
@@ -38,7 +38,7 @@ Exit codes: 0 every prompt has a row · 1 some have none · 2 the input is wrong
     "--samples", type=click.IntRange(1, 8), default=3, show_default=True, help="Standard samples of each prompt."
 )
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most tokens of each call.")
-@click.option("--budget", type=Decimal, metavar="AMOUNT", help="The most that all runs into OUT may cost.")
+@click.option("--budget", type=number, metavar="AMOUNT", help="The most that all runs into OUT may cost.")
 @click.option(
     "--grader",
     type=click.Choice(["exact", "numeric", "choice", "regex", "code", "judge"]),
@@ -65,7 +65,7 @@ def command(
     at_once: int,
     endpoint: EndpointOptions,
     as_json: bool,
-) -> None:
+) -> int:
     """Ask both modes the PROMPTS of a file, and write what came of it into OUT."""
     from deepthrift.cli._connect import prepare, run
     from deepthrift.cli._labels import collect
@@ -75,7 +75,7 @@ def command(
     output = Output(as_json=as_json)
     wanted = read_prompts(prompts)
     place = prepare(endpoint, output)
-    code = run(
+    return run(
         collect(
             place,
             output,
@@ -89,4 +89,3 @@ def command(
             at_once=at_once,
         )
     )
-    raise SystemExit(code)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from deepthrift.cli._options import EndpointOptions, json_option, ledger_option, tags_option
+from deepthrift.cli._options import EndpointOptions, LedgerPlace, json_option, ledger_option, tags_option
 
 EPILOG = """\b
 Examples:
@@ -49,7 +49,9 @@ Exit codes:
 @click.option("--b-prices", metavar="NAME|FILE", help="Prices of B.")
 @click.option("--mode", type=click.Choice(["standard", "thinking"]), help="For prompts that name none.")
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most of each answer.")
-@click.option("--temperature", type=float, metavar="T", help="0 makes answers as alike as the endpoints can.")
+@click.option(
+    "--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 makes answers as alike as the endpoints can."
+)
 @click.option("--seed", type=int, metavar="N", help="For repeatable sampling, where the hosts support it.")
 @click.option(
     "--agree",
@@ -84,7 +86,7 @@ def command(
     concurrency: int,
     out: Path | None,
     tags: Mapping[str, str],
-    ledger: Path | None,
+    ledger: LedgerPlace | None,
     as_json: bool,
 ) -> int:
     """Ask endpoints A and B the same PROMPTS, and compare answers, latency, tokens and cost.

@@ -72,7 +72,10 @@ def _plural(count: int, thing: str) -> str:
 
 def _read(text: str | None, file: IO[str] | None) -> str:
     if file is not None:
-        return file.read()
+        try:
+            return file.read()
+        except UnicodeDecodeError as error:
+            raise click.BadParameter(f"{file.name} is no text in UTF-8: {error.reason}", param_hint="--file") from None
     if text is not None and text != "-":
         return text
     if text is None and sys.stdin.isatty():

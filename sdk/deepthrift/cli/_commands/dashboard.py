@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import click
 
-from deepthrift.cli._options import json_option, ledger_option
+from deepthrift.cli._options import LedgerPlace, json_option, ledger_option, span
 
 EPILOG = """\b
 Examples:
@@ -16,18 +15,6 @@ Examples:
 
 Only this machine can reach it, and only who knows the address, which is new each time. Needs deepthrift[dashboard].
 """
-
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def span(text: str) -> timedelta:
-    """A span of time: `90m`, `24h`, `7d`, `2w`."""
-    if text[-1:] not in _UNITS or not text[:-1].isdigit() or int(text[:-1]) == 0:
-        raise click.BadParameter(f"{text!r} is not a span of time; write 90m, 24h, 7d or 2w")
-    try:
-        return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
-    except OverflowError:
-        raise click.BadParameter(f"{text!r} is too long") from None
 
 
 @click.command("dashboard", epilog=EPILOG)
@@ -44,7 +31,7 @@ def command(
     prices: str | None,
     port: int,
     opening: bool,
-    ledger: Path | None,
+    ledger: LedgerPlace | None,
     as_json: bool,
 ) -> None:
     """Show the spend live in a browser: the page of `spend --html`, mended as calls are booked."""

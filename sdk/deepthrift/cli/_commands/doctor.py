@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepthrift.cli._options import EndpointOptions, LedgerPlace, json_option, ledger_option
+from deepthrift.cli._options import EndpointOptions, LedgerPlace, json_option, ledger_option, said
 
 if TYPE_CHECKING:
     from deepthrift.cli._output import Output
@@ -66,10 +66,12 @@ def command(
 
     output = Output(as_json=as_json)
     if url is None:
-        if model or write or prices or api_key_env or ask_key or yes:
-            raise click.UsageError("these options need --probe URL")
-        _check(output, offline=offline)
+        if options := said("offline", "ledger", "as_json"):
+            raise click.UsageError(f"{options[0]} belongs to --probe URL")
+        _check(output, ledger, offline=offline)
         return
+    if offline:
+        raise click.UsageError("--offline leaves out a check, and --probe makes none")
     if write is not None and write.exists():
         raise click.UsageError(f"{write} is there already; name a new file")
     from deepthrift.cli._connect import run
@@ -81,11 +83,11 @@ def command(
     run(probe(place, output, write=write, agreed=yes))
 
 
-def _check(output: Output, *, offline: bool) -> None:
+def _check(output: Output, ledger: LedgerPlace | None, *, offline: bool) -> None:
     from deepthrift.cli._checks import Result, checks
 
     found: list[Result] = []
-    for check in checks(offline=offline):
+    for check in checks(ledger, offline=offline):
         with output.working(f"checking {check.name}", elsewhere=False):
             result = check.run()
         found.append(result)

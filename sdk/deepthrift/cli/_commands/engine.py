@@ -94,7 +94,6 @@ def serve_command(
     from deepthrift.local._logfile import LogFile
 
     output = Output(as_json=as_json)
-    fetch(model, output)
     key = os.environ.get(KEY_VARIABLE) or None
     if lan and not key:
         raise click.UsageError(f"--lan opens the engine to the network, so it needs a key: set {KEY_VARIABLE}")
@@ -119,6 +118,7 @@ def serve_command(
         on_crash=lambda error: output.note(error.message),
         log=told,
     )
+    fetch(model, output)
     with contextlib.ExitStack() as stack:
 
         def ready(running: Engine) -> None:

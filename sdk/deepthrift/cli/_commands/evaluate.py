@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
+from deepthrift.cli._exits import OK
+from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option, number, said
 
 EPILOG = """\b
 Examples:
@@ -47,7 +48,7 @@ DATA are graded outcomes, as `collect` writes them: they are replayed through th
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), metavar="N", help="With --live: the most tokens of each call."
 )
-@click.option("--budget", type=Decimal, metavar="AMOUNT", help="With --live: the most that it may cost.")
+@click.option("--budget", type=number, metavar="AMOUNT", help="With --live: the most that it may cost.")
 @click.option(
     "--at-once", type=click.IntRange(min=1), default=4, show_default=True, help="Questions under way at once."
 )
@@ -67,34 +68,33 @@ def command(
     at_once: int,
     endpoint: EndpointOptions,
     as_json: bool,
-) -> None:
+) -> int:
     """Judge the router on recorded outcomes, or live on questions of your own."""
+    from deepthrift.cli._connect import prepare, run
     from deepthrift.cli._output import Output
 
     output = Output(as_json=as_json)
     if not live:
-        if policies or budget is not None or max_tokens is not None:
-            raise click.UsageError("--policy, --budget and --max-tokens go with --live")
+        if options := said("html", "png", "grader", "cross_checks", "settings", "as_json"):
+            raise click.UsageError(f"{options[0]} goes with --live")
+        if len(cross_checks) > 2:
+            raise click.UsageError(f"--cross-check is given once or twice, not {len(cross_checks)} times")
         if grader == "judge":
             raise click.UsageError("--grader judge goes with --live")
-        from deepthrift.cli._connect import run as run_alone
         from deepthrift.cli._evaluating import replay
 
-        run_alone(
-            replay(data, output, grader=grader, cross_checks=cross_checks[:2], settings=settings, html=html, png=png)
-        )
-        return
+        run(replay(data, output, grader=grader, cross_checks=cross_checks, settings=settings, html=html, png=png))
+        return OK
     if html is not None or png is not None:
         raise click.UsageError("--html and --png go with recorded outcomes")
     if cross_checks:
         raise click.UsageError("--cross-check goes with recorded outcomes")
-    from deepthrift.cli._connect import prepare, run
     from deepthrift.cli._labels import evaluate_live
     from deepthrift_router.labels import read_prompts
 
     questions = [question for path in data for question in read_prompts(path)]
     place = prepare(endpoint, output)
-    code = run(
+    return run(
         evaluate_live(
             place,
             output,
@@ -107,4 +107,3 @@ def command(
             at_once=at_once,
         )
     )
-    raise SystemExit(code)

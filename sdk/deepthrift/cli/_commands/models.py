@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from deepthrift.cli._options import json_option
+from deepthrift.cli._options import json_option, stands_alone
 
 EPILOG = """\b
 Examples:
@@ -27,6 +27,7 @@ A chat model in GGUF form can also be used by its path:
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """List the local models that are known by name, pull one, or remove it."""
+    stands_alone(ctx)
     if ctx.invoked_subcommand is None:
         _list(as_json)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from deepthrift.cli._options import json_option
+from deepthrift.cli._options import json_option, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,33 +33,24 @@ here. State your own with --gpus, --memory-gb and --tokens-per-second.
 Named = TypeVar("Named", "Machine", "Weights")
 
 
-def amount(text: str) -> Decimal:
-    """A number from 0."""
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        raise click.BadParameter(f"{text!r} is not a number") from None
-    if not number.is_finite() or number < 0:
-        raise click.BadParameter(f"{text!r} is not a number from 0")
-    return number
-
-
 @click.command("plan", epilog=EPILOG)
 @click.option("--requests", type=click.IntRange(min=1), help="Requests a month.")
 @click.option("--prompt", type=click.IntRange(min=0), help="Prompt tokens of a request.")
 @click.option("--completion", type=click.IntRange(min=1), help="Generated tokens of a request, reasoning included.")
-@click.option("--cache-hit-share", type=amount, default="0", help="Share of prompt tokens from a cache, 0 to 1.")
-@click.option("--peak", type=amount, default="1", help="The busiest hour against the average one.")
-@click.option("--gpu-hour", type=amount, help="What one GPU costs for an hour.")
+@click.option(
+    "--cache-hit-share", type=number, metavar="SHARE", default="0", help="Share of prompt tokens from a cache, 0 to 1."
+)
+@click.option("--peak", type=number, default="1", help="The busiest hour against the average one.")
+@click.option("--gpu-hour", type=number, metavar="AMOUNT", help="What one GPU costs for an hour.")
 @click.option("--prices", metavar="NAME|FILE", multiple=True, help="Hosted prices to compare with; may be repeated.")
 @click.option("--machine", "machine_ids", metavar="ID", multiple=True, help="Only this machine; may be repeated.")
 @click.option("--weights", "weight_ids", metavar="ID", multiple=True, help="Only these weights; may be repeated.")
 @click.option("--gpus", type=click.IntRange(min=1), help="Your machine: its GPUs.")
 @click.option("--memory-gb", type=click.IntRange(min=1), help="Your machine: GB of GPU memory in all.")
 @click.option(
-    "--tokens-per-second", type=amount, help="Your machine: generated tokens a second, all requests together."
+    "--tokens-per-second", type=number, help="Your machine: generated tokens a second, all requests together."
 )
-@click.option("--prompt-tokens-per-second", type=amount, help="Your machine: prompt tokens a second.")
+@click.option("--prompt-tokens-per-second", type=number, help="Your machine: prompt tokens a second.")
 @click.option("--currency", type=click.Choice(["USD", "CNY"]), default="USD", show_default=True, help="The currency.")
 @click.option("--list", "listing", is_flag=True, help="List the machines and weights known here, with their sources.")
 @json_option
@@ -127,7 +118,7 @@ def command(
 def _own(gpus: int | None, memory: int | None, rate: Decimal | None, prompt_rate: Decimal | None) -> Machine | None:
     from deepthrift_pricing import Machine
 
-    if gpus is None and memory is None and rate is None:
+    if gpus is None and memory is None and rate is None and prompt_rate is None:
         return None
     if gpus is None or memory is None or not rate:
         raise click.UsageError("a machine of your own needs --gpus, --memory-gb and --tokens-per-second")

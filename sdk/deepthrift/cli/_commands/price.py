@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from deepthrift.cli._options import json_option, moment
+from deepthrift.cli._options import json_option, moment, stands_alone
 
 if TYPE_CHECKING:
     from deepthrift.cli._output import Output
@@ -83,6 +83,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Show prices per 1,000,000 tokens: the profiles, or the rows in force for a host and model."""
+    stands_alone(ctx)
     if ctx.invoked_subcommand is not None:
         return
     from deepthrift.cli._output import Output

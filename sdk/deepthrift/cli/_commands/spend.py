@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from deepthrift.cli._options import LedgerPlace, json_option, ledger_option, moment
+from deepthrift.cli._options import LedgerPlace, json_option, ledger_option, moment, needs_terminal
 
 EPILOG = """\b
 Examples:
@@ -88,10 +88,18 @@ def command(
     from deepthrift_pricing.reports import export
 
     output = Output(as_json=as_json)
+    if prices is not None and not reporting and page is None:
+        raise click.UsageError("--prices belongs to --report or --html")
+    if column is not None and invoice is None:
+        raise click.UsageError("--column belongs to --invoice")
+    if yes and before is None:
+        raise click.UsageError("--yes belongs to --prune")
+    if before is not None and not yes:
+        needs_terminal("whether to delete", "--yes")
     if billed is not None and invoice is not None:
         raise click.UsageError("give --billed or --invoice, not both")
-    if (host or column) and billed is None and invoice is None:
-        raise click.UsageError("--host and --column belong to --billed or --invoice")
+    if host and billed is None and invoice is None:
+        raise click.UsageError("--host belongs to --billed or --invoice")
     by = by or ("mode",)
     with open_ledger(ledger) as opened:
         path = opened.url
