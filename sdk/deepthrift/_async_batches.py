@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -16,6 +17,7 @@ from deepthrift_pricing import Currency, Estimate, Mode
 
 if TYPE_CHECKING:
     from deepthrift._core import Core
+    from deepthrift._endpoints import Upstreams
     from deepthrift.batch import (
         BatchEstimate,
         BatchProgress,
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
         BatchSummary,
         Chatter,
         NativeBatch,
+        RayCluster,
     )
     from deepthrift.batch._estimate import EstimateRow
     from deepthrift.batch._input import Check
-    from deepthrift.batch._runner import Asker
+    from deepthrift.batch._runner import RowAsker
 
 
 class AsyncBatches(ABC):
@@ -46,6 +49,10 @@ class AsyncBatches(ABC):
     @property
     @abstractmethod
     def _currency(self) -> Currency: ...
+
+    @property
+    @abstractmethod
+    def _running(self) -> Upstreams: ...
 
     @abstractmethod
     def chat(
@@ -77,6 +84,7 @@ class AsyncBatches(ABC):
         mode: Mode | None = None,
         through: Chatter | None = None,
         concurrency: int = 16,
+        on: RayCluster | str | None = None,
         on_result: Callable[[BatchResult], object] | None = None,
     ) -> list[BatchResult]:
         """An answer, or a typed error, for each of many rows, several of which are asked at once.
@@ -91,6 +99,7 @@ class AsyncBatches(ABC):
             mode: The mode of rows that name none; left out, standard.
             through: What answers rows without a mode in the client's place, such as a `ModeRouter`.
             concurrency: Rows under way at once.
+            on: A Ray cluster whose machines send the rows, or its address; left out, this process does.
             on_result: Called with each result as it comes.
 
         Returns:
@@ -98,11 +107,14 @@ class AsyncBatches(ABC):
 
         Raises:
             InvalidRequestError: A row is wrong; nothing was sent.
+            ConfigurationError: The client has what cannot travel to a cluster; see `RayCluster`.
+            ClusterUnavailable: The cluster cannot be reached.
         """
         from deepthrift.batch._run_rows import checked_rows, run_rows
 
-        asker, check = self._batch_parts(mode, through)
-        return await run_rows(checked_rows(rows, check), asker, concurrency=concurrency, on_result=on_result)
+        checked = checked_rows(rows, self._check(mode))
+        async with self._asker(mode, through, on, concurrency) as asker:
+            return await run_rows(checked, asker, concurrency=concurrency, on_result=on_result)
 
     async def batch_file(
         self,
@@ -112,6 +124,7 @@ class AsyncBatches(ABC):
         mode: Mode | None = None,
         through: Chatter | None = None,
         concurrency: int = 16,
+        on: RayCluster | str | None = None,
         retry_failed: bool = False,
         retry_unanswered: bool = False,
         on_progress: Callable[[BatchProgress], object] | None = None,
@@ -129,6 +142,8 @@ class AsyncBatches(ABC):
             mode: As for `batch`.
             through: As for `batch`.
             concurrency: As for `batch`.
+            on: As for `batch`. The files stay with this process, and a run goes on on the cluster or off it. A row that
+                is lost with its node is `unanswered`.
             retry_failed: Whether rows of an earlier run that failed, and cost nothing, are tried again.
             retry_unanswered: Whether rows are tried again that failed and are, or may be, billed: they are paid twice.
             on_progress: Called after each result.
@@ -140,25 +155,29 @@ class AsyncBatches(ABC):
         Raises:
             InvalidRequestError: A row is wrong; the message has the line numbers, and nothing was sent.
             BatchError: The files cannot be used, are in use, or the in file is not that of the earlier run.
+            ConfigurationError: The client has what cannot travel to a cluster; see `RayCluster`.
+            ClusterUnavailable: The cluster cannot be reached.
         """
+        from deepthrift.batch._cluster import RayCluster
         from deepthrift.batch._run_file import FilePair, run_file
 
-        asker, check = self._batch_parts(mode, through)
+        made_there = isinstance(on, RayCluster) and on.through is not None
         with FilePair(Path(source), Path(out)) as pair:
-            return await run_file(
-                pair,
-                asker,
-                check,
-                model=self.model,
-                mode=mode,
-                routed=through is not None,
-                currency=self._currency,
-                concurrency=concurrency,
-                retry_failed=retry_failed,
-                retry_unanswered=retry_unanswered,
-                on_progress=on_progress,
-                stop=stop,
-            )
+            async with self._asker(mode, through, on, concurrency) as asker:
+                return await run_file(
+                    pair,
+                    asker,
+                    self._check(mode),
+                    model=self.model,
+                    mode=mode,
+                    routed=through is not None or made_there,
+                    currency=self._currency,
+                    concurrency=concurrency,
+                    retry_failed=retry_failed,
+                    retry_unanswered=retry_unanswered,
+                    on_progress=on_progress,
+                    stop=stop,
+                )
 
     async def batch_estimate(
         self,
@@ -187,8 +206,7 @@ class AsyncBatches(ABC):
         from deepthrift.batch._input import InputFile
         from deepthrift.batch._run_rows import checked_rows
 
-        _, check = self._batch_parts(mode, None)
-
+        check = self._check(mode)
         one = self._estimates(expected_length, native=native)
         if not isinstance(rows, str | Path):
             checked = checked_rows(rows, check)
@@ -220,8 +238,7 @@ class AsyncBatches(ABC):
         """
         from deepthrift.batch._native import submit
 
-        _, check = self._batch_parts(mode, None)
-        return await submit(self._ready(), Path(source), Path(out), check, mode)
+        return await submit(self._ready(), Path(source), Path(out), self._check(mode), mode)
 
     async def batch_status(self, out: str | Path) -> NativeBatch:
         """Where a submitted batch stands, as the host tells.
@@ -291,9 +308,24 @@ class AsyncBatches(ABC):
             expected_length,
         )
 
-    def _batch_parts(self, mode: Mode | None, through: Chatter | None) -> tuple[Asker, Check]:
+    def _check(self, mode: Mode | None) -> Check:
+        """What refuses a row that cannot be sent."""
         from deepthrift.batch._row import check_row
-        from deepthrift.batch._runner import Asker
 
         profile, model = self.host, self.model
-        return Asker(self, profile, mode, through), lambda row: check_row(row, mode, profile, model)
+        return lambda row: check_row(row, mode, profile, model)
+
+    @asynccontextmanager
+    async def _asker(
+        self, mode: Mode | None, through: Chatter | None, on: RayCluster | str | None, concurrency: int
+    ) -> AsyncGenerator[RowAsker]:
+        """What answers rows: this client, what stands in its place, or the workers of a cluster."""
+        if on is None:
+            from deepthrift.batch._runner import Asker
+
+            yield Asker(self, self.host, mode, through)
+            return
+        from deepthrift.batch._cluster import cluster_of, workers_on
+
+        async with workers_on(cluster_of(on, through), self._running, mode, concurrency) as workers:
+            yield workers

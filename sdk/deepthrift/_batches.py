@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         BatchRow,
         BatchSummary,
         NativeBatch,
+        RayCluster,
         SyncChatter,
     )
     from deepthrift.batch._chatter import Threaded
@@ -44,6 +45,7 @@ class Batches(ABC):
         mode: Mode | None = None,
         through: SyncChatter | None = None,
         concurrency: int = 16,
+        on: RayCluster | str | None = None,
         on_result: Callable[[BatchResult], object] | None = None,
     ) -> list[BatchResult]:
         """An answer, or a typed error, for each of many rows; see `AsyncClient.batch`.
@@ -51,7 +53,9 @@ class Batches(ABC):
         `through` runs in threads of its own, `on_result` in the client's thread.
         """
         return self._run(
-            self._tasks.batch(rows, mode=mode, through=_threaded(through), concurrency=concurrency, on_result=on_result)
+            self._tasks.batch(
+                rows, mode=mode, through=_threaded(through), concurrency=concurrency, on=on, on_result=on_result
+            )
         )
 
     def batch_file(
@@ -62,6 +66,7 @@ class Batches(ABC):
         mode: Mode | None = None,
         through: SyncChatter | None = None,
         concurrency: int = 16,
+        on: RayCluster | str | None = None,
         retry_failed: bool = False,
         retry_unanswered: bool = False,
         on_progress: Callable[[BatchProgress], object] | None = None,
@@ -75,6 +80,7 @@ class Batches(ABC):
                 mode=mode,
                 through=_threaded(through),
                 concurrency=concurrency,
+                on=on,
                 retry_failed=retry_failed,
                 retry_unanswered=retry_unanswered,
                 on_progress=on_progress,

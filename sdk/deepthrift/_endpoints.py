@@ -122,7 +122,7 @@ class Upstream:
         self.region = given.region
         self.gate = Gate(shared.breaker, given.max_concurrency, connection.profile.name)
         self._given = given
-        self._shared = shared
+        self.shared = shared
         self.built: Core | None = None
 
     @property
@@ -136,7 +136,7 @@ class Upstream:
         if self.built is None:
             from deepthrift._core import Core
 
-            given, shared, to = self._given, self._shared, self.connection
+            given, shared, to = self._given, self.shared, self.connection
             settings = shared.settings
             if given.extra_body:
                 settings = replace(settings, extra_body={**settings.extra_body, **given.extra_body})
@@ -154,6 +154,18 @@ class Upstream:
                 self.gate,
             )
         return self.built
+
+    def stays_here(self) -> list[str]:
+        """The settings of the client that are of use in this process alone, or may hold secrets."""
+        network, given = self.shared.network, self._given
+        usual = {
+            "headers": not self.shared.headers and not given.headers,
+            "max_concurrency": given.max_concurrency is None,
+            "transport": given.transport is None,
+            "middleware": not self.shared.settings.middleware,
+            **{each.name: getattr(network, each.name) == each.default for each in fields(network)},
+        }
+        return [name for name, is_usual in usual.items() if not is_usual]
 
     @property
     def status(self) -> EndpointStatus:

@@ -19,7 +19,9 @@ from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
 from tests.docs.answers import ENDPOINT, ROUTES, answer
+from tests.sdk.batch.fake_ray import FakeCluster
 from tests.support.bill_server import BillServer
+from tests.support.databases import postgres_url
 from tests.support.extras import import_module
 from tests.support.tiny_gguf import tiny_gguf
 
@@ -28,6 +30,8 @@ PACKAGES = ("deepthrift", "deepthrift_pricing", "deepthrift_router")
 TITLED = re.compile(r'^```\w+ title="(?P<name>[\w.-]+)"\n(?P<text>.*?)^```$', re.M | re.S)
 MODEL = "DeepSeek-V3.1.gguf"
 """Examples on the engine name this file; the tiny model in V3.1's architecture lies there."""
+DATABASE = "postgresql://user@host/database"
+"""In place of this one, examples get a new schema in the PostgreSQL of the tests."""
 PRINTED = re.compile(r"^\s*# ?> ?(.*)$", re.M)
 
 
@@ -61,12 +65,19 @@ EXAMPLES = list(examples())
 def test_example_runs(example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments of the form `#> …`, if there are any, are all that the example prints."""
     monkeypatch.chdir(tmp_path)
-    for shown in TITLED.finditer(Path(example.path).read_text("utf-8")):
-        (tmp_path / shown["name"]).write_text(shown["text"], "utf-8")
-    if MODEL in str(example.parsed):
+    for page in (ROOT / "docs" / "batch.md", Path(example.path)):  # the batch of the one is read on others
+        for shown in TITLED.finditer(page.read_text("utf-8")):
+            (tmp_path / shown["name"]).write_text(shown["text"], "utf-8")
+    code = str(example.parsed)
+    if MODEL in code:
         (tmp_path / MODEL).symlink_to(tiny_gguf("answer"))
-    with BillServer(answer, routes=ROUTES) as server:
-        problem = run(str(example.parsed).replace(ENDPOINT, server.url), example.path, example.line)
+    with contextlib.ExitStack() as around:
+        if DATABASE in code:
+            code = code.replace(DATABASE, around.enter_context(postgres_url()))
+        if "ray://" in code:
+            FakeCluster(2).put_in_place(monkeypatch)
+        server = around.enter_context(BillServer(answer, routes=ROUTES))
+        problem = run(code.replace(ENDPOINT, server.url), example.path, example.line)
     assert problem is None, problem
 
 

@@ -20,12 +20,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Cluster:
-    """A running cluster; `address` is where processes of this machine join it."""
+    """A running cluster; `address` is where processes of this machine join it, `door` is where others reach it."""
 
     def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
         self._process = process
         self._folder = folder
         self.address = self._told()
+        self.door = self._told()
 
     def _told(self) -> str:
         assert self._process.stdout is not None
@@ -76,9 +77,12 @@ def serve(nodes: int, folder: str) -> None:
         fixed = {name: dead_port() for name in ports}
         return {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False, **fixed}
 
-    cluster = Nodes(initialize_head=True, head_node_args={**node(), "temp_dir": f"{folder}/ray"})
+    door = dead_port()
+    cluster = Nodes(
+        initialize_head=True, head_node_args={**node(), "temp_dir": f"{folder}/ray", "ray_client_server_port": door}
+    )
     more = [cluster.add_node(**node()) for _ in range(nodes - 1)]
-    print(f"cluster: {cluster.address}", flush=True)
+    print(f"cluster: {cluster.address}\ncluster: ray://127.0.0.1:{door}", flush=True)
     for line in sys.stdin:
         if line.strip() == "kill":
             cluster.remove_node(more.pop(), allow_graceful=False)

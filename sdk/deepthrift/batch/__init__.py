@@ -1,6 +1,7 @@
 """Many calls from a file or a list: in the OpenAI batch format, resumable, and nothing paid twice unasked."""
 
 from deepthrift.batch._chatter import Chatter, SyncChatter
+from deepthrift.batch._cluster import RayCluster
 from deepthrift.batch._estimate import BatchEstimate, ModeEstimate
 from deepthrift.batch._native_wire import NativeBatch, NativeState, RequestCounts
 from deepthrift.batch._progress import BatchProgress, BatchSummary
@@ -18,6 +19,7 @@ __all__ = [
     "NativeBatch",
     "NativeState",
     "Outcome",
+    "RayCluster",
     "RequestCounts",
     "SyncChatter",
 ]

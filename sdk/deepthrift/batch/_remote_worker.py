@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from deepthrift._reply import Reply
 from deepthrift._version import version
@@ -19,6 +19,9 @@ from deepthrift_pricing import Budget, Ledger, Mode, PriceBook
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
+    from deepthrift._breaker import CircuitBreaker
+    from deepthrift._core import Settings
+    from deepthrift._messages import JSONObject
     from deepthrift.batch._runner import Asker
 
 
@@ -33,11 +36,13 @@ class WorkerSpec:
     """The environment variable that holds the key, here and on every worker."""
     ledger: str
     """The URL of the ledger that all share, without a password."""
+    settings: Settings
+    """What else the client was made with."""
     ledger_variable: str | None = None
     """The environment variable that holds the same URL with its password, where it has one."""
     prices: PriceBook | None = None
     budgets: tuple[Budget, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    breaker: CircuitBreaker | None = None
     mode: Mode | None = None
     through: Callable[[AsyncClient], Chatter] | None = None
     """Makes what answers rows without a mode in the client's place."""
@@ -125,6 +130,7 @@ class RowWorker:
                     f"{spec.ledger!r} where the batch was begun; one budget needs one ledger"
                 )
         ledger = self._opened.enter_context(Ledger.open(place, budgets=spec.budgets))
+        settings = spec.settings
         client = AsyncClient(
             spec.url,
             host=spec.profile,
@@ -132,7 +138,16 @@ class RowWorker:
             api_key=key,
             prices=spec.prices,
             ledger=ledger,
-            tags=spec.tags,
+            tags=settings.tags,
+            timeout=settings.timeout,
+            idle_timeout=settings.idle_timeout,
+            deadline=settings.deadline,
+            max_retries=settings.max_retries,
+            retry_unanswered=settings.retry_unanswered,
+            budget_wait=settings.budget_wait,
+            circuit_breaker=spec.breaker,
+            on_mode_mismatch=settings.on_mode_mismatch,
+            extra_body=cast("JSONObject", settings.extra_body),
         )
         await self._opened.enter_async_context(client)
         through = None if spec.through is None else spec.through(client)

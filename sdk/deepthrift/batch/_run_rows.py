@@ -9,7 +9,7 @@ from deepthrift._messages import JSONObject
 from deepthrift.batch._input import Check
 from deepthrift.batch._result import BatchResult
 from deepthrift.batch._row import BatchRow, parse_row
-from deepthrift.batch._runner import Asker, Runner
+from deepthrift.batch._runner import RowAsker, Runner
 from deepthrift.errors import InvalidRequestError
 
 
@@ -64,7 +64,7 @@ class ListSink:
 
 
 async def run_rows(
-    rows: list[BatchRow], asker: Asker, *, concurrency: int, on_result: Callable[[BatchResult], object] | None
+    rows: list[BatchRow], asker: RowAsker, *, concurrency: int, on_result: Callable[[BatchResult], object] | None
 ) -> list[BatchResult]:
     """A result for each row, in their order; those that were not begun carry the error that stopped the batch."""
     sink = ListSink(rows, on_result)

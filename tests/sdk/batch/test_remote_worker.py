@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from deepthrift import errors
+from deepthrift._core import Settings
 from deepthrift.batch import BatchResult, BatchRow
 from deepthrift.batch._ray import RayWorkers
 from deepthrift.batch._remote_worker import PackedError, RowWorker, WorkerSpec
@@ -18,9 +18,23 @@ from deepthrift.batch._result import output_line
 from deepthrift.batch._row import check_row
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Budget, Money, PriceBook
+from tests.sdk.batch.fake_ray import FakeCluster, cluster
 from tests.support.bill_server import Answer, BillServer, Failure
 
+__all__ = ["cluster"]  # the fixture
+
 KEY = "sk-very-secret-key"
+SETTINGS = Settings(
+    timeout=60.0,
+    idle_timeout=60.0,
+    deadline=None,
+    max_retries=0,
+    retry_unanswered=False,
+    budget_wait=None,
+    on_mode_mismatch="warn",
+    tags={},
+    extra_body={},
+)
 ROW = BatchRow(custom_id="a", messages="Capital of France?", max_tokens=32, line=1)
 
 
@@ -39,6 +53,7 @@ def spec(server: BillServer, **changes: Any) -> WorkerSpec:
         "ledger": "memory:",
         "prices": PriceBook.named("official-2025-09-05"),
         "budgets": (Budget("1", per="day"),),
+        "settings": SETTINGS,
     }
     return WorkerSpec(**{**given, **changes})
 
@@ -109,92 +124,10 @@ def test_a_row_lost_with_its_worker_may_be_billed() -> None:
     check_row(ROW, None, HostProfile.named("deepseek"), "deepseek-chat")
 
 
-class DeadError(Exception):
-    """What the pretended cluster raises."""
-
-
-class BugError(DeadError):
-    """What it raises for a mistake in a worker's code."""
-
-
-class FakeMethod:
-    def __init__(self, work: Any) -> None:
-        self._work = work
-
-    def remote(self, *arguments: object) -> asyncio.Task[object]:
-        return asyncio.ensure_future(self._work(*arguments))
-
-
-class FakeCluster:
-    """As much of Ray as is used, in this process, with nodes that can be killed."""
-
-    def __init__(self, nodes: int) -> None:
-        self.count = nodes
-        self.dead: set[str] = set()
-        self.asked: list[str] = []
-        self.on = ""
-        self.shut = False
-
-    def init(self, address: str | None = None, **options: object) -> None:
-        if address == "nowhere:1":
-            raise ConnectionError("nobody is there\nand pages more")
-        if address == "broken:1":
-            raise ConnectionError("it failed:\nand pages more\nthe disk is full")
-
-    def is_initialized(self) -> bool:
-        return False
-
-    def shutdown(self) -> None:
-        self.shut = True
-
-    def nodes(self) -> list[dict[str, object]]:
-        head = {"NodeID": "head", "Alive": True, "Resources": {}}
-        return [head, *({"NodeID": f"n{n}", "Alive": True, "Resources": {"CPU": 1.0}} for n in range(self.count))]
-
-    def remote(self, kind: object) -> FakeCluster:
-        return self
-
-    def options(self, *, scheduling_strategy: str, **options: object) -> Any:
-        assert (options["max_restarts"], options["max_task_retries"]) == (0, 0)
-        node, cluster = scheduling_strategy, self
-
-        class Maker:
-            def remote(self, told: WorkerSpec) -> Any:
-                worker = RowWorker(told)
-
-                async def ask(row: BatchRow) -> object:
-                    cluster.asked.append(node)
-                    if node in cluster.dead:
-                        await worker.close()
-                        raise DeadError("the actor died\nand pages more")
-                    return await worker.ask(row)
-
-                made = type("Actor", (), {})()
-                made.open, made.ask, made.close = map(FakeMethod, (worker.open, ask, worker.close))
-                return made
-
-        return Maker()
-
-    def kill(self, actor: object) -> None: ...
-
-    def cancel(self, ref: asyncio.Task[object]) -> None:
-        ref.cancel()
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
-    made = FakeCluster(2)
-    modules = {
-        "ray": made,
-        "ray.exceptions": type("Module", (), {"RayError": DeadError, "RayTaskError": BugError}),
-        "ray.util.scheduling_strategies": type(
-            "Module", (), {"NodeAffinitySchedulingStrategy": staticmethod(lambda node_id, soft: node_id)}
-        ),
-    }
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setenv("THE_KEY", KEY)
-    return made
+@pytest.fixture(autouse=True)
+def key(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "cluster" in request.fixturenames:
+        monkeypatch.setenv("THE_KEY", KEY)
 
 
 async def test_rows_go_to_the_worker_with_least_to_do_and_past_a_dead_one(
