@@ -6,9 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import log1p
 from typing import TYPE_CHECKING, Final, cast
+
+from deepthrift_router._words import words
 
 if TYPE_CHECKING:
     from deepthrift import Messages
@@ -19,27 +21,16 @@ _TAIL: Final = 1_000
 
 _MOST_TOKENS: Final = 600
 
-_TOKEN = re.compile(r"\d+(?:\.\d+)?|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]+|[^\s\w]")
+_TOKEN = re.compile(r"[a-z]+[^\W\d_]*|\d+(?:\.\d+)?|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]+|[^\s\w]")
+"""Most words begin with a letter of these, so they are tried first; a Chinese, Japanese or Korean letter is a word."""
 _SYMBOLS: Final = frozenset("!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~×÷±≤≥→∧∨¬√∑∫")
 _OPTION = re.compile(r"^\s*[(\[]?[A-Ja-j1-9][)\].:]\s", re.MULTILINE)
 _CODE = re.compile(r"```|^\s*(?:def|class|import|for|while|return|if)\b.*[:(]|[;{}]\s*$", re.MULTILINE)
-_FORMAT: Final = ("json", "format", "formatted", "tag", "enclose", "separated", "respond", "reply")
-_EXAMPLE: Final = ("example", "examples", "input", "output")
-_RULE: Final = (
-    "must",
-    "cannot",
-    "exactly",
-    "only",
-    "each",
-    "every",
-    "least",
-    "most",
-    "minimum",
-    "maximum",
-    "never",
-    "always",
-)
-_IF: Final = ("if", "then", "unless", "suppose", "assume", "given", "when", "while")
+_NUMBER: Final = frozenset({"#", "##", "###", "####", "#."})
+_FORMAT: Final = words("json format formatted tag enclose separated respond reply")
+_EXAMPLE: Final = words("example examples input output")
+_RULE: Final = words("must cannot exactly only each every least most minimum maximum never always")
+_IF: Final = words("if then unless suppose assume given when while")
 _COUNT_ASKED: Final = frozenset(f"how {word}" for word in ("many", "much", "long", "far", "old"))
 
 
@@ -86,29 +77,33 @@ def text_features(text: str) -> Features:
         raw = raw[: _MOST_TOKENS - 100] + raw[-100:]
     tokens = [token if token.isalpha() else _shape(token) for token in raw]
     single = Counter(tokens)
-    pairs = set(map(" ".join, pairwise(tokens)))
-    numbers = single["#"] + single["##"] + single["###"] + single["####"] + single["#."]
-    symbols = sum(single[symbol] for symbol in _SYMBOLS & single.keys())
+    told = frozenset(chain(map(" ".join, pairwise(tokens)), single))
+    numbers = _times(_NUMBER, single)
     count = max(1, len(tokens))
     measures = {
         "characters": log1p(characters),
         "lines": log1p(text.count("\n")),
         "numbers": log1p(numbers),
         "number_share": numbers / count,
-        "symbol_share": symbols / count,
+        "symbol_share": _times(_SYMBOLS, single) / count,
         "variety": len(single) / count,
-        "word_length": sum(map(len, tokens)) / count,
+        "word_length": len("".join(tokens)) / count,
         "foreign": 1.0 - len(text.encode("ascii", "ignore")) / max(1, len(text)),
         "questions": log1p(text.count("?")),
         "options": float(min(10, len(_OPTION.findall(text)))),
         "code": log1p(len(_CODE.findall(text))),
-        "format": log1p(sum(single[word] for word in _FORMAT)),
-        "examples": log1p(sum(single[word] for word in _EXAMPLE)),
-        "asks_count": float(not pairs.isdisjoint(_COUNT_ASKED)),
-        "rules": log1p(sum(single[word] for word in _RULE)),
-        "conditions": log1p(sum(single[word] for word in _IF)),
+        "format": log1p(_times(_FORMAT, single)),
+        "examples": log1p(_times(_EXAMPLE, single)),
+        "asks_count": float(not told.isdisjoint(_COUNT_ASKED)),
+        "rules": log1p(_times(_RULE, single)),
+        "conditions": log1p(_times(_IF, single)),
     }
-    return Features(frozenset(pairs.union(single)), measures)
+    return Features(told, measures)
+
+
+def _times(some: frozenset[str], counted: Counter[str]) -> int:
+    """How often words of `some` occur."""
+    return sum(counted[word] for word in counted.keys() & some)
 
 
 def _shape(token: str) -> str:

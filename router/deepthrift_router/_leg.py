@@ -18,7 +18,7 @@ from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._outlook import Outlook
 from deepthrift_router._record import decision_of, savings_of
 from deepthrift_router._reply import RoutedReply, Step
-from deepthrift_router._rungs import Rung, RungName, worst_of
+from deepthrift_router._rungs import Rung, RungName, bound_of
 from deepthrift_router._signals import Draft, unusable
 from deepthrift_router._telling import Telling
 from deepthrift_router._validators import Validator
@@ -128,7 +128,7 @@ class Leg:
         """The thinking call with the draft in it, unless its longer prompt would pass a limit."""
         hinted = self._request.thinking(client.host, purpose, hint)
         try:
-            worst = worst_of(client, hinted).worst
+            worst = bound_of(client, hinted).worst
             short = self._outlook.short_of(worst, self._calls.spent, self._buyer.room())
         except DeepthriftError as error:
             short = str(error)

@@ -16,7 +16,7 @@ from deepthrift_router._history import History
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._prior import Prior, Score, Scorer
 from deepthrift_router._request import Request
-from deepthrift_router._rungs import Rung, rung_of, specialist_rung, worst_of
+from deepthrift_router._rungs import Rung, bound_of, rung_of, specialist_rung
 from deepthrift_router._share import ShareControl
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _costs(client: AsyncClient, request: Request, history: History, *, timed: bo
     """The costs of a standard call and of a sample, and the rung of thinking or why it cannot be asked for."""
     prior, host, ledger = Prior.builtin(), client.host, client.ledger
     asked = request.standard(host)
-    standard = worst_of(client, asked)
+    standard = bound_of(client, asked)
     plain = host.model_for("standard", client.model)
     price = client.prices.find(
         host=host.name, model=plain, mode="standard", at=utc_now(), currency=standard.worst.currency

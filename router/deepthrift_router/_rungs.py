@@ -11,7 +11,7 @@ from deepthrift_router._economy import Spread, cost_of, expected_length
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
-    from deepthrift_pricing import Estimate
+    from deepthrift._estimate import Bound
     from deepthrift_router._calls import Asked
     from deepthrift_router._decision import TokenLength
     from deepthrift_router._history import History
@@ -62,22 +62,22 @@ def rung_of(
     host, prices = client.host, client.prices
     asked = request.thinking(host)
     try:
-        estimate = worst_of(client, asked)
+        bound = bound_of(client, asked)
     except InvalidRequestError as error:
         return str(error)
     model = host.model_for("thinking", client.model)
-    price = prices.find(host=host.name, model=model, mode="thinking", at=utc_now(), currency=estimate.worst.currency)
+    price = prices.find(host=host.name, model=model, mode="thinking", at=utc_now(), currency=bound.worst.currency)
     recorded = history.calls(client.ledger, host, model, "thinking")
-    length = expected_length("thinking", recorded, prior, estimate.max_tokens)
+    length = expected_length("thinking", recorded, prior, bound.max_tokens)
     # Another endpoint's cache knows nothing of the calls made here.
     warm = (cached or 0.0) if name == "thinking" else 0.0
     seconds = history.seconds(client.ledger, host, model, "thinking") if timed else None
     return Rung(
         name=name,
         client=client,
-        first=cost_of(price, estimate.prompt_tokens, length, 0.0),
-        escalation=cost_of(price, estimate.prompt_tokens, length, warm),
-        worst=estimate.worst,
+        first=cost_of(price, bound.prompt_tokens, length, 0.0),
+        escalation=cost_of(price, bound.prompt_tokens, length, warm),
+        worst=bound.worst,
         price=price,
         length=length,
         recorded=recorded,
@@ -85,15 +85,15 @@ def rung_of(
     )
 
 
-def worst_of(client: AsyncClient, asked: Asked) -> Estimate:
-    """The estimate of a call of which only the worst case is asked for: what is likely is worked out here.
+def bound_of(client: AsyncClient, asked: Asked) -> Bound:
+    """The most that a call can come to; what is likely is worked out here.
 
     Raises:
         InvalidRequestError: The request is wrong.
         PriceNotFound: It has no price.
     """
     given = (asked.messages, asked.mode, asked.max_tokens, asked.options)
-    return client._worst(*given)  # pyright: ignore[reportPrivateUsage]
+    return client._bound(*given)  # pyright: ignore[reportPrivateUsage]
 
 
 def specialist_rung(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from deepthrift._call import Call
     from deepthrift._core import Core
+    from deepthrift._estimate import Bound
     from deepthrift.local import Engine
     from deepthrift.middleware import Middleware
 
@@ -401,9 +402,12 @@ class AsyncClient(AsyncRequests, AsyncBatches):
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _worst(self, messages: Messages, mode: Mode, max_tokens: int | None, options: ChatOptions) -> Estimate:
-        """An estimate for who asks for the worst case alone: neither the ledger nor the cache is looked into."""
-        return self._estimated(options_of(messages, mode, max_tokens, options), None, lambda _messages, _mode: 0)
+    def _bound(self, messages: Messages, mode: Mode, max_tokens: int | None, options: ChatOptions) -> Bound:
+        """What `estimate` bounds, for who asks for that alone: neither the ledger nor the cache is looked into."""
+        from deepthrift._estimate import bound_over
+
+        given = options_of(messages, mode, max_tokens, options)
+        return bound_over(self._running.allowed(given.regions), given)
 
     def _estimated(
         self, given: Options, prefixes: PrefixTracker | None, expected_length: ExpectedLength | None

@@ -78,7 +78,8 @@ def encode_messages(
         if isinstance(part, str):
             text.append(part)
             continue
-        ids += encode("".join(text))
+        if joined := "".join(text):
+            ids += encode(joined)
         text.clear()
         if part is not None:
             ids.append(SPECIAL_TOKENS[part.text])
