@@ -10,6 +10,7 @@ from deepthrift_pricing._attempt import Attempt
 from deepthrift_pricing._budget import Budget, BudgetStatus
 from deepthrift_pricing._counters import Counters
 from deepthrift_pricing._records import SELECT, SELECT_USAGE, Outcome, attempt_of, usage_of
+from deepthrift_pricing._schema import FURTHER, ON_RECORD
 from deepthrift_pricing._spend import SpendRow, spend_rows
 from deepthrift_pricing._store import Store, Transaction, Value
 from deepthrift_pricing._usage import Mode, Usage
@@ -112,12 +113,13 @@ class LedgerReads:
         self, *, host: str, model: str, mode: Mode, limit: int = 200, purpose: str | None = None
     ) -> list[Usage]:
         """The latest usages that a provider reported exactly, the newest first."""
-        settled = "status = 'settled' AND usage_certainty = 'exact'"
-        sql = f"{SELECT_USAGE} WHERE {settled} AND host = ? AND model = ? AND mode = ?"
+        sql = f"{SELECT_USAGE} WHERE {ON_RECORD} AND host = ? AND model = ? AND mode = ?"
         values: list[Value] = [host, model, mode]
         if purpose is not None:
             sql += " AND purpose = ?"
             values.append(purpose)
+            if purpose != "answer":  # in the words of the index
+                sql += f" AND {FURTHER}"
         with self._reading() as db:
             rows = db.all(f"{sql} ORDER BY started_at DESC LIMIT ?", (*values, limit))
         return [usage for row in rows if (usage := usage_of(row)) is not None]

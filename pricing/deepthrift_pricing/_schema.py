@@ -7,6 +7,11 @@ from typing import Final
 VERSION: Final = 1
 APPLICATION_ID: Final = 0x44545246  # "DTRF"
 
+ON_RECORD: Final = "status = 'settled' AND usage_certainty = 'exact'"
+"""Attempts whose usage tells what to expect of others."""
+FURTHER: Final = "purpose <> 'answer'"
+"""Attempts beside the answers, which are few."""
+
 TABLES: Final = (
     """
     CREATE TABLE attempts (
@@ -46,6 +51,9 @@ TABLES: Final = (
     "CREATE INDEX attempts_by_call ON attempts (call_id)",
     "CREATE INDEX attempts_by_group ON attempts (group_id) WHERE group_id <> call_id",
     "CREATE INDEX attempts_by_start ON attempts (started_at)",
+    f"CREATE INDEX attempts_on_record ON attempts (host, model, mode, started_at) WHERE {ON_RECORD}",
+    "CREATE INDEX attempts_further ON attempts (purpose, host, model, mode, started_at) "
+    f"WHERE {ON_RECORD} AND {FURTHER}",
     "CREATE INDEX attempts_under_way ON attempts (lease_until) WHERE status = 'reserved'",
     """
     CREATE TABLE budgets (

@@ -450,6 +450,7 @@ def test_completion_history_is_what_providers_reported_exactly(open_ledger: Open
     assert lengths(mode="standard") == {10, 40}
     assert lengths(mode="thinking") == {30}
     assert lengths(mode="standard", purpose="answer") == {10}
+    assert lengths(mode="standard", purpose="verify") == {40}
     assert len(lengths(mode="standard", limit=1)) == 1
     assert ledger.completion_history(host="x", model="y", mode="standard") == []
 

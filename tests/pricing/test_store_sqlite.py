@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -181,6 +183,29 @@ def test_a_full_disk_loses_nothing(path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with raw(path) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_looking_for_calls_that_are_rare_takes_no_more_work_in_a_long_ledger(path: Path) -> None:
+    store = SqliteStore(path)
+    with Ledger(store) as ledger:
+
+        def steps(**by: Any) -> int:
+            """How many instructions SQLite takes to find none."""
+            taken = itertools.count()
+            store.connection().set_progress_handler(lambda: next(taken) < 0, 1)
+            found = ledger.completion_history(host="vllm", model="deepseek-ai/DeepSeek-V3.1", **by)
+            store.connection().set_progress_handler(None, 1)
+            assert found == []
+            return next(taken)
+
+        def both() -> tuple[int, int]:
+            return steps(mode="thinking"), steps(mode="standard", purpose="sample")
+
+        settle(ledger, ledger.try_reserve(wanted()).id)
+        before = both()
+        for _ in range(100):
+            settle(ledger, ledger.try_reserve(wanted()).id)
+        assert both() == before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
