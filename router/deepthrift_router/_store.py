@@ -22,10 +22,12 @@ CREATE TABLE IF NOT EXISTS answers (
     group_id TEXT PRIMARY KEY, at REAL NOT NULL, setting TEXT NOT NULL, labelled INTEGER NOT NULL, row TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS answers_at ON answers (at);
+CREATE INDEX IF NOT EXISTS answers_kept ON answers (labelled, at);
+CREATE INDEX IF NOT EXISTS answers_labelled ON answers (setting) WHERE labelled;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
 _FORGET: Final = """
-DELETE FROM answers WHERE group_id IN (SELECT group_id FROM answers ORDER BY labelled DESC, at DESC LIMIT -1 OFFSET ?)
+DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers ORDER BY labelled DESC, at DESC LIMIT -1 OFFSET ?)
 """
 _TIDY: Final = 256
 """Answers between two looks at how many there are."""
