@@ -117,7 +117,14 @@ def plan_costs(
     def price_of(rung: Rung) -> float:
         return rung.escalation.expected + per_second * (rung.seconds or 0.0)
 
-    def plan(name: PlanName, cost: Spread, most: Money, p_right: float, seconds: float | None) -> PlanCost:
+    def plan(
+        name: PlanName,
+        cost: Spread,
+        most: Money,
+        p_right: float,
+        seconds: float | None,
+        bought: tuple[float, float] = (0.0, 0.0),
+    ) -> PlanCost:
         return PlanCost(
             plan=name,
             cost=_money(cost.expected, currency),
@@ -127,6 +134,8 @@ def plan_costs(
             p_right=p_right,
             utility=_money(value * p_right - cost.expected - per_second * (seconds or 0.0), currency),
             seconds=seconds,
+            sampled=bought[0],
+            escalated=bought[1],
         )
 
     plans: dict[PlanName, PlanCost] = {
@@ -142,9 +151,9 @@ def plan_costs(
         seconds = None
         if costs.seconds is not None and up.seconds is not None:
             seconds = costs.seconds * (1 + sampled) + up.seconds * escalated
-        plans["cascade"] = plan("cascade", cascade, worst, right, seconds)
+        plans["cascade"] = plan("cascade", cascade, worst, right, seconds, (sampled, escalated))
     for rung in rungs:
-        plans[rung.name] = plan(rung.name, rung.first, rung.worst, belief.p_thinking, rung.seconds)
+        plans[rung.name] = plan(rung.name, rung.first, rung.worst, belief.p_thinking, rung.seconds, (0.0, 1.0))
     return plans
 
 

@@ -52,6 +52,10 @@ class PlanCost(BaseModel):
     """`p_right` times the value of a right answer, less the expected cost and, where a second has a value, the wait."""
     seconds: float | None = None
     """How long it is expected to take; `None` where nobody asked or too few calls are on record."""
+    sampled: float = 0.0
+    """Chance that a second standard sample is bought."""
+    escalated: float = 0.0
+    """Chance that thinking, or the specialist, is asked: 1 where it is asked at once."""
     possible: bool = True
     note: str = ""
     """Why it was not possible."""

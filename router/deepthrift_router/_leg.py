@@ -16,6 +16,7 @@ from deepthrift_router._checks import Check
 from deepthrift_router._evidence import Reader
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._outlook import Outlook
+from deepthrift_router._reasons import sentences
 from deepthrift_router._record import decision_of, savings_of
 from deepthrift_router._reply import RoutedReply, Step
 from deepthrift_router._rungs import Rung, RungName, bound_of
@@ -190,7 +191,7 @@ class Leg:
             decision=decision_of(
                 outlook,
                 belief=self._seen.belief,
-                reason=f"{outlook.reason}. {trail.why}".rstrip(" .") + ".",
+                reason=sentences(outlook.reason, trail.why),
                 evidence=self._seen.evidence,
                 missing=self._seen.missing,
                 degraded=trail.degraded,

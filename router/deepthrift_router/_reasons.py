@@ -14,23 +14,37 @@ _SAMPLE_WORDS: Final = {
     "with_second": "agrees with the second, not the first",
     "with_neither": "agrees with neither",
 }
-_CHECK_WORDS: Final = {
-    "cross_check": "the other endpoint",
-    "program": "a program",
-    "self_check": "the model itself",
-    "margin": "the scores of the candidates",
+_AGREEMENT_WORDS: Final = {"agree": "agrees", "disagree": "disagrees", "no_answer": "gives no answer"}
+_OTHERS_WORDS: Final = {
+    "both": "both other endpoints agree",
+    "first": "only the first of two other endpoints agrees",
+    "second": "only the second of two other endpoints agrees",
+    "against": "both other endpoints agree on another answer",
+    "differ": "both other endpoints give answers of their own",
+}
+_OWN_VERDICTS: Final = {
+    "sure": "the model itself is sure",
+    "yes": "the model itself says yes",
+    "no": "the model itself says no",
+    "unclear": "the model itself gives no verdict",
 }
 
 
-def why_escalate(seen: Verification, threshold: float | None) -> str:
+def sentences(*said: str) -> str:
+    """Each part as a sentence; empty ones are left out."""
+    return " ".join(f"{each[:1].upper()}{each[1:].rstrip(' .')}." for each in said if each)
+
+
+def why_escalate(seen: Verification, threshold: float | None, to: str = "thinking") -> str:
     """Why a standard answer is escalated."""
+    up = "escalated to thinking" if to == "thinking" else f"escalated to the {to}"
     decisive = next((item for item in seen.evidence if item.decisive), None)
     if decisive is not None:
-        return f"escalated to thinking ({decisive.signal}: {decisive.detail or decisive.outcome})"
+        return f"{up} ({decisive.signal}: {decisive.detail or decisive.outcome})"
     adds = f"it is expected to add {seen.belief.gain:+.2f} to the chance of a right answer"
     if threshold is not None:
-        return f"escalated to thinking: {_told(seen)}{adds}, and the threshold is {threshold:+.2f}"
-    return f"escalated to thinking: {_told(seen)}{adds}, which is worth more than it costs"
+        return f"{up}: {_told(seen)}{adds}, and the threshold is {threshold:+.2f}"
+    return f"{up}: {_told(seen)}{adds}, which is worth more than it costs"
 
 
 def why_accept(seen: Verification, samples: int, short: str | None, threshold: float | None) -> str:
@@ -53,8 +67,22 @@ def _told(seen: Verification) -> str:
     if bought:
         nth = "second" if len(bought) == 1 else "third"
         said.append(f"the {nth} sample {_SAMPLE_WORDS[bought[-1].outcome]}")
-    for item in seen.evidence:
-        if item.signal in _CHECK_WORDS:
-            verb = {"agree": "agrees", "disagree": "disagrees"}.get(item.outcome, f"says {item.outcome!r}")
-            said.append(f"{_CHECK_WORDS[item.signal]} {verb}")
+    said += [told for item in seen.evidence if (told := _check_told(item.signal, item.outcome)) is not None]
     return f"{' and '.join(said)}, so " if said else ""
+
+
+def _check_told(signal: str, outcome: str) -> str | None:
+    """What a check that took a call said; `None` for any other signal."""
+    match signal:
+        case "cross_check":
+            return _OTHERS_WORDS.get(outcome) or f"the other endpoint {_AGREEMENT_WORDS.get(outcome, outcome)}"
+        case "program":
+            return f"a program {_AGREEMENT_WORDS.get(outcome, outcome)}"
+        case "self_check":
+            return _OWN_VERDICTS.get(outcome, f"the model itself says {outcome}")
+        case "margin" if outcome == "other":
+            return "another candidate has the best score"
+        case "margin":
+            return f"the next candidate is {outcome} points behind"
+        case _:
+            return None

@@ -172,7 +172,7 @@ class Route(Leg):
                 continue
             threshold = self._preference.threshold
             if step == "escalate" and rung is not None:
-                self._trail.why = why_escalate(seen, threshold)
+                self._trail.why = why_escalate(seen, threshold, rung.name)
                 return rung
             if self._reader.drafts[0].answer is None and not seen.settled:
                 seen.missing.append("agreement: the answer is open text, which cannot be compared")

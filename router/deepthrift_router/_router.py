@@ -23,6 +23,7 @@ from deepthrift_router._outlook import Outlook, Preference, look_out
 from deepthrift_router._parsing import FitsTarget, RoutedParsed, parsed
 from deepthrift_router._preferences import Amount, Preferences, RouteOptions, by_tags, money, split_options
 from deepthrift_router._prior import Prior, Score, Scorer
+from deepthrift_router._reasons import sentences
 from deepthrift_router._record import decision_of
 from deepthrift_router._reply import RoutedReply
 from deepthrift_router._request import Request
@@ -181,7 +182,7 @@ class ModeRouter(Generic[C]):
         return decision_of(
             outlook,
             belief=outlook.score.belief,
-            reason=f"{outlook.reason}.",
+            reason=sentences(outlook.reason),
             degraded=outlook.degraded,
             setting=self._memory.version,
         )

@@ -118,7 +118,7 @@ def test_the_engine_for_other_machines(tiny: str) -> None:
 
 
 def test_routing_on_the_embedded_engine(tiny: str) -> None:
-    ran = deepthrift("route", "--model", tiny, "--json", "Is 91 prime?")
+    ran = deepthrift("route", "--run", "--model", tiny, "--json", "Is 91 prime?")
     assert ran.code == 0, ran.err
     reply = ran.json
     assert reply["path"][0] in ("standard", "thinking")
@@ -127,10 +127,20 @@ def test_routing_on_the_embedded_engine(tiny: str) -> None:
     ran = deepthrift("ask", "--mode", "auto", "--model", tiny, "Is 91 prime?")
     assert ran.out.strip() in (STANDARD_ANSWER, THINKING_ANSWER)
     assert "% sure" in ran.err
-    ran = deepthrift("route", "--plan", "--model", tiny, "Is 91 prime?")
-    assert ran.code == 0, ran.err
-    assert "Plan: " in ran.out
-    assert "A right answer is taken to be worth" in ran.out
+
+
+def test_a_plan_starts_and_fetches_nothing(tiny: str) -> None:
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_NO_CACHE_DIR": "1"}
+    for model in ((), ("--model", tiny)):
+        ran = deepthrift("route", *model, "Is 91 prime?", env=nowhere)
+        assert ran.code == 0, ran.err
+        assert "Plan: " in ran.out
+        assert "A right answer is taken to be worth" in ran.out
+        assert "engine" not in ran.err
+    plan = deepthrift("route", "--model", tiny, "--json", "Is 91 prime?").json
+    asked = deepthrift("route", "--run", "--model", tiny, "--json", "Is 91 prime?").json["decision"]
+    assert (plan["plan"], plan["plans"], plan["lengths"]) == (asked["plan"], asked["plans"], asked["lengths"])
+    assert deepthrift("route", "--model", f"{tiny}.gguf", "Is 91 prime?").code == 4
 
 
 def test_models_are_listed_without_a_network(tiny: str) -> None:

@@ -91,8 +91,10 @@ def hold(run: Run, command: str, *rest: str, env: dict[str, str], **more: Any) -
 def test_answers(run: Run, env: dict[str, str]) -> None:
     for mode in ("standard", "thinking"):
         hold(run, "ask", "What is 2 + 2?", "--mode", mode, "--tag", "a=b", *RATES, env=env)
+        hold(run, "ask", "What is 2 + 2?", "--mode", mode, "--beside", "brief", *RATES, env=env)
     hold(run, "chat", *RATES, env=env, input="Hello\n")
-    hold(run, "route", "What is 12 * 12?", "--policy", "cascade", *RATES, env=env)
+    hold(run, "route", "What is 12 * 12?", *RATES, env=env)
+    hold(run, "route --run", "What is 12 * 12?", "--policy", "cascade", *RATES, env=env)
     hold(run, "count", "Hello", env=env)
 
 

@@ -156,14 +156,19 @@ def test_evaluate_replays_what_was_recorded(run: Run, env: dict[str, str], tmp_p
 
 
 def test_route_in_the_users_words(run: Run, env: dict[str, str], server: BillServer) -> None:
-    plan = run("route", *RATES, "--plan", "--value", "0.05", "--target-share", "0.3", "What is 2 + 2?", env=env)
+    plan = run("route", *RATES, "--value", "0.05", "--target-share", "0.3", "What is 2 + 2?", env=env)
     assert plan.code == 0, plan.err
     assert "30% of the answers are to be escalated" in plan.out
     assert "From the question alone" in plan.out
     assert server.requests == []
-    ran = run("route", *RATES, "--policy", "cascade", "--max-tokens", "50", "--json", "What is 2 + 2?", env=env)
+    assert "Would be bought: a standard answer" in plan.out
+    assert run("spend", "--json", env=env).json["rows"] == []
+    ran = run(
+        "route", *RATES, "--run", "--policy", "cascade", "--max-tokens", "50", "--json", "What is 2 + 2?", env=env
+    )
     assert ran.json["path"] == ["standard", "sample"]
     assert (Path(env["DEEPTHRIFT_HOME"]) / "router.db").exists()
+    assert run("route", *RATES, "--temperature", "0", "What is 2 + 2?", env=env).code == 2
     few = run("route", *RATES, "--max-quality-loss", "0.02", "What is 2 + 2?", env=env)
     assert few.code == 1
     assert "more are needed" in few.err

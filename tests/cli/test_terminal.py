@@ -46,6 +46,7 @@ def test_screens_are_80_columns_wide_and_have_no_colour(
         ("batch", "run", "in.jsonl", "out.jsonl", *RATES),
         ("spend", "--report"),
         ("route", "What is 2 + 2?", *RATES),
+        ("route", "--run", "What is 2 + 2?", *RATES),
         ("evaluate", "outcomes.jsonl"),
         ("models", "choices"),
         ("plan", "--requests", "1000000", "--prompt", "2000", "--completion", "500", "--gpu-hour", "2"),

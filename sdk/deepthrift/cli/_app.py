@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "models": "List, pull and remove local models.",
     "plan": "Compare hosted prices with machines of your own.",
     "price": "Show the prices in force and explain a cost.",
-    "route": "Ask through the router: standard, verify, escalate if it pays.",
+    "route": "Show what the router would do, what it costs, and why.",
     "spend": "Read the ledger back.",
 }
 

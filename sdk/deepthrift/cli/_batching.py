@@ -80,12 +80,13 @@ async def _run_here(
     options: RunOptions,
     interrupted: Callable[[], bool],
 ) -> BatchSummary:
-    async with connect(place, output) as client:
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(connect(place, output))
         through = None
         if options.mode == "auto":
-            from deepthrift_router import ModeRouter
+            from deepthrift.cli._routing import router_at
 
-            through = ModeRouter(client)
+            through = await stack.enter_async_context(router_at(client, place))
         with progress(output) as show:
             return await client.batch_file(
                 source,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deepthrift import AssistantMessage, AsyncClient, AsyncStream, Message, Reply
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Cost
+    from deepthrift_router import ModeRouter
 
 ChatMode: TypeAlias = Literal["standard", "thinking", "auto"]
 
@@ -70,6 +71,7 @@ class Chat:
         saved: Path | None = None,
     ) -> None:
         self._place = place
+        self._stack = contextlib.AsyncExitStack()
         self._history = history
         self._saved = saved
         self._output = output
@@ -79,12 +81,13 @@ class Chat:
         self._costs: list[Cost] = []
         self._failed: Exception | None = None
         self._stream: AsyncStream | None = None
+        self._router: ModeRouter[AsyncClient] | None = None
         self._answering = False
 
     def run(self) -> None:
         """Talk until the user leaves."""
         with asyncio.Runner() as runner:
-            stack = contextlib.AsyncExitStack()
+            stack = self._stack
             client = run(stack.enter_async_context(connect(self._place, self._output)), runner)
             try:
                 if sys.stdin.isatty() and not self._output.as_json:
@@ -232,9 +235,11 @@ class Chat:
 
     async def _ask(self, client: AsyncClient, messages: Sequence[Message]) -> Reply:
         if self._mode == "auto":
-            from deepthrift.cli._routing import routed
+            from deepthrift.cli._routing import routed, router_at
 
-            return await routed(client, messages, self._output, max_tokens=self._max_tokens)
+            if self._router is None:
+                self._router = await self._stack.enter_async_context(router_at(client, self._place))
+            return await routed(self._router, messages, self._output, max_tokens=self._max_tokens)
         self._stream = client.stream(messages, mode=self._mode, max_tokens=self._max_tokens)
         return await show_stream(self._stream, self._output)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deepthrift.cli._options import EndpointOptions, LedgerPlace
     from deepthrift.cli._output import Output
     from deepthrift.hosts import HostProfile
-    from deepthrift_pricing import Budget, PriceBook
+    from deepthrift_pricing import Budget, Ledger, PriceBook
 
 Result = TypeVar("Result")
 
@@ -92,18 +92,24 @@ class Place:
     """Budgets in force beside those kept by `deepthrift budget`."""
 
 
-def prepare(options: EndpointOptions, output: Output) -> Place:
-    """Choose the endpoint, say which it is, and fetch the local model if it is needed and missing."""
+def choose(options: EndpointOptions) -> Place:
+    """Where the options and the environment say to ask; nothing is fetched."""
     from deepthrift.cli._endpoint import resolve
     from deepthrift.cli._prices import price_book
 
     endpoint = resolve(options)
     prices = price_book(options.prices) if options.prices else None
-    if endpoint.local:
-        fetch(endpoint.model, output)
-    else:
-        output.note(f"asking {endpoint}")
     return Place(endpoint, prices, options.ledger, options.tags)
+
+
+def prepare(options: EndpointOptions, output: Output) -> Place:
+    """Choose the endpoint, say which it is, and fetch the local model if it is needed and missing."""
+    place = choose(options)
+    if place.endpoint.local:
+        fetch(place.endpoint.model, output)
+    else:
+        output.note(f"asking {place.endpoint}")
+    return place
 
 
 @asynccontextmanager
@@ -124,21 +130,53 @@ async def connect(place: Place, output: Output) -> AsyncGenerator[AsyncClient]:
             with output.working("starting the embedded engine"):
                 await stack.enter_async_context(client)
         else:
-            client = AsyncClient(
-                endpoint.url,
-                host=_host(endpoint.host),
-                model=endpoint.model,
-                api_key=endpoint.key,
-                prices=place.prices,
-                ledger=ledger,
-                tags=place.tags,
-            )
-            await stack.enter_async_context(client)
+            client = await stack.enter_async_context(_remote(place, ledger))
         yield client
+
+
+@asynccontextmanager
+async def planning(place: Place) -> AsyncGenerator[AsyncClient]:
+    """A client of `place` that knows modes, prices and records, and is there to plan with, not to ask.
+
+    For the embedded engine nothing is started and nothing fetched: its model's file, or the registry, says what it is.
+
+    Raises:
+        ModelFileError: There is no such model, or its file is damaged.
+    """
+    from deepthrift import AsyncClient
+    from deepthrift.cli._ledger import open_ledger
+
+    with open_ledger(place.ledger, budgets=place.budgets) as ledger:
+        if place.endpoint.local:
+            from deepthrift.local._planned import planned_profile
+
+            host = planned_profile(place.endpoint.model)
+            prices = "brief" if place.prices is None else place.prices
+            client = AsyncClient(host=host, prices=prices, ledger=ledger, tags=place.tags)
+        else:
+            client = _remote(place, ledger)
+        async with client:
+            yield client
+
+
+def _remote(place: Place, ledger: Ledger) -> AsyncClient:
+    from deepthrift import AsyncClient
+
+    endpoint = place.endpoint
+    return AsyncClient(
+        endpoint.url,
+        host=_host(endpoint.host),
+        model=endpoint.model,
+        api_key=endpoint.key,
+        prices=place.prices,
+        ledger=ledger,
+        tags=place.tags,
+    )
 
 
 def _host(name: str | None) -> HostProfile | str | None:
     """A host by its name, or by the file of its profile."""
     from deepthrift.hosts import HostProfile
 
-    return HostProfile.load(name) if name and name.endswith(".toml") else name
+    is_file = name is not None and (name.endswith(".toml") or Path(name).is_file())
+    return HostProfile.load(name) if name and is_file else name

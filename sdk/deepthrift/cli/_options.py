@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
+    from deepthrift import Message
     from deepthrift_pricing import Per
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
@@ -113,6 +114,20 @@ def number(text: str) -> Decimal:
     if not found.is_finite() or not 0 <= found < _TOO_LARGE:
         raise click.BadParameter(f"{text!r} is not a number from 0 to {_TOO_LARGE:,}")
     return found
+
+
+def asked(question: str, system: str | None) -> list[Message]:
+    """The messages of one question; `-` reads it from standard input.
+
+    Raises:
+        click.UsageError: The question is empty.
+    """
+    if question == "-":
+        question = sys.stdin.read()
+    if not question.strip():
+        raise click.UsageError("the question is empty")
+    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    return [*messages, {"role": "user", "content": question}]
 
 
 def said(*but: str) -> list[str]:

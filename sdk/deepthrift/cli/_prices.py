@@ -16,8 +16,8 @@ COMPARISON: Final = "comparison"
 """Models of others, for what a month would have cost elsewhere; never used to bill a call."""
 
 
-def price_book(name: str) -> PriceBook:
-    """The book that `name` stands for: a profile, `builtin`, `comparison`, or a TOML file.
+def price_book(name: str, option: str = "--prices") -> PriceBook:
+    """The book that `name` stands for: a profile, `builtin`, `comparison`, or a TOML file. `option` said so.
 
     Raises:
         click.BadParameter: It is none of them.
@@ -32,6 +32,6 @@ def price_book(name: str) -> PriceBook:
     path = Path(name).expanduser()
     if not path.is_file():
         raise click.BadParameter(
-            f"{name!r} is no price file and none of builtin, {', '.join(PROFILES)}", param_hint="--prices"
+            f"{name!r} is no price file and none of builtin, {COMPARISON}, {', '.join(PROFILES)}", param_hint=option
         )
     return PriceBook.load(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from deepthrift.cli._format import money, seconds, tokens
 from deepthrift.cli._output import plain
@@ -13,7 +13,10 @@ from deepthrift.cli._text import Flow
 if TYPE_CHECKING:
     from deepthrift import AsyncStream, Reply
     from deepthrift.cli._output import Output
-    from deepthrift_pricing import Cost
+    from deepthrift_pricing import Cost, PriceBook
+
+Beside: TypeAlias = "Sequence[tuple[str, PriceBook]]"
+"""Price lists, with the names that the user gave them."""
 
 
 def cost_line(reply: Reply) -> str:
@@ -33,14 +36,32 @@ def show_cost(reply: Reply, output: Output) -> None:
         output.err.print(f"warning: {warning}", style="yellow", markup=False)
 
 
-def costs_beside(reply: Reply, names: Sequence[str]) -> dict[str, Cost]:
-    """The cost of the same tokens at each of the price lists or files named."""
+def books_beside(names: Sequence[str]) -> Beside:
+    """The price lists or files named, read before anything is asked.
+
+    Raises:
+        click.BadParameter: One of them is neither.
+        PriceDataError: A file is not a valid price file.
+    """
     from deepthrift.cli._prices import price_book
 
-    return {name: reply.cost_at(price_book(name)) for name in names}
+    return [(name, price_book(name, "--beside")) for name in names]
 
 
-def show_reply(reply: Reply, output: Output, beside: Sequence[str] = ()) -> None:
+def costs_beside(reply: Reply, beside: Beside) -> dict[str, Cost | None]:
+    """The cost of the same tokens at each of the price lists; `None` where it has no price for them."""
+    from deepthrift_pricing.errors import PriceNotFound
+
+    costs: dict[str, Cost | None] = {}
+    for name, book in beside:
+        try:
+            costs[name] = reply.cost_at(book)
+        except PriceNotFound:
+            costs[name] = None
+    return costs
+
+
+def show_reply(reply: Reply, output: Output, beside: Beside = ()) -> None:
     """Write the whole reply as JSON, or its cost line; and what it would have cost elsewhere."""
     costs = costs_beside(reply, beside)
     if output.as_json:
@@ -49,7 +70,7 @@ def show_reply(reply: Reply, output: Output, beside: Sequence[str] = ()) -> None
         return
     show_cost(reply, output)
     for name, cost in costs.items():
-        output.note(f"{money(cost.total)} at {name}")
+        output.note(f"no price at {name}" if cost is None else f"{money(cost.total)} at {name}")
 
 
 class Transcript:

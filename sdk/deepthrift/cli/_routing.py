@@ -9,30 +9,45 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deepthrift.cli._connect import Place, connect
+from deepthrift.cli._connect import Place, connect, planning
 from deepthrift.cli._format import money, percent
-from deepthrift.cli._replies import show_cost, show_reply
+from deepthrift.cli._replies import Beside, show_reply
 from deepthrift.cli._text import clean
 from deepthrift_pricing import utc_now
+from deepthrift_pricing.errors import LedgerError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from deepthrift import AsyncClient, Message
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Attempt, Ledger
-    from deepthrift_router import ModeRouter, Preferences, RoutedReply, Savings
+    from deepthrift_router import Decision, ModeRouter, Preferences, RoutedReply, Savings
 
 _POLL_SECONDS: Final = 0.2
 _SAID: Final = {
     ("finish", "complete"): "complete",
     ("finish", "truncated"): "cut off",
+    ("finish", "interrupted"): "broken off",
     ("finish", "empty"): "empty",
     ("hedging", "plain"): "plainly worded",
     ("hedging", "hedged"): "hedged",
     ("agreement", "agree"): "second sample agrees",
     ("agreement", "disagree"): "second sample differs",
     ("agreement", "no_answer"): "second sample has no answer",
+    ("third_sample", "agree"): "third sample agrees",
+    ("third_sample", "disagree"): "third sample differs",
+    ("third_sample", "no_answer"): "third sample has no answer",
     ("third_sample", "with_first"): "third sample sides with the first",
     ("third_sample", "with_second"): "third sample sides with the second",
+    ("third_sample", "with_neither"): "third sample sides with neither",
+    ("hedging", "refused"): "a refusal",
+    ("program", "agree"): "a program agrees",
+    ("program", "disagree"): "a program differs",
+    ("program", "no_answer"): "a program has no answer",
+    ("cross_check", "agree"): "another endpoint agrees",
+    ("cross_check", "disagree"): "another endpoint differs",
+    ("cross_check", "no_answer"): "another endpoint has no answer",
 }
 """Evidence in words, by signal and outcome; any other is shown by its own names."""
 
@@ -55,7 +70,10 @@ async def progress(ledger: Ledger, output: Output, what: str) -> AsyncGenerator[
 
         async def follow() -> None:
             while True:
-                under_way = [each for each in ledger.attempts(since=since) if each.status == "reserved"]
+                try:
+                    under_way = [each for each in ledger.attempts(since=since) if each.status == "reserved"]
+                except LedgerError:  # what is shown beside an answer must not cost it
+                    under_way = []
                 now = f": {doing(under_way[-1])}" if under_way else ""
                 status.update(f"{what}{now}, {time.monotonic() - began:.0f} s")
                 await asyncio.sleep(_POLL_SECONDS)
@@ -65,35 +83,46 @@ async def progress(ledger: Ledger, output: Output, what: str) -> AsyncGenerator[
             yield
         finally:
             follower.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await follower
+            await asyncio.wait({follower})  # unlike `await follower`, it swallows no Ctrl-C that comes now
+
+
+def router_at(client: AsyncClient, place: Place, preferences: Preferences | None = None) -> ModeRouter[AsyncClient]:
+    """The router of the command line: the setting of `deepthrift calibrate` in force, what it learns in a file.
+
+    Raises:
+        ConfigurationError: The setting cannot be read.
+        LedgerUnavailable: The file cannot be opened.
+    """
+    from deepthrift.cli._ledger import ledger_path
+    from deepthrift.cli._paths import router_settings, router_store
+    from deepthrift_router import ModeRouter
+
+    # A ledger of its own is a world of its own: what is learned in it stays beside it.
+    kept = place.ledger
+    store = ledger_path(kept).with_suffix(".router.db") if isinstance(kept, Path) else router_store()
+    return ModeRouter(client, preferences=preferences, settings=router_settings(), store=store)
 
 
 async def routed(
-    client: AsyncClient,
+    router: ModeRouter[AsyncClient],
     messages: Sequence[Message],
     output: Output,
     *,
     max_tokens: int | None = None,
     temperature: float | None = None,
-    router: ModeRouter[AsyncClient] | None = None,
-    explain: bool = True,
+    seed: int | None = None,
 ) -> RoutedReply:
     """The routed answer, with its path; with `--json` nothing is shown."""
-    from deepthrift_router import ModeRouter
-
-    router = router or ModeRouter(client)
-    async with progress(client.ledger, output, "routing"):
-        reply = await router.chat(messages, max_tokens=max_tokens, temperature=temperature)
+    async with progress(router.client.ledger, output, "routing"):
+        reply = await router.chat(messages, max_tokens=max_tokens, temperature=temperature, seed=seed)
     if output.as_json:
         return reply
     if reply.reasoning:
         output.err.print(f"thinking: {clean(reply.reasoning.strip())}\n", style="dim italic", markup=False)
     output.answer(reply.text)
-    if explain:
-        output.note(path_line(reply))
-        output.note(f"Checked: {checks(reply)}.")
-        output.note(sentence(reply.decision.reason))
+    output.note(path_line(reply))
+    output.note(f"Checked: {checks(reply)}.")
+    output.note(reply.decision.reason)
     return reply
 
 
@@ -137,46 +166,23 @@ async def ask_routed(
     place: Place,
     output: Output,
     *,
-    max_tokens: int | None,
-    temperature: float | None,
-    beside: Sequence[str] = (),
+    preferences: Preferences | None = None,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
+    beside: Beside = (),
 ) -> None:
-    """`deepthrift ask --mode auto` and `deepthrift route`."""
-    async with connect(place, output) as client:
-        reply = await routed(client, messages, output, max_tokens=max_tokens, temperature=temperature)
+    """`deepthrift ask --mode auto` and `deepthrift route --run`."""
+    async with connect(place, output) as client, router_at(client, place, preferences) as router:
+        reply = await routed(router, messages, output, max_tokens=max_tokens, temperature=temperature, seed=seed)
     show_reply(reply, output, beside)
-
-
-async def ask_preferred(
-    messages: Sequence[Message], place: Place, output: Output, preferences: Preferences, *, max_tokens: int | None
-) -> None:
-    """`deepthrift route`: with the setting in force, and what is learned kept beside the ledger."""
-    async with connect(place, output) as client, _router(client, place, preferences) as router:
-        reply = await routed(client, messages, output, max_tokens=max_tokens, router=router)
-    if output.as_json:
-        output.document(reply)
-    else:
-        show_cost(reply, output)
-
-
-def _router(client: AsyncClient, place: Place, preferences: Preferences) -> ModeRouter[AsyncClient]:
-    from deepthrift.cli._ledger import ledger_path
-    from deepthrift.cli._paths import router_settings, router_store
-    from deepthrift_router import ModeRouter
-
-    # A ledger of its own is a world of its own: what is learned in it stays beside it.
-    kept = place.ledger
-    store = ledger_path(kept).with_suffix(".router.db") if isinstance(kept, Path) else router_store()
-    return ModeRouter(client, preferences=preferences, settings=router_settings(), store=store)
 
 
 async def show_plan(
     messages: Sequence[Message], place: Place, output: Output, preferences: Preferences, *, max_tokens: int | None
 ) -> None:
-    """`deepthrift route --plan`: what the router would begin with, what each plan costs, and why."""
-    from deepthrift.cli._output import table
-
-    async with connect(place, output) as client, _router(client, place, preferences) as router:
+    """`deepthrift route`: what the router would do, what each plan costs, and why. Nothing is asked."""
+    async with planning(place) as client, router_at(client, place, preferences) as router:
         decision = router.plan(messages, max_tokens=max_tokens)
     if output.as_json:
         output.document(decision)
@@ -184,11 +190,11 @@ async def show_plan(
     output.print(f"Plan: {decision.plan}", style="bold")
     output.print(decision.reason)
     output.print()
-    found = table("plan", "expected cost", "at worst", "p(right)", "", right=("expected cost", "at worst", "p(right)"))
+    output.print(_plans(decision))
     for plan in decision.plans:
-        note = plan.note if not plan.possible else "chosen" if plan.plan == decision.plan else ""
-        found.add_row(plan.plan, money(plan.cost), money(plan.worst), f"{plan.p_right:.2f}", note)
-    output.print(found)
+        if plan.note:
+            output.print(f"Not {plan.plan}: {plan.note}.", style="dim")
+    output.print(f"Would be bought: {_purchases(decision)}.")
     for length in decision.lengths:
         source = f"{length.calls} recorded calls" if length.source == "recorded" else "the shipped prior"
         span = f"{length.low:.0f} to {length.high:.0f}"
@@ -197,7 +203,7 @@ async def show_plan(
         )
     score = decision.score
     output.print(
-        f"From the question alone: standard is right with {score.p_standard:.2f}, thinking with "
+        f"From the question alone: standard is right with a probability of {score.p_standard:.2f}, thinking of "
         f"{score.p_thinking:.2f}; {score.weight:.0%} of that is the question's own, novelty {score.novelty:.2f}.",
         style="dim",
     )
@@ -207,3 +213,31 @@ async def show_plan(
         output.print(f"The setting in force is {decision.setting}.", style="dim")
     value = f"A right answer is taken to be worth {money(decision.value_of_right_answer)} ({decision.value_source})."
     output.print(value, style="dim")
+    output.note("nothing was asked; --run asks")
+
+
+def _plans(decision: Decision) -> Table:
+    from deepthrift.cli._output import table
+
+    numbers = ("expected cost", "at worst", "p(right)", "2nd sample", "thinking")
+    found = table("plan", *numbers, right=numbers)
+    for plan in decision.plans:
+        found.add_row(
+            plan.plan,
+            money(plan.cost),
+            money(plan.worst),
+            f"{plan.p_right:.2f}",
+            f"{plan.sampled:.0%}",
+            f"{plan.escalated:.0%}",
+            style="bold" if plan.plan == decision.plan else None,
+        )
+    return found
+
+
+def _purchases(decision: Decision) -> str:
+    """What the chosen plan buys, and with what chance: `a standard answer, then thinking (38 %)`."""
+    chosen = next(plan for plan in decision.plans if plan.plan == decision.plan)
+    if decision.plan in ("thinking", "specialist"):
+        return "thinking" if decision.plan == "thinking" else "the specialist's answer"
+    further = ((chosen.sampled, "a second sample"), (chosen.escalated, "thinking, where the answer is not trusted"))
+    return ", then ".join(["a standard answer", *(f"{what} ({share:.0%})" for share, what in further if share)])

@@ -131,8 +131,12 @@ def prepare(settings: EngineSettings, report: Reporter) -> Plan:
         raise ConfigurationError(
             f"context={settings.context:,} is more than the {limit:,} tokens that {header.name!r} was made for."
         )
-    context = settings.context or min(_DEFAULT_CONTEXT, limit or _DEFAULT_CONTEXT)
-    return Plan(header, name, context)
+    return Plan(header, name, settings.context or usual_context(limit))
+
+
+def usual_context(limit: int | None) -> int:
+    """Tokens of context that each slot has if nobody says otherwise; `limit` is what the model was made for."""
+    return min(_DEFAULT_CONTEXT, limit or _DEFAULT_CONTEXT)
 
 
 def _fetched(known: models.ModelInfo, settings: EngineSettings, report: Reporter) -> Path:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
+from deepthrift.cli._options import EndpointOptions, asked, endpoint_options, json_option
 
 if TYPE_CHECKING:
     from deepthrift import Message
     from deepthrift.cli._connect import Place
     from deepthrift.cli._output import Output
+    from deepthrift.cli._replies import Beside
     from deepthrift_pricing import Mode
 
 EPILOG = """\b
@@ -60,23 +60,22 @@ def command(
 
     One line tells tokens, cost, the mode that really ran and the finish reason. The spend goes into the ledger.
     """
-    if question == "-":
-        question = sys.stdin.read()
-    if not question.strip():
-        raise click.UsageError("the question is empty")
+    messages = asked(question, system)
     from deepthrift.cli._connect import prepare, run
     from deepthrift.cli._output import Output
+    from deepthrift.cli._replies import books_beside
 
-    messages: list[Message] = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": question})
     output = Output(as_json=as_json)
+    books = books_beside(beside)
     place = prepare(endpoint, output)
     if mode == "auto":
         from deepthrift.cli._routing import ask_routed
 
-        run(ask_routed(messages, place, output, max_tokens=max_tokens, temperature=temperature, beside=beside))
+        run(
+            ask_routed(messages, place, output, max_tokens=max_tokens, temperature=temperature, seed=seed, beside=books)
+        )
     else:
-        run(_ask(messages, place, output, mode, max_tokens, temperature, seed, beside))
+        run(_ask(messages, place, output, mode, max_tokens, temperature, seed, books))
 
 
 async def _ask(
@@ -87,7 +86,7 @@ async def _ask(
     max_tokens: int | None,
     temperature: float | None,
     seed: int | None,
-    beside: tuple[str, ...],
+    beside: Beside,
 ) -> None:
     from deepthrift.cli._connect import connect
     from deepthrift.cli._replies import show_cost, show_reply, show_stream

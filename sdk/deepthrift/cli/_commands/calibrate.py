@@ -17,7 +17,7 @@ Examples:
 
 Fits likelihoods and base rates on the graded rows of DATA and on the labelled answers of the router's store, with folds
 by question. A setting is written only if it is better out of fold: the lower end of the 95 % interval of the log loss
-saved is above 0. `deepthrift route` and ModeRouter(settings=FOLDER) use the version in force.
+saved is above 0. The routed commands and ModeRouter(settings=FOLDER) use the version in force.
 
 \b
 Exit codes: 0 written, listed or gone back · 1 no lift, or too few labels

@@ -1,29 +1,29 @@
-"""`deepthrift route`: a question through the router, or only its plan."""
+"""`deepthrift route`: what the router would do with a question, and with `--run` its answer."""
 
 from __future__ import annotations
 
-import sys
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
 
-from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option
+from deepthrift.cli._options import EndpointOptions, asked, endpoint_options, json_option, number
 
 if TYPE_CHECKING:
-    from deepthrift import Message
     from deepthrift_router import RoutePolicy
 
 EPILOG = """\b
 Examples:
   deepthrift route "Is 91 prime?"
-  deepthrift route --plan "Prove that there are infinitely many primes."
-  deepthrift route --json "Is 91 prime?" | jq .decision.reason
-  deepthrift route --value 0.05 --max-cost 0.002 "Is 91 prime?"
-  deepthrift route --target-share 0.2 --plan "Is 91 prime?"
+  deepthrift route --json "Is 91 prime?" | jq .reason
+  deepthrift route --target-share 0.2 "Is 91 prime?"
+  deepthrift route --run --value 0.05 --max-cost 0.002 "Is 91 prime?"
+  deepthrift route --run --json "Is 91 prime?" | jq .decision.reason
 
-The router asks in standard mode, checks the answer (its end, its shape, a second sample), and thinks only when that
-is worth its price. The saving it tells is net of every check, and negative when routing cost more.
+Without --run nothing is asked, fetched or started: it tells the plan, the chances that each mode is right, what each
+plan would cost, and what would be bought. With --run, as with `ask --mode auto`, the router asks in standard mode,
+checks the answer (its end, its shape, a second sample), and thinks only when that is worth its price. The saving it
+tells is net of every check, and negative when routing cost more.
 
 What it learns is kept beside the ledger, without any text; the setting that `deepthrift calibrate` wrote is in force.
 """
@@ -31,14 +31,16 @@ What it learns is kept beside the ledger, without any text; the setting that `de
 
 @click.command("route", epilog=EPILOG)
 @click.argument("question")
-@click.option("--plan", "plan_only", is_flag=True, help="Show what would be done and what it would cost; ask nothing.")
+@click.option("--run", "running", is_flag=True, help="Ask, and show the answer with the path that was taken.")
 @click.option("--system", metavar="TEXT", help="Instructions for the model.")
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most that may be generated in each call."
 )
+@click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="With --run: 0 is deterministic.")
+@click.option("--seed", type=int, metavar="N", help="With --run: for repeatable sampling, where the host supports it.")
 @click.option("--policy", type=click.Choice(["auto", "cascade", "standard", "thinking"]), help="How to route.")
-@click.option("--value", metavar="AMOUNT", help="What a right answer is worth.")
-@click.option("--max-cost", metavar="AMOUNT", help="The most that the answer may cost, all its calls together.")
+@click.option("--value", type=number, metavar="AMOUNT", help="What a right answer is worth.")
+@click.option("--max-cost", type=number, metavar="AMOUNT", help="The most that all calls of the answer may cost.")
 @click.option("--max-quality-loss", type=float, metavar="SHARE", help="Accuracy that may be lost; needs labels.")
 @click.option("--target-share", type=float, metavar="SHARE", help="Share of answers to be escalated.")
 @click.option("--deadline", type=float, metavar="SECONDS", help="How long the answer may take.")
@@ -46,49 +48,49 @@ What it learns is kept beside the ledger, without any text; the setting that `de
 @json_option
 def command(
     question: str,
-    plan_only: bool,
+    running: bool,
     system: str | None,
     max_tokens: int | None,
+    temperature: float | None,
+    seed: int | None,
     policy: RoutePolicy | None,
-    value: str | None,
-    max_cost: str | None,
+    value: Decimal | None,
+    max_cost: Decimal | None,
     max_quality_loss: float | None,
     target_share: float | None,
     deadline: float | None,
     endpoint: EndpointOptions,
     as_json: bool,
 ) -> None:
-    """Ask one QUESTION (- reads standard input) through the router, and see the path and its reasons."""
-    if question == "-":
-        question = sys.stdin.read()
-    if not question.strip():
-        raise click.UsageError("the question is empty")
-    from deepthrift.cli._connect import prepare, run
+    """Show what the router would do with QUESTION (- reads standard input), what it would cost, and why."""
+    messages = asked(question, system)
+    if not running and (temperature is not None or seed is not None):
+        raise click.UsageError("--temperature and --seed belong to --run")
+    from deepthrift.cli._connect import choose, prepare, run
     from deepthrift.cli._output import Output
-    from deepthrift.cli._routing import ask_preferred, show_plan
-
-    messages: list[Message] = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": question})
+    from deepthrift.cli._routing import ask_routed, show_plan
     from deepthrift_router import Preferences
 
     preferences = Preferences(
         policy=policy,
-        value_of_right_answer=_amount("--value", value),
-        max_cost=_amount("--max-cost", max_cost),
+        value_of_right_answer=value,
+        max_cost=max_cost,
         max_quality_loss=max_quality_loss,
         target_share=target_share,
         deadline=deadline,
     )
     output = Output(as_json=as_json)
-    place = prepare(endpoint, output)
-    if plan_only:
-        run(show_plan(messages, place, output, preferences, max_tokens=max_tokens))
-    else:
-        run(ask_preferred(messages, place, output, preferences, max_tokens=max_tokens))
-
-
-def _amount(name: str, text: str | None) -> Decimal | None:
-    try:
-        return None if text is None else Decimal(text)
-    except InvalidOperation:
-        raise click.BadParameter(f"{text!r} is not an amount", param_hint=name) from None
+    if not running:
+        run(show_plan(messages, choose(endpoint), output, preferences, max_tokens=max_tokens))
+        return
+    run(
+        ask_routed(
+            messages,
+            prepare(endpoint, output),
+            output,
+            preferences=preferences,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+        )
+    )
