@@ -32,7 +32,8 @@ URL = os.environ.get("DEEPTHRIFT_URL", "http://localhost:8000/v1")
 PAGE: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Watch it think</title>
 <style>
-  body { font: 1rem/1.5 system-ui; max-width: 45rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark }
+  :root { color-scheme: light dark }
+  body { font: 1rem/1.5 system-ui; max-width: 45rem; margin: 2rem auto; padding: 0 1rem }
   textarea { width: 100%; box-sizing: border-box; font: inherit } #reasoning { opacity: .7; white-space: pre-wrap }
   #answer { white-space: pre-wrap; font-size: 1.15rem } del { opacity: .6 }
 </style>

@@ -43,6 +43,16 @@ def test_an_escalation_is_seen_as_it_happens_and_a_mode_can_be_chosen(tmp_path: 
         page.close()
 
 
+def test_it_is_dark_for_who_wants_it_dark(tmp_path: Path, browser: Browser) -> None:
+    with BillServer(CANBERRA) as server, serving("web_stream.py", server.url, tmp_path) as http:
+        http.get("/")
+        page = browser.new_page(color_scheme="dark")
+        page.goto(str(http.base_url))
+        shown = page.evaluate("[document.body, document.querySelector('textarea')].map(e => getComputedStyle(e).color)")
+        assert shown == ["rgb(255, 255, 255)"] * 2
+        page.close()
+
+
 def test_who_closes_the_page_stops_the_call(tmp_path: Path, browser: Browser) -> None:
     slow = CANBERRA.but(text="Canberra. " * 2000, token_delay=0.02)
     with BillServer(slow) as server, serving("web_stream.py", server.url, tmp_path) as http:
