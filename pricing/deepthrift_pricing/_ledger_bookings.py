@@ -53,6 +53,8 @@ Observer: TypeAlias = Callable[[Attempt], None]
 _LOG: Final = logging.getLogger("deepthrift.budget")
 _AT_HAND: Final = 10_000
 """Reservations of this process that are kept in memory beside the store."""
+_MOST_TOKENS: Final = 2**63
+"""What a column of the store can hold."""
 _REFITS: Final = 4
 """A request that was refitted may fall under other budgets, and be refitted again, this often."""
 
@@ -106,8 +108,7 @@ class LedgerBookings(LedgerReads):
             LedgerUnavailable: The store cannot be written; nothing is reserved.
         """
         self._flush()
-        if not 0 <= request.worst.pico < MOST_PICO:
-            raise ConfigurationError(f"a worst case of {request.worst} cannot be reserved")
+        _check_bookable(request)
         now = self._now()
         with self._store.write() as db:
             try:
@@ -149,6 +150,7 @@ class LedgerBookings(LedgerReads):
         An attempt that was held as unknown, or released too early, is settled all the same.
 
         Raises:
+            ConfigurationError: The cost, or the usage, is more than a ledger can hold; the reservation stands.
             UnknownReservation: There is no such attempt in this ledger.
             CurrencyMismatch: The cost is in another currency than the reservation.
             LedgerUnavailable: The store cannot be written. The outcome is kept in memory and booked with the next use
@@ -156,6 +158,8 @@ class LedgerBookings(LedgerReads):
         """
         if not 0 <= cost.total.pico < MOST_PICO:
             raise ConfigurationError(f"a cost of {cost.total} cannot be booked")
+        if usage is not None and usage.total_tokens >= _MOST_TOKENS:
+            raise ConfigurationError(f"{usage.total_tokens:.3g} tokens cannot be booked")
 
         def outcome(attempt: Attempt) -> Outcome | None:
             if attempt.status == "settled":
@@ -213,8 +217,10 @@ class LedgerBookings(LedgerReads):
         nothing.
 
         Raises:
+            ConfigurationError: Its worst case, or its tokens, are more than a ledger can hold.
             LedgerUnavailable: The store cannot be written; the attempt is not booked, and cost nothing.
         """
+        _check_bookable(request)
         self._flush()
         started = micros(request.started_at)
         before = reserved_attempt(request, started)
@@ -401,6 +407,14 @@ class LedgerBookings(LedgerReads):
         if attempt.call_id != request.call_id or attempt.status != "reserved":
             raise LedgerError(f"the attempt {request.attempt_id!r} is booked already; every attempt needs its own id")
         return attempt
+
+
+def _check_bookable(request: AttemptRequest) -> None:
+    if not 0 <= request.worst.pico < MOST_PICO:
+        raise ConfigurationError(f"a worst case of {request.worst} cannot be reserved")
+    for name in ("prompt_tokens", "max_tokens"):
+        if not 0 <= (tokens := getattr(request, name)) < _MOST_TOKENS:
+            raise ConfigurationError(f"{name}={tokens!r} cannot be reserved")
 
 
 def _no_room(request: AttemptRequest, refused: Sequence[Refusal]) -> NoRoom:

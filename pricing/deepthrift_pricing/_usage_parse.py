@@ -7,11 +7,13 @@ from typing import Final
 
 from deepthrift_pricing._usage import Certainty, Usage
 
-_LARGEST: Final = 10**12
+_LARGEST: Final = 10**9
 """More tokens than any request can have: a larger number is a fault, not a count."""
 
 
-def parse_usage(raw: Mapping[str, object] | None) -> Usage | None:
+def parse_usage(
+    raw: Mapping[str, object] | None, *, prompt_tokens: int | None = None, completion_tokens: int | None = None
+) -> Usage | None:
     """The usage in a provider's own words, normalised.
 
     Understood are the `usage` object of DeepSeek (`prompt_cache_hit_tokens`, `prompt_cache_miss_tokens`), OpenAI and
@@ -20,10 +22,17 @@ def parse_usage(raw: Mapping[str, object] | None) -> Usage | None:
     `cache_read_input_tokens`), and Ollama's and llama.cpp's native counters (`prompt_eval_count`, `eval_count`,
     `tokens_evaluated`, `tokens_predicted`).
 
+    Args:
+        raw: What the provider sent. A number that no request can have, such as 10²⁵, is no count.
+        prompt_tokens: What was counted elsewhere, to be taken where the provider tells of the prompt nothing that can
+            be.
+        completion_tokens: The same for the answer.
+
     Returns:
         `None` when `raw` holds no count at all: absent usage is unknown, never zero. Counts that contradict one another
         or are partly missing are repaired so that the dearer reading is billed; the result is then `estimated`, and
-        `notes` says what was done.
+        `notes` says what was done. Where nothing tells the tokens of the prompt, or those of the answer, they stand as
+        0 and the result is `unknown`.
     """
     if not raw:
         return None
@@ -46,13 +55,24 @@ def parse_usage(raw: Mapping[str, object] | None) -> Usage | None:
     if prompt is None and completion is None and hit is None and miss is None and total is None:
         return None
 
-    prompt, completion = _complete(prompt, completion, total, hit, miss, notes)
+    if prompt is None and (hit is not None or miss is not None):
+        prompt = (hit or 0) + (miss or 0)
+        if hit is None or miss is None:
+            notes.append("the prompt tokens are missing; taken from one half of the cache counts")
+    lacking = False
+    if prompt is None:
+        found = _other_part("prompt", total, completion, prompt_tokens, notes)
+        prompt, lacking = found or (total if completion is None and total else 0), found is None
+    if completion is None:
+        found = _other_part("completion", total, prompt, completion_tokens, notes)
+        completion, lacking = found or 0, lacking or found is None
+    completion = _checked(prompt, completion, total, notes)
     cache_hit = _cache_hit(prompt, hit, miss, cached, notes)
     reasoning = reasoning or 0
     if reasoning > completion:
         notes.append(f"{reasoning} reasoning tokens are more than the {completion} completion tokens; all are billed")
         completion = reasoning
-    certainty: Certainty = "estimated" if notes else "exact"
+    certainty: Certainty = "unknown" if lacking else "estimated" if notes else "exact"
     return Usage.of(
         prompt, completion, cache_hit=cache_hit, reasoning=reasoning, certainty=certainty, notes=tuple(notes)
     )
@@ -70,20 +90,18 @@ def _prompt_of_input(raw: Mapping[str, object], cached: int | None, notes: list[
     return (tokens or 0) + (read or 0) + (written or 0), read or 0
 
 
-def _complete(
-    prompt: int | None, completion: int | None, total: int | None, hit: int | None, miss: int | None, notes: list[str]
-) -> tuple[int, int]:
-    """Prompt and completion tokens, where one is missing taken from the others."""
-    if prompt is None and (hit is not None or miss is not None):
-        prompt = (hit or 0) + (miss or 0)
-        if hit is None or miss is None:
-            notes.append("the prompt tokens are missing; taken from one half of the cache counts")
-    if prompt is None:
-        prompt = max(0, total - (completion or 0)) if total is not None else 0
-        notes.append("the prompt tokens are missing" + ("; taken from the total" if total is not None else ""))
-    if completion is None:
-        completion = max(0, total - prompt) if total is not None else 0
-        notes.append("the completion tokens are missing" + ("; taken from the total" if total is not None else ""))
+def _other_part(name: str, total: int | None, part: int | None, counted: int | None, notes: list[str]) -> int | None:
+    """One part of the tokens, which the provider left out: the total without the other one, or what was counted."""
+    if total is not None and part is not None and total > part:
+        notes.append(f"the {name} tokens are missing; taken from the total")
+        return total - part
+    taken = "" if counted is None else f"; the {counted} counted here are taken"
+    notes.append(f"the {name} tokens are missing{taken}")
+    return counted
+
+
+def _checked(prompt: int, completion: int, total: int | None, notes: list[str]) -> int:
+    """The completion tokens, with those that only the total knows of."""
     if total is not None and total > prompt + completion:
         notes.append(
             f"the total of {total} tokens is more than {prompt} + {completion}; the difference counts as output"
@@ -91,7 +109,7 @@ def _complete(
         completion = total - prompt
     elif total is not None and total < prompt + completion:
         notes.append(f"the total of {total} tokens is less than {prompt} + {completion}; the parts are billed")
-    return prompt, completion
+    return completion
 
 
 def _cache_hit(prompt: int, hit: int | None, miss: int | None, cached: int | None, notes: list[str]) -> int:

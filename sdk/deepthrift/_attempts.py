@@ -13,7 +13,7 @@ import httpx
 from deepthrift._books import Books
 from deepthrift._clock import Clock
 from deepthrift._core import Core
-from deepthrift._counting import estimated_usage, with_reasoning_tokens
+from deepthrift._counting import estimated_usage, received_tokens, with_reasoning_tokens
 from deepthrift._endpoint import Incoming, RequestBody
 from deepthrift._gate import Ticket
 from deepthrift._passes import Passes, Step
@@ -209,15 +209,24 @@ class BaseAttempt:
 
     def _usage(self, answer: Answer) -> Usage:
         profile, model = self._core.profile, self.step.request.model
-        if answer.usage is None:
-            usage = estimated_usage(
-                profile, model, self.step.prompt, answer, self._billed.pieces, "the host reported no usage"
-            )
+        reported = self._reported(answer)
+        if reported is None:
+            why = "the host's usage holds no count" if self._billed.has_usage else "the host reported no usage"
+            usage = estimated_usage(profile, model, self.step.prompt, answer, self._billed.pieces, why)
         else:
-            usage = with_reasoning_tokens(profile, model, answer, answer.usage)
+            usage = with_reasoning_tokens(profile, model, answer, reported)
         if self.step.notes:  # the first of two passes: all of it is reasoning
             usage = usage.model_copy(update={"reasoning_tokens": usage.completion_tokens})
         return usage
+
+    def _reported(self, answer: Answer) -> Usage | None:
+        """The usage that the host reported; what it left out, or what cannot be, is counted here."""
+        usage = answer.usage
+        if usage is None or usage.certainty != "unknown":
+            return usage
+        profile, model = self._core.profile, self.step.request.model
+        completion, _ = received_tokens(profile, model, answer, self._billed.pieces)
+        return self._billed.usage_with(self.step.prompt.likely, completion)
 
     def _book(self, answer: Answer) -> None:
         """Book a complete answer."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
 import httpx
-from pydantic import BaseModel, FiniteFloat, ValidationError
+from pydantic import BaseModel, FiniteFloat, JsonValue, ValidationError
 
 from deepthrift._books import Books
 from deepthrift._clock import Clock, with_retries
@@ -26,7 +26,7 @@ from deepthrift.errors import (
     ServerError,
     UnsupportedFeature,
 )
-from deepthrift_pricing import Cost, Usage
+from deepthrift_pricing import Cost, Usage, parse_usage
 
 _PATH: Final = "/embeddings"
 _BATCH: Final = 256
@@ -41,14 +41,10 @@ class _Vector(BaseModel):
     embedding: tuple[FiniteFloat, ...]
 
 
-class _Used(BaseModel):
-    prompt_tokens: int = 0
-
-
 class _Answer(BaseModel):
     data: list[_Vector]
     model: str | None = None
-    usage: _Used | None = None
+    usage: dict[str, JsonValue] | None = None
 
 
 async def embed(core: Core, texts: str | Sequence[str], tags: Mapping[str, str] | None) -> Embeddings:
@@ -156,12 +152,7 @@ class _Embedding:
                     status, answer[:_ERROR_BODY], incoming.headers, host=core.profile.name, secrets=(core.key,)
                 )
             found = _parsed(answer)
-            usage = Usage.of(
-                found.usage.prompt_tokens if found.usage is not None else bound,
-                0,
-                certainty="exact" if found.usage is not None else "estimated",
-            )
-            self._books.settle(held, usage, mode="standard", finish_reason="stop", http_status=status)
+            self._books.settle(held, _used(found, bound), mode="standard", finish_reason="stop", http_status=status)
             booked = True
             ticket.leave(None, came_through=True)
             self._model = found.model or self._model
@@ -207,6 +198,12 @@ def _parsed(answer: bytes) -> _Answer:
         return _Answer.model_validate_json(answer.strip())
     except ValidationError:
         raise MalformedResponse("the endpoint's embeddings cannot be read; does the model make any?") from None
+
+
+def _used(found: _Answer, bound: int) -> Usage:
+    """The tokens of the texts as the host counted them; where it tells none that can be, their upper bound."""
+    told = parse_usage({**found.usage, "completion_tokens": 0}, prompt_tokens=bound) if found.usage else None
+    return told or Usage.of(bound, 0, certainty="estimated", notes=("the host reported no usage",))
 
 
 def _in_order(found: _Answer, wanted: int) -> list[tuple[float, ...]]:

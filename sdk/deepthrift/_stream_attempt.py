@@ -203,18 +203,19 @@ class StreamAttempt(BaseAttempt):
             return self._usage(answer)
         profile, model = self._core.profile, self.step.request.model
         why = "the stream did not come to its end; prompt and received tokens were counted here"
-        if answer.usage is None:
+        reported = self._reported(answer)
+        if reported is None:
             usage = estimated_usage(profile, model, self.step.prompt, answer, self._billed.pieces, why)
         else:
             counted, reasoning = received_tokens(profile, model, answer, self._billed.pieces)
-            completion = max(counted, answer.usage.completion_tokens)
+            completion = max(counted, reported.completion_tokens)
             usage = Usage.of(
-                answer.usage.prompt_tokens,
+                reported.prompt_tokens,
                 completion,
-                cache_hit=answer.usage.cache_hit_tokens,
-                reasoning=min(completion, max(reasoning, answer.usage.reasoning_tokens)),
+                cache_hit=reported.cache_hit_tokens,
+                reasoning=min(completion, max(reasoning, reported.reasoning_tokens)),
                 certainty="estimated",
-                notes=(why,),
+                notes=(*reported.notes, why),
             )
         if self.step.notes:
             usage = usage.model_copy(update={"reasoning_tokens": usage.completion_tokens})

@@ -57,28 +57,6 @@ def test_an_attempt_from_reservation_to_settlement(open_ledger: Open) -> None:
     assert spent(ledger) == Money.of(BILL)
 
 
-def test_what_was_answered_unsent_needs_no_room_and_is_booked_at_nothing(open_ledger: Open) -> None:
-    ledger = open_ledger(Budget("0.000001", per="day", policy="refuse"), Budget("0.001", per="total", each="team"))
-    told: list[Attempt] = []
-    ledger.subscribe(told.append)
-    asked = wanted(attempt="a", call="c", group="g", tags={"team": "search"}, mode="thinking")
-    with pytest.raises(BudgetExceeded):
-        ledger.try_reserve(asked)
-    booked = ledger.book_unsent(asked, ended_at=NOON + timedelta(seconds=2), finish_reason="stop")
-    assert booked == ledger.attempt("a")
-    assert (booked.status, booked.started_at, booked.seconds) == ("released", NOON, 2.0)
-    assert (booked.reserved, booked.cost.total, booked.cost.certainty) == (Money.of(WORST), Money.of("0"), "exact")
-    assert (booked.finish_reason, booked.usage, booked.tags) == ("stop", None, {"team": "search"})
-    assert ledger.book_unsent(asked, ended_at=NOON, finish_reason="length") == booked
-    assert ledger.release("a", ended_at=NOON) == booked
-    assert told == [booked]
-    assert not any(status.spent or status.reserved for status in ledger.budget_status())
-    assert spent(ledger) == Money.of("0")
-    assert not ledger.sweep()
-    with pytest.raises(LedgerError, match="booked already"):
-        ledger.try_reserve(asked)
-
-
 def end_settle(ledger: Ledger, id_: str) -> Attempt:
     return ledger.settle(id_, usage=REFERENCE, cost=cost(), ended_at=NOON)
 

@@ -137,17 +137,24 @@ REPAIRED: dict[str, tuple[dict[str, Any], tuple[int, int, int, int]]] = {
         (10, 0, 25, 20),
     ),
     "no completion tokens": ({"prompt_tokens": 10, "total_tokens": 35}, (10, 0, 25, 0)),
-    "no completion tokens and no total": ({"prompt_tokens": 10}, (10, 0, 0, 0)),
     "no prompt tokens": ({"completion_tokens": 10, "total_tokens": 35}, (25, 0, 10, 0)),
-    "only a total": ({"total_tokens": 35}, (35, 0, 0, 0)),
     "a total that is too small": ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 12}, (10, 0, 5, 0)),
     "only hits": ({"prompt_cache_hit_tokens": 64, "completion_tokens": 1}, (64, 64, 1, 0)),
     "a negative count": ({"prompt_tokens": -4, "completion_tokens": 10, "total_tokens": 14}, (4, 0, 10, 0)),
-    "text for a count": ({"prompt_tokens": "12", "completion_tokens": 3}, (0, 0, 3, 0)),
     "truth for a count": ({"prompt_tokens": 12, "completion_tokens": True, "total_tokens": 15}, (12, 0, 3, 0)),
     "half a token": ({"prompt_tokens": 12, "completion_tokens": 2.5, "total_tokens": 15}, (12, 0, 3, 0)),
-    "not a number": ({"prompt_tokens": float("nan"), "completion_tokens": 2}, (0, 0, 2, 0)),
-    "more tokens than can be": ({"prompt_tokens": 10**30, "completion_tokens": 2}, (0, 0, 2, 0)),
+    "more prompt tokens than can be": (
+        {"prompt_tokens": 10**30, "completion_tokens": 2, "total_tokens": 9},
+        (7, 0, 2, 0),
+    ),
+    "more tokens than can be, and both halves": (
+        {"prompt_tokens": 10**30, "completion_tokens": 2, "prompt_cache_hit_tokens": 3, "prompt_cache_miss_tokens": 4},
+        (7, 3, 2, 0),
+    ),
+    "more hits than can be": (
+        {"prompt_tokens": 7, "completion_tokens": 2, "prompt_cache_hit_tokens": 10**25},
+        (7, 0, 2, 0),
+    ),
 }
 
 
@@ -159,6 +166,44 @@ def test_what_contradicts_itself_is_repaired_and_flagged(case: str) -> None:
     assert (usage.prompt_tokens, usage.cache_hit_tokens, usage.completion_tokens, usage.reasoning_tokens) == counts
     assert usage.certainty == "estimated"
     assert usage.notes
+
+
+LACKING: dict[str, tuple[dict[str, Any], tuple[int, int], tuple[int, int]]] = {
+    # raw, (prompt, completion) where nothing else is known, the same where 20 and 6 were counted
+    "no completion tokens and no total": ({"prompt_tokens": 10}, (10, 0), (10, 6)),
+    "no completion tokens, and a total that is too small": ({"prompt_tokens": 10, "total_tokens": 9}, (10, 0), (10, 6)),
+    "no prompt tokens and no total": ({"completion_tokens": 3}, (0, 3), (20, 3)),
+    "only a total": ({"total_tokens": 35}, (35, 0), (20, 15)),
+    "only a total that is too small": ({"total_tokens": 5}, (5, 0), (20, 6)),
+    "text for a count": ({"prompt_tokens": "12", "completion_tokens": 3}, (0, 3), (20, 3)),
+    "not a number": ({"prompt_tokens": float("nan"), "completion_tokens": 2}, (0, 2), (20, 2)),
+    "more tokens than can be": ({"prompt_tokens": 10**25, "completion_tokens": 2}, (0, 2), (20, 2)),
+    "more tokens than can be, and their total": (
+        {"prompt_tokens": 10**25, "completion_tokens": 2, "total_tokens": 10**25 + 2},
+        (0, 2),
+        (20, 2),
+    ),
+    "more completion tokens than can be": ({"prompt_tokens": 9, "completion_tokens": 10**12}, (9, 0), (9, 6)),
+    "only hits": ({"prompt_cache_hit_tokens": 64}, (64, 0), (64, 6)),
+}
+
+
+@pytest.mark.parametrize("case", LACKING)
+def test_what_is_missing_is_never_zero_for_sure_and_what_was_counted_elsewhere_takes_its_place(case: str) -> None:
+    raw, alone, counted = LACKING[case]
+    usage = parse_usage(raw)
+    assert usage is not None
+    assert ((usage.prompt_tokens, usage.completion_tokens), usage.certainty) == (alone, "unknown")
+    usage = parse_usage(raw, prompt_tokens=20, completion_tokens=6)
+    assert usage is not None
+    assert ((usage.prompt_tokens, usage.completion_tokens), usage.certainty) == (counted, "estimated")
+    assert any("missing" in note for note in usage.notes)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, *REPAIRED])
+def test_what_was_counted_elsewhere_changes_nothing_that_is_told(shape: str) -> None:
+    raw = SHAPES[shape][0] if shape in SHAPES else REPAIRED[shape][0]
+    assert parse_usage(raw, prompt_tokens=999, completion_tokens=999) == parse_usage(raw)
 
 
 NAMES = (
@@ -192,7 +237,12 @@ def test_no_garbage_breaks_the_sums(raw: dict[str, Any]) -> None:
     usage = parse_usage(raw)
     if usage is not None:
         Usage.model_validate(usage.model_dump())  # the invariants hold
-        assert (usage.certainty == "estimated") == bool(usage.notes)
+        assert (usage.certainty != "exact") == bool(usage.notes)
+        filled = parse_usage(raw, prompt_tokens=7, completion_tokens=7)
+        assert filled is not None
+        assert filled.certainty != "unknown"
+        if usage.certainty != "unknown":
+            assert filled == usage
 
 
 @given(

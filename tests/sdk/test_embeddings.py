@@ -40,6 +40,21 @@ async def test_they_come_back_in_order_with_their_price() -> None:
     ledger.close()
 
 
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 10**25}, {"prompt_tokens": -1, "total_tokens": 10**20}])
+async def test_where_the_host_tells_no_tokens_that_can_be_their_bound_is_booked(usage: Any) -> None:
+    told = answer([1.0, 2.0], usage=usage)
+    with Ledger.open() as ledger:
+        async with (
+            BillServer(routes={"/embeddings": lambda _: told}) as server,
+            AsyncClient(**settings(server, host="openai", ledger=ledger)) as client,
+        ):
+            found = await client.embed(["word"])
+        [row] = ledger.attempts()
+    assert (row.status, row.cost.certainty, row.cost.total) == ("settled", "estimated", row.reserved)
+    assert found.usage.prompt_tokens == 4 + 4
+    assert found.usage.notes
+
+
 @pytest.mark.parametrize(
     ("texts", "told"), [([], "nothing to embed"), ("", r"texts\[0\]"), (["a", 3], r"texts\[1\]"), (b"a", "nothing")]
 )

@@ -30,7 +30,7 @@ class Answer:
     """The mode that really ran."""
     finish_reason: str
     usage: Usage | None
-    """As the host reported it, or `None`."""
+    """As the host reported it, or `None`; `unknown` where a part of it is missing."""
     model: str | None
     response_id: str | None
     tool_calls: tuple[ToolCall, ...]
@@ -102,6 +102,15 @@ class Accumulator:
     def has_tool_calls(self) -> bool:
         """Whether any tool call has been given out."""
         return bool(self._tools)
+
+    @property
+    def has_usage(self) -> bool:
+        """Whether the host has sent a usage, of whatever it may consist."""
+        return bool(self._usage)
+
+    def usage_with(self, prompt_tokens: int, completion_tokens: int) -> Usage | None:
+        """The usage as the host reported it, with these counts where it has none of the prompt or of the answer."""
+        return parse_usage(self._usage, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
     def add(self, chunk: Chunk) -> list[StreamEvent]:
         """What `chunk` brings."""

@@ -86,7 +86,7 @@ def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], end
     fields = cast("Mapping[str, object]", body)
     usage = read_usage(cast("Mapping[str, object] | None", fields.get("usage")))
     answer = _answer(core, row, fields)
-    if usage is None:
+    if usage is None or usage.certainty == "unknown":
         return _end(core, job, row, ended_at, status=status, unbilled=False, answered=answer is not None)
     mode = row.mode if answer is None else answer.mode
     attempt = _attempt(core, job, row)
