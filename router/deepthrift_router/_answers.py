@@ -5,15 +5,14 @@ from __future__ import annotations
 import ast
 import json
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from typing import Final, Literal, TypeAlias, cast
 
 from deepthrift_router._code import code_form
 from deepthrift_router._quantities import Quantity, parse_quantity
+from deepthrift_router._wording import plain_text, question_of, tokens_of
 from deepthrift_router._words import words
 
 AnswerKind: TypeAlias = Literal["number", "choice", "boolean", "date", "data", "sequence", "code", "text"]
@@ -22,8 +21,6 @@ AnswerKind: TypeAlias = Literal["number", "choice", "boolean", "date", "data", "
 _OPEN_ENDED: Final = 60
 """Words from which a reply without a marked answer counts as open text, which has no normal form."""
 _LONGEST: Final = 40_000
-_READ: Final = 4_000
-"""Of a longer question, so many of its first and last characters are read."""
 
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _MARKED = re.compile(
@@ -33,12 +30,8 @@ _MARKED = re.compile(
 )
 _INLINE = re.compile(r"(?:final|correct|the)\s+answer\s+is[:\s]+(?P<rest>[^\n]+)", re.IGNORECASE)
 _FENCE = re.compile(r"```([\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
-_OPTION = re.compile(r"^\s*[(\[]?([A-Ja-j])[)\].:]\s+(\S.*)$", re.MULTILINE)
 _CHOICE = re.compile(r"(?:option|choice|answer)?\s*[(\[]?([A-Ja-j])[)\].:]?(?:\s+(?P<body>\S.*))?", re.DOTALL)
 _BOXED = "\\boxed{"
-_TOKEN = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|\.\d+|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\s\w]|_")
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_QUIET: Final = frozenset(".,;:!?\"'`()[]{}“”‘’|$\\*_#")
 _FILLERS: Final = words(
     """a an the is are was were be been it its this that there here so thus therefore hence of to in on at and answer
     final correct result equals would will i think we get about approximately has have had do does did"""
@@ -112,13 +105,13 @@ def normal_form(answer: str, question: str = "") -> Answer | None:
     fenced = _FENCE.fullmatch(answer.strip())
     if fenced is not None and fenced[1].casefold() not in ("", "text", "json"):
         return Answer("code", code_form(fenced[2], fenced[1]))
-    plain = _plain(fenced[2] if fenced is not None else answer)
+    plain = plain_text(fenced[2] if fenced is not None else answer)
     if not plain:
         return None
-    tokens = _tokens(plain)
+    tokens = tokens_of(plain)
     if not tokens:
         return Answer("text", plain)
-    asked = _asked(question).words
+    asked = question_of(question)
     wordy = all(token[0].isalnum() for token in tokens)
     telling = [token for token in tokens if token not in _FILLERS and token not in _NEGATIONS]
     core = tuple(token for token in telling if token not in asked) if wordy else ()
@@ -145,23 +138,6 @@ def normal_form(answer: str, question: str = "") -> Answer | None:
     numbers = sum(token[0].isdigit() for token in tokens)
     kind: AnswerKind = "sequence" if numbers > 1 and numbers == sum(token.isalnum() for token in tokens) else "text"
     return Answer(kind, " ".join(tokens), core, echo, sentence, negations)
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What comparing answers needs of their question."""
-
-    words: frozenset[str]
-    options: Mapping[str, Sequence[str]]
-    """The words of each lettered option."""
-
-
-@lru_cache(maxsize=64)
-def _asked(question: str) -> _Question:
-    if len(question) > 2 * _READ:
-        question = f"{question[:_READ]}\n{question[-_READ:]}"
-    options = {str(letter).upper(): _tokens(_plain(str(body))) for letter, body in _OPTION.findall(question)}
-    return _Question(frozenset(_tokens(_plain(question))), options)
 
 
 def _final_part(text: str) -> str | None:
@@ -231,48 +207,6 @@ def _is_marker(line: str) -> bool:
     return re.search(r"answer(?:\s+is|\s*[*_]*\s*[:=]|\s*[*_]*\s*$)", line, re.IGNORECASE) is not None
 
 
-def _plain(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).strip()
-    if "\\" in text:
-        text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2", text)
-        text = re.sub(r"\\(?:text|mathrm|mathbf|operatorname)\s*\{([^{}]*)\}", r"\1", text)
-        text = text.replace("\\times", "×").replace("\\cdot", "*").replace("^\\circ", "°").replace("\\circ", "°")
-        text = re.sub(r"\\(?:left|right|,|;|!|\(|\)|\[|\])", "", text).replace("\\%", "%").replace("\\$", "$")
-    if "**" in text:
-        text = re.sub(r"\*\*(?=\S)(.+?)(?<=\S)\*\*", r"\1", text)
-    if "`" in text:
-        text = re.sub(r"(?<!\w)`([^`\n]+)`", r"\1", text)
-    if re.fullmatch(r"\$[^$]+\$", text):
-        text = text[1:-1]
-    text = text.strip().strip("\"'“”‘’").strip()
-    return re.sub(r"(?<=[^.])[.。]$", "", text).strip()
-
-
-def _tokens(plain: str) -> list[str]:
-    found: list[str] = []
-    for token in _TOKEN.findall(plain.casefold()):
-        if token.isalpha():  # most are words, and stay as they are
-            found.append(token)
-        elif token not in _QUIET:
-            found += _token(token).split()
-    return found
-
-
-def _token(token: str) -> str:
-    if not token[0].isdigit() and (token[0] != "." or len(token) == 1):
-        return token.replace("’", "'")
-    if "," in token:
-        token = token.rstrip(",")
-        if not _THOUSANDS.fullmatch(token):
-            return " ".join(_token(part) for part in token.split(",") if part)
-        token = token.replace(",", "")
-    if "e" in token:
-        return token
-    whole, _, decimals = token.partition(".")
-    whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
-    return f"{whole}.{decimals}" if decimals else whole
-
-
 def _data_form(text: str) -> str | None:
     try:
         value: object = json.loads(text)
@@ -304,14 +238,14 @@ def _canonical(value: object) -> str:
 
 
 def _choice(plain: str, question: str) -> str | None:
-    options = _asked(question).options
+    options = question_of(question).options
     found = _CHOICE.fullmatch(plain)
     if len(options) < 2:
         # Without options to choose from, only a bare capital letter can be a choice.
         return plain.strip("()[]") if re.fullmatch(r"[(\[]?[A-J][)\]]?", plain) else None
     if found is not None and found[1].upper() in options and (found["body"] is None or plain[found.end(1)] in ")].:"):
         return found[1].upper()
-    wanted = _tokens(_plain(plain))
+    wanted = tokens_of(plain_text(plain))
     return next((letter for letter, body in options.items() if body == wanted), None)
 
 
