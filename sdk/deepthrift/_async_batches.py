@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
+from deepthrift._async_calls import AsyncCalls
 from deepthrift._expected_length import ExpectedLength
-from deepthrift._messages import JSONObject, Messages
-from deepthrift._options import ChatOptions, options_of
-from deepthrift._reply import Reply
-from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Currency, Estimate, Mode
+from deepthrift._messages import JSONObject
+from deepthrift._options import options_of
+from deepthrift_pricing import Mode
 
 if TYPE_CHECKING:
-    from deepthrift._core import Core
-    from deepthrift._endpoints import Upstreams
     from deepthrift.batch import (
         BatchEstimate,
         BatchProgress,
@@ -33,49 +29,8 @@ if TYPE_CHECKING:
     from deepthrift.batch._runner import RowAsker
 
 
-class AsyncBatches(ABC):
+class AsyncBatches(AsyncCalls):
     """Batches, on top of a client's calls."""
-
-    @property
-    @abstractmethod
-    def host(self) -> HostProfile:
-        """The profile of the endpoint."""
-
-    @property
-    @abstractmethod
-    def model(self) -> str:
-        """The model's name."""
-
-    @property
-    @abstractmethod
-    def _currency(self) -> Currency: ...
-
-    @property
-    @abstractmethod
-    def _running(self) -> Upstreams: ...
-
-    @abstractmethod
-    def chat(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> Awaitable[Reply]:
-        """One complete answer."""
-
-    @abstractmethod
-    def estimate(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        expected_length: ExpectedLength | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> Estimate:
-        """What a call will cost."""
 
     async def batch(
         self,
@@ -282,9 +237,6 @@ class AsyncBatches(ABC):
         from deepthrift.batch._native import cancel
 
         return await cancel(self._ready(), Path(out))
-
-    @abstractmethod
-    def _ready(self) -> Core: ...
 
     def _estimates(self, expected_length: ExpectedLength | None, *, native: bool) -> EstimateRow:
         """What tells the cost of a row in a mode."""

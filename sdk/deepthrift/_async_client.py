@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from deepthrift._async_batches import AsyncBatches
 from deepthrift._async_requests import AsyncRequests
@@ -335,70 +335,6 @@ class AsyncClient(AsyncRequests, AsyncBatches):
                     await self._engine.aclose()
             if self._own_ledger:
                 self._ledger.close()
-
-    # -- calls ------------------------------------------------------------------------------------------------------
-
-    async def chat(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> Reply:
-        """One complete answer.
-
-        Args:
-            messages: A conversation in the OpenAI shape, or a string for one user message. It is not changed.
-            mode: `"standard"` or `"thinking"`.
-            max_tokens: The most tokens to generate, reasoning included; left out, the host's own default is reserved.
-            **options: See `ChatOptions`.
-
-        Raises:
-            InvalidRequestError: The request is wrong; nothing was sent.
-            PriceNotFound: It has no price; nothing was sent.
-            BudgetExceeded: It does not fit a budget; nothing was sent.
-            APIError: The endpoint could not be used, or answered with an error.
-            ResponseError: The answer cannot be used.
-        """
-        return await self._answered(options_of(messages, mode, max_tokens, options))
-
-    def stream(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> AsyncStream:
-        """One answer as it arrives; see `chat` for the arguments and errors, and `AsyncStream` for its use."""
-        return self._streamed(options_of(messages, mode, max_tokens, options))
-
-    def estimate(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        expected_length: ExpectedLength | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> Estimate:
-        """What a call will cost at least, probably and at most, before it is sent. Sends nothing itself.
-
-        Args:
-            messages: As for `chat`, and so are `mode`, `max_tokens` and `options`.
-            mode: The mode to estimate; the other one is another estimate.
-            max_tokens: The most tokens to generate.
-            expected_length: Tells how many tokens the answer will have, or `None` if it does not know; left out, the
-                ledger's own history of this host, model and mode tells.
-            **options: See `ChatOptions`.
-
-        Raises:
-            InvalidRequestError: The request is wrong.
-            PriceNotFound: It has no price.
-        """
-        given = options_of(messages, mode, max_tokens, options)
-        return self._estimated(given, self._prefixes, expected_length)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from deepthrift._options import CallOptions, ChatOptions, Options, options_of
 from deepthrift._reply import Reply
 from deepthrift._stream import AsyncStream
 from deepthrift.errors import DeepthriftError
-from deepthrift_pricing import Estimate, Mode, PrefixTracker
+from deepthrift_pricing import Estimate, Mode
 
 if TYPE_CHECKING:
     from deepthrift._account import Balance, ModelInfo
@@ -29,21 +29,7 @@ class AsyncRequests(AsyncTasks):
     _under_way: UnderWay
 
     @abstractmethod
-    def _ready(self) -> Core: ...
-
-    @abstractmethod
     def _cores(self, options: Options) -> list[Core]: ...
-
-    @abstractmethod
-    async def _answered(self, options: Options) -> Reply: ...
-
-    @abstractmethod
-    def _streamed(self, options: Options) -> AsyncStream: ...
-
-    @abstractmethod
-    def _estimated(
-        self, given: Options, prefixes: PrefixTracker | None, expected_length: ExpectedLength | None
-    ) -> Estimate: ...
 
     @abstractmethod
     async def _blame_engine(self, error: DeepthriftError) -> None: ...

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from deepthrift._expected_length import ExpectedLength
+from deepthrift._async_calls import AsyncCalls
 from deepthrift._messages import Messages
-from deepthrift._options import CallOptions, ChatOptions, ToolChoice, chat_options
-from deepthrift._reply import Reply
-from deepthrift._stream import AsyncStream
-from deepthrift.hosts import Feature, HostProfile
-from deepthrift_pricing import Currency, Estimate, Mode, Money
+from deepthrift._options import CallOptions, ToolChoice, chat_options
+from deepthrift.hosts import Feature
+from deepthrift_pricing import Mode, Money
 
 if TYPE_CHECKING:
     from deepthrift._core import Settings
@@ -23,62 +21,14 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 
-class AsyncTasks(ABC):
+class AsyncTasks(AsyncCalls):
     """Tool loops and structured output, on top of a client's calls."""
 
     _settings: Settings
 
-    @property
-    @abstractmethod
-    def host(self) -> HostProfile:
-        """The profile of the endpoint."""
-
-    @property
-    @abstractmethod
-    def base_url(self) -> str:
-        """Where the endpoint is."""
-
-    @property
-    @abstractmethod
-    def _currency(self) -> Currency: ...
-
     @abstractmethod
     def _features(self, mode: Mode) -> frozenset[Feature]:
         """What every endpoint that a call may go to can do in `mode`."""
-
-    @abstractmethod
-    async def chat(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> Reply:
-        """One complete answer."""
-
-    @abstractmethod
-    def stream(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> AsyncStream:
-        """One answer as it arrives."""
-
-    @abstractmethod
-    def estimate(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        expected_length: ExpectedLength | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> Estimate:
-        """What a call will cost."""
 
     async def run_tools(
         self,

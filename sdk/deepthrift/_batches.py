@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from deepthrift._async_batches import AsyncBatches
+from deepthrift._calls import Calls
 from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject
 from deepthrift_pricing import Mode
@@ -28,15 +29,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Batches(ABC):
+class Batches(Calls):
     """Batches; see `AsyncBatches`."""
 
     @property
     @abstractmethod
     def _tasks(self) -> AsyncBatches: ...
-
-    @abstractmethod
-    def _run(self, work: Coroutine[object, object, T]) -> T: ...
 
     def batch(
         self,

@@ -15,16 +15,14 @@ from deepthrift._batches import Batches
 from deepthrift._breaker import CircuitBreaker
 from deepthrift._endpoints import Endpoint, EndpointStatus
 from deepthrift._events import StreamEvent
-from deepthrift._expected_length import ExpectedLength
 from deepthrift._loop import Loop
-from deepthrift._messages import JSONObject, Messages
+from deepthrift._messages import JSONObject
 from deepthrift._network import Cert, Verify
-from deepthrift._options import ChatOptions
 from deepthrift._reply import Reply
 from deepthrift._requests import Requests
 from deepthrift._stream import AsyncStream
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Estimate, Ledger, Mode, PrefixTracker, PriceBook
+from deepthrift_pricing import Ledger, PrefixTracker, PriceBook
 
 if TYPE_CHECKING:
     import httpx
@@ -254,41 +252,5 @@ class Client(Requests, Batches):
             finally:
                 self._finalizer()
 
-    def chat(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> Reply:
-        """One complete answer; see `AsyncClient.chat`."""
-        return self._loop.run(self._async.chat(messages, mode=mode, max_tokens=max_tokens, **options))
-
-    def stream(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> Stream:
-        """One answer as it arrives; see `AsyncClient.stream`."""
-        return self._opened(lambda: self._async.stream(messages, mode=mode, max_tokens=max_tokens, **options))
-
     def _opened(self, opening: Callable[[], AsyncStream]) -> Stream:
         return Stream(self._loop, self._loop.run(_on_loop(opening)))
-
-    def estimate(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        expected_length: ExpectedLength | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> Estimate:
-        """What a call will cost; see `AsyncClient.estimate`."""
-        return self._async.estimate(
-            messages, mode=mode, max_tokens=max_tokens, expected_length=expected_length, **options
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._async_requests import AsyncRequests
@@ -11,7 +11,6 @@ from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
 from deepthrift._options import CallOptions, ChatOptions
 from deepthrift._reply import Reply
-from deepthrift._stream import AsyncStream
 from deepthrift._tasks import Tasks
 from deepthrift_pricing import Estimate, Mode
 
@@ -28,9 +27,6 @@ class Requests(Tasks):
     @property
     @abstractmethod
     def _tasks(self) -> AsyncRequests: ...
-
-    @abstractmethod
-    def _opened(self, opening: Callable[[], AsyncStream]) -> Stream: ...
 
     def samples(
         self,

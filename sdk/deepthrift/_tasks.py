@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from deepthrift._async_tasks import AsyncTasks
+from deepthrift._calls import Calls
 from deepthrift._messages import Messages
-from deepthrift._options import CallOptions, ChatOptions, ToolChoice, chat_options
+from deepthrift._options import CallOptions, ToolChoice, chat_options
 from deepthrift_pricing import Mode, Money
 
 if TYPE_CHECKING:
-    from deepthrift._client import Stream
     from deepthrift.structured import Parsed, ParseStream
     from deepthrift.tools import OnError, Tool, ToolLoopEvent, ToolReply
 
@@ -21,26 +21,12 @@ M = TypeVar("M")
 T = TypeVar("T")
 
 
-class Tasks(ABC):
+class Tasks(Calls):
     """Tool loops and structured output; see `AsyncTasks`."""
 
     @property
     @abstractmethod
     def _tasks(self) -> AsyncTasks: ...
-
-    @abstractmethod
-    def _run(self, work: Coroutine[object, object, T]) -> T: ...
-
-    @abstractmethod
-    def stream(
-        self,
-        messages: Messages,
-        *,
-        mode: Mode = "standard",
-        max_tokens: int | None = None,
-        **options: Unpack[ChatOptions],
-    ) -> Stream:
-        """One answer as it arrives."""
 
     def run_tools(
         self,
