@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from deepthrift import Messages, Reply
-from deepthrift.errors import DeepthriftError
+from deepthrift.errors import DeepthriftError, LedgerError
 from deepthrift_router._answered import Answered
 from deepthrift_router._answers import same_answer
 from deepthrift_router._estimates import drift_of
@@ -77,7 +77,10 @@ class Audits:
             self._start(self._look(self._on_drift))
         if outcomes.kept is not None and outcomes.thought is not None:
             if self._grader is None:
-                self._note(group_id, self._same(outlook, outcomes), None, None, 1.0, 0)
+                try:
+                    self._note(group_id, self._same(outlook, outcomes), None, None, 1.0, 0)
+                except LedgerError:  # the answer is there and paid for, and its warnings tell of the store already
+                    self.failed += 1
             else:
                 self._start(self._grade_both(outlook, outcomes, 1.0, 0))
         elif not outlook.rungs or (outcomes.kept or outcomes.thought) is None:

@@ -56,7 +56,8 @@ def calibrate(rows: Iterable[Answered], current: Setting | None = None) -> Setti
     labelled = [row for row in rows if row.labelled]
     if len(labelled) < LEAST_LABELS:
         raise NotEnoughLabels(
-            f"{len(labelled)} labelled answers are too few to fit anything on; {LEAST_LABELS} are needed",
+            f"{len(labelled)} labelled answers are too few to fit anything on; {LEAST_LABELS} are needed: label "
+            "answers with feedback(), audits and a grader, or `deepthrift collect`",
             labels=len(labelled),
             needed=LEAST_LABELS,
         )

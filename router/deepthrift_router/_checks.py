@@ -90,7 +90,10 @@ class ProgramCheck:
         """`agree`, `disagree`, or `no_answer` where the program fails or prints nothing."""
         if (reply := replies[0]) is None:
             return FAILED
-        done = await self._sandbox.run(code_of(reply.text))
+        try:
+            done = await self._sandbox.run(code_of(reply.text))
+        except (OSError, ConfigurationError) as error:  # the answer that it was to check is there and paid for
+            return f"the program could not be run: {error}"
         printed = done.output.strip()
         if not done.ok or not printed:
             said = (done.errors.strip() or "it printed nothing").splitlines()[-1]

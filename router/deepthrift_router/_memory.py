@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepthrift.errors import NotEnoughLabels
+from deepthrift.errors import LedgerError, NotEnoughLabels
 from deepthrift_router._answered import Answered, LabelSource, answered, process_of
 from deepthrift_router._belief import Belief
 from deepthrift_router._checks import Check
@@ -125,12 +125,10 @@ class Memory:
         row = answered(
             reply, base, question=self.store.hash_of(outlook.request.question), process=process, shadow=shadow
         )
-        import sqlite3
-
         try:
             self.store.add(row)
-        except sqlite3.Error as error:
-            told = f"the router's store could not be written: {error}"
+        except LedgerError as error:
+            told = f"the router's store could not be written: {error.message}"
             return reply.model_copy(update={"warnings": (*reply.warnings, told)})
         return reply
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from math import isfinite
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast, get_args
 
 from deepthrift import ChatOptions
 from deepthrift.errors import ConfigurationError
@@ -67,9 +67,13 @@ class Preferences:
         if self.max_quality_loss is not None and self.target_share is not None:
             raise ConfigurationError("max_quality_loss and target_share exclude each other: each sets the threshold")
 
+    def beside(self, further: Preferences) -> Preferences:
+        """These preferences and `further` ones that were stated with them; of one stated twice, this one holds."""
+        return replace(further, **self._said())
+
     def over(self, base: Preferences) -> Preferences:
         """These preferences, and those of `base` where they say nothing."""
-        said = {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) is not None}
+        said = self._said()
         if "max_quality_loss" in said:
             base = replace(base, target_share=None)
         if "target_share" in said:
@@ -77,6 +81,9 @@ class Preferences:
         if "policy" in said and not {"max_quality_loss", "target_share"} & said.keys():
             base = replace(base, max_quality_loss=None, target_share=None)
         return replace(base, **said)
+
+    def _said(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) is not None}
 
 
 class RouteOptions(ChatOptions, total=False):
@@ -109,7 +116,7 @@ def split_options(given: RouteOptions) -> tuple[ChatOptions, Preferences, Sequen
     further = options.pop("preferences", None)
     validators = options.pop("validators", ())
     options.pop("purpose", None)
-    return cast("ChatOptions", options), own if further is None else own.over(further), validators
+    return cast("ChatOptions", options), own if further is None else own.beside(further), validators
 
 
 def by_tags(by_tag: Mapping[str, Preferences], tags: Mapping[str, str], base: Preferences) -> Preferences:
@@ -128,4 +135,4 @@ def money(amount: Amount | None, currency: Currency) -> Money | None:
 
 def _positive(name: str, amount: Amount | None) -> None:
     if amount is not None and (found := money(amount, "USD")) is not None and found.pico <= 0:
-        raise ConfigurationError(f"{name} is an amount above 0, not {amount!r}")
+        raise ConfigurationError(f"{name} is an amount above 0, not {found.amount:f}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
 
 from deepthrift import Reply
 from deepthrift.errors import (
@@ -19,8 +18,6 @@ from deepthrift_router._reasons import why_accept, why_escalate
 from deepthrift_router._reply import RoutedReply
 from deepthrift_router._rungs import Rung, RungName
 from deepthrift_router._signals import unusable
-
-T = TypeVar("T")
 
 
 class Route(Leg):
@@ -116,8 +113,7 @@ class Route(Leg):
                 return self._finish(self._chosen.reply, self._seen.belief.p_standard)
             return await self._won_by(await thinking)
         finally:
-            await _cancel(standard)
-            await _cancel(thinking)
+            await _cancel(standard, thinking)
 
     async def _raced_standard(self) -> bool:
         """Whether the standard answer can be accepted."""
@@ -229,9 +225,11 @@ class Route(Leg):
         return self._finish(draft.reply, self._seen.belief.p_standard)
 
 
-async def _cancel(task: asyncio.Future[T]) -> None:
-    """End `task` and wait for its end; its failure is nobody's any more."""
-    task.cancel()
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()
+async def _cancel(*tasks: asyncio.Task[bool] | asyncio.Task[Reply | None]) -> None:
+    """End all `tasks` and wait for their end; their failures are nobody's any more."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()

@@ -111,7 +111,7 @@ class ModeRouter(Generic[C]):
     ) -> None:
         self._client: AsyncClient | Client = client
         own = Preferences(policy=policy, value_of_right_answer=value_of_right_answer, max_cost=max_cost)
-        base = own if preferences is None else own.over(preferences)
+        base = own if preferences is None else own.beside(preferences)
         self._preferences = replace(base, policy=base.policy or "auto")
         self._by_tag = dict(by_tag or {})
         if max_samples not in (1, 2, 3):

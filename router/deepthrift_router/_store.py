@@ -45,7 +45,8 @@ class RouterStore:
         keep: The most answers to keep; the oldest go first, those with labels last.
 
     Raises:
-        LedgerUnavailable: The file cannot be opened or made, or a later version wrote it.
+        LedgerUnavailable: The file cannot be opened or made, or a later version wrote it. Any method raises it, too,
+            where the file cannot be read or written.
     """
 
     def __init__(self, path: Path | str = ":memory:", *, keep: int = 100_000) -> None:
@@ -57,12 +58,10 @@ class RouterStore:
         self._keep = keep
         self._added = 0
         self._lock = threading.Lock()
-        try:
+        with self._told():
             self._db: sqlite3.Connection = sqlite3.connect(
                 self._path, timeout=_BUSY, check_same_thread=False, isolation_level=None
             )
-        except sqlite3.Error as error:
-            raise LedgerUnavailable(f"the router's store {self._path} cannot be opened: {error}") from error
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
@@ -75,12 +74,10 @@ class RouterStore:
                 self._db.execute(f"PRAGMA user_version = {_FORMAT}")
                 self._db.execute("INSERT OR IGNORE INTO facts VALUES ('key', ?)", (secrets.token_hex(16),))
             [self._key] = self._db.execute("SELECT value FROM facts WHERE name = 'key'").fetchone()
-        except sqlite3.Error as error:
-            self._db.close()
-            raise LedgerUnavailable(f"the router's store {self._path} cannot be used: {error}") from error
         except BaseException:
             self._db.close()
-            raise
+            with self._told():
+                raise
         # A router that nobody closes, for it has no audits to wait for, leaves nothing open behind it.
         self._finalizer = weakref.finalize(self, self._db.close)
 
@@ -98,7 +95,7 @@ class RouterStore:
 
     def add(self, row: Answered) -> None:
         """Keep an answer."""
-        with self._lock, self._writing():
+        with self._lock, self._told(), self._writing():
             self._put(row)
             self._added += 1
             if self._added % _TIDY == 1:
@@ -106,7 +103,7 @@ class RouterStore:
 
     def change(self, group_id: str, change: Callable[[Answered], Answered]) -> Answered | None:
         """Change one answer in one transaction; the answer then, or `None` if it is not known."""
-        with self._lock, self._writing():
+        with self._lock, self._told(), self._writing():
             found = self._db.execute("SELECT row FROM answers WHERE group_id = ?", (group_id,)).fetchone()
             if found is None:
                 return None
@@ -117,13 +114,13 @@ class RouterStore:
     def rows(self, *, limit: int | None = None, setting: str | None = None, labelled: bool = False) -> list[Answered]:
         """Answers, the oldest first; with `limit`, the latest ones."""
         sql = "SELECT row FROM answers WHERE (?1 IS NULL OR setting = ?1) AND labelled >= ?2 ORDER BY at DESC LIMIT ?3"
-        with self._lock:
+        with self._lock, self._told():
             found = self._db.execute(sql, (setting, int(labelled), -1 if limit is None else limit)).fetchall()
         return [Answered.model_validate_json(row) for (row,) in reversed(found)]
 
     def count_labelled(self, setting: str) -> int:
         """How many answers under `setting` have a label for both modes."""
-        with self._lock:
+        with self._lock, self._told():
             sql = "SELECT count(*) FROM answers WHERE setting = ? AND labelled"
             return int(self._db.execute(sql, (setting,)).fetchone()[0])
 
@@ -138,10 +135,21 @@ class RouterStore:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # some errors, such as a full disk, have ended it already
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """SQLite's own errors as ours."""
+        import sqlite3
+
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LedgerUnavailable(f"the router's store {self._path} cannot be used: {error}") from error
 
 
 def open_store(store: RouterStore | Path | str | None) -> tuple[RouterStore, bool]:

@@ -79,9 +79,10 @@ class AsyncRoutedStream(AsyncIterator[RoutedEvent]):
         if not self._events:
             await self._more.wait()
         if not self._events:
-            self._closed = True
-            if not self._task.cancelled():
-                await self._task  # raises what ended it
+            task, closed, self._closed = self._task, self._closed, True
+            await asyncio.wait({task})  # unlike `await task`, no cancellation of it becomes the reader's
+            if not closed and not task.cancelled():
+                task.result()  # raises what ended it
             return []
         events = list(self._events)
         self._events.clear()
@@ -111,6 +112,7 @@ class AsyncRoutedStream(AsyncIterator[RoutedEvent]):
     async def aclose(self) -> None:
         """Stop what is under way and book what arrived. Safe to call twice."""
         self._closed = True
+        self._events.clear()
         task = self._task
         if task is None:
             return

@@ -76,6 +76,29 @@ def test_collect(run: Run, env: dict[str, str], server: BillServer, tmp_path: Pa
     assert "raise the budget" in short.err
 
 
+def test_what_stopped_it_decides_the_exit_code(run: Run, env: dict[str, str], tmp_path: Path) -> None:
+    source, out = prompts(tmp_path / "in.jsonl", 12), tmp_path / "out.jsonl"
+    gone = {**env, "DEEPTHRIFT_URL": "http://127.0.0.1:9/v1"}
+    for command in (("collect", str(source), str(out)), ("evaluate", "--live", str(source))):
+        ran = run(*command, *RATES, "--json", env=gone)
+        assert (ran.code, ran.json["stopped_by"]) == (4, "endpoint")
+    for command in (("collect", str(source), str(out)), ("evaluate", "--live", str(source))):
+        ran = run(*command, *RATES, "--budget", "0.0000001", "--json", env=env)
+        assert (ran.code, ran.json["stopped_by"]) == (3, "budget")
+
+
+def test_a_grader_without_anything_to_grade_by_is_wrong_usage(
+    run: Run, env: dict[str, str], server: BillServer, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('"What is 2 + 2?"\n')
+    ran = run("collect", *RATES, str(source), str(tmp_path / "out.jsonl"), "--grader", "numeric", env=env)
+    assert (ran.code, "no prompt has one" in ran.err, server.requests) == (2, True, [])
+    source.write_text('"What is 2 + 2?"\n{"query": "What is 3 + 1?", "reference": "4"}\n')
+    ran = run("collect", *RATES, str(source), str(tmp_path / "out.jsonl"), "--grader", "numeric", env=env)
+    assert (ran.code, "1 of 2 prompts have no reference" in ran.err) == (0, True)
+
+
 @pytest.mark.slow
 def test_collect_survives_a_kill(env: dict[str, str], server: BillServer, tmp_path: Path) -> None:
     """Killed in the middle, it leaves whole rows; run again, it asks only what is missing."""

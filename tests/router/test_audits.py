@@ -302,6 +302,45 @@ async def test_a_store_that_cannot_be_written_costs_no_answer(tmp_path: Path) ->
     assert any("store could not be written" in warning for warning in reply.warnings)
 
 
+async def test_a_store_that_fails_after_an_escalation_costs_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both modes answered, so both are noted in the store: that it cannot be read by then is no error of the answer."""
+    store = RouterStore(tmp_path / "router.db")
+    noted: list[str] = []
+
+    def locked(group_id: str, change: Any) -> None:
+        noted.append(group_id)
+        raise LedgerUnavailable("the router's store is locked")
+
+    monkeypatch.setattr(store, "change", locked)
+    async with routing([SYDNEY, AGREED], store=store) as (router, _):
+        reply = await router.chat(QUESTION, max_tokens=100, policy="cascade")
+    assert (reply.text, noted) == ("Canberra.", [reply.group_id])
+    store.close()
+
+
+def test_a_store_tells_its_failures_as_ledger_errors(tmp_path: Path) -> None:
+    path = tmp_path / "router.db"
+    store = RouterStore(path)
+    store.add(labelled_row(1))
+    path.write_bytes(b"x" * path.stat().st_size)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    with pytest.raises(LedgerUnavailable, match="cannot be used"):
+        RouterStore(path)
+    store.close()
+    calls: list[Any] = [
+        lambda: store.add(labelled_row(2)),
+        lambda: store.change("g1", lambda row: row),
+        store.rows,
+        lambda: store.count_labelled("shipped"),
+    ]
+    for call in calls:
+        with pytest.raises(LedgerUnavailable, match="cannot be used"):
+            call()
+
+
 def test_a_store_keeps_what_it_was_told_to_keep() -> None:
     store = RouterStore(keep=100)
     for number in range(600):

@@ -208,3 +208,19 @@ def test_the_setting_of_these_tests_is_sound() -> None:
     likelihoods: Likelihoods = fitted("program", AGREES).likelihoods()
     assert likelihoods.table("program") == AGREES
     assert Belief((0.4, 0.1, 0.4, 0.1)).given(AGREES["agree"]).p_standard > 0.8
+
+
+async def test_a_program_that_cannot_be_started_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(self: Sandbox, code: str, stdin: str = "") -> None:
+        raise OSError(12, "no memory for another process")
+
+    monkeypatch.setattr(Sandbox, "run", fails)
+    reply, _ = await checked(asking(RIGHT, PROGRAM), checks=["program"], policy="cascade")
+    assert reply.text == "391"
+    assert any("the program could not be run" in note for note in reply.decision.missing)
+
+
+async def test_what_checks_found_is_said_in_words() -> None:
+    reply, _ = await checked(asking(RIGHT, Answer("Yes")), checks=["self_check"], policy="cascade")
+    assert "The standard answer was accepted: " in reply.decision.reason
+    assert "the model itself says yes" in reply.decision.reason

@@ -14,7 +14,7 @@ import pytest
 from deepthrift import AsyncClient
 from deepthrift.batch._lock import lock
 from deepthrift.errors import AuthenticationFailed, BalanceExhausted, ConfigurationError, InsufficientBalance
-from deepthrift_pricing import Ledger, Money
+from deepthrift_pricing import Budget, Ledger, Money
 from deepthrift_router import ModeRouter, RouterStore, Sandbox
 from deepthrift_router.evaluation import Outcome, read_outcomes
 from deepthrift_router.labels import Collector, LiveEvaluation, ReferenceGrader, label_recorded, read_prompts
@@ -136,6 +136,7 @@ async def test_the_budget_holds_over_all_runs(tmp_path: Path) -> None:
             state = await collect(server, prompts, out, ledger=ledger, budget=budget, samples=1)
             assert state.stopped is not None
             assert "raise the budget" in state.stopped
+            assert state.stopped_by == "budget"
             assert state.spent.amount == server.bill.total
         assert server.bill.total <= budget.amount
         assert 0 < state.done < 12
@@ -178,6 +179,7 @@ async def test_an_endpoint_that_is_left_alone_fails_no_prompt(tmp_path: Path) ->
         assert len(server.requests) == len(state.failed) == 5
     assert state.stopped is not None
     assert "nothing was sent" in state.stopped
+    assert state.stopped_by == "endpoint"
     async with BillServer(STANDARD) as server:
         assert (await collect(server, prompts, out)).done == 12
 
@@ -293,6 +295,7 @@ async def test_policies_are_compared_live() -> None:
     assert [each.questions for each in report.results] == [6, 6, 6]
     assert report.gain_kept is not None
     assert stopped.stopped is not None
+    assert stopped.stopped_by == "budget"
     assert stopped.results[0].questions == 0
 
 
@@ -319,3 +322,73 @@ async def test_an_endpoint_that_is_left_alone_is_not_wrong() -> None:
     assert "nothing was sent" in report.stopped
     assert [(each.questions, each.failed) for each in report.results] == [(4, 2), (4, 2)]
     ledger.close()
+
+
+async def test_a_prompt_that_is_too_long_leaves_the_others_be(tmp_path: Path) -> None:
+    long = "word " * 200_000
+    out = tmp_path / "out.jsonl"
+    async with BillServer(by_mode(STANDARD, THINKING)) as server:
+        state = await collect(server, write(tmp_path / "in.jsonl", [long, *PROMPTS]), out)
+        assert (state.prompts, state.done, state.stopped) == (4, 3, None)
+        [why] = state.failed.values()
+        assert why.startswith("ContextLengthExceeded: ")
+        questions = [
+            outcome(reference="1").model_copy(update={"query": long}),
+            outcome(reference="391").model_copy(update={"id": "other"}),
+        ]
+        async with AsyncClient(**settings(server)) as client:
+            report = await LiveEvaluation(ModeRouter(client), ReferenceGrader("numeric"), max_tokens=60).run(questions)
+    assert [(each.questions, each.failed) for each in report.results] == [(2, 1)] * 3
+    assert report.stopped is None
+
+
+async def test_a_grader_that_fails_costs_no_row(tmp_path: Path) -> None:
+    """The answers are paid for: they are written, and can be graded later."""
+
+    def judged(request: Any) -> Any:
+        return Failure(503, "busy") if "to be graded" in request.question else Answer("391")
+
+    prompts, out = write(tmp_path / "in.jsonl", PROMPTS[:1]), tmp_path / "out.jsonl"
+    ledger = Ledger.open("memory:")
+    async with (
+        BillServer(judged) as server,
+        AsyncClient(**settings(server, ledger=ledger, max_retries=0)) as client,
+    ):
+        collector = Collector(client, max_tokens=100, grader=ReferenceGrader("judge", judge=client))
+        state = await collector.run(read_prompts(prompts), out)
+        assert (state.done, state.failed) == (1, {})
+        assert next(iter(state.ungraded.values())).startswith("Overloaded: ")
+        asked = len(server.requests)
+        again = await collector.run(read_prompts(prompts), out)
+        assert (again.done, len(server.requests)) == (1, asked)
+    [row] = read_outcomes(out)
+    assert (row.standard_correct, row.standard_answer) == (None, "391")
+    ledger.close()
+
+
+async def test_a_budget_of_the_ledger_stops_a_live_evaluation_with_its_report() -> None:
+    questions = [outcome(reference="391").model_copy(update={"id": str(number)}) for number in range(30)]
+    budget = Budget("0.0008", per="day", policy="refuse")
+    with Ledger.open("memory:", budgets=[budget]) as ledger:
+        async with (
+            BillServer(by_mode(Answer("391"), Answer("391", "Hm."))) as server,
+            AsyncClient(**settings(server, ledger=ledger)) as client,
+        ):
+            live = LiveEvaluation(ModeRouter(client), ReferenceGrader("numeric"), max_tokens=100, at_once=1)
+            report = await live.run(questions)
+            assert report.spent.amount == server.bill.total
+    assert report.stopped_by == "budget"
+    assert 0 < report.results[0].questions < 30
+    with pytest.raises(ConfigurationError, match="at_once"):
+        LiveEvaluation(ModeRouter(client), ReferenceGrader("numeric"), at_once=0)
+
+
+def test_lines_end_where_the_file_says(tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text(json.dumps({"query": "one\u2028two\x85three"}, ensure_ascii=False) + "\n", "utf-8")
+    [prompt] = read_prompts(file)
+    assert prompt.query == "one\u2028two\x85three"
+    twice = write(file, [{"id": "a", "query": "One?"}, {"id": "a", "query": "One?"}])
+    assert len(read_prompts(twice)) == 1
+    with pytest.raises(ConfigurationError, match="line 2 has the id 'a' of another prompt"):
+        read_prompts(write(file, [{"id": "a", "query": "One?"}, {"id": "a", "query": "Two?"}]))

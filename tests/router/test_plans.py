@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -349,3 +350,15 @@ async def test_a_race_that_does_not_fit_is_not_run() -> None:
     )
     assert len(server.requests) == len(reply.path)
     assert any(note.startswith("race: its worst case") for note in reply.decision.degraded)
+
+
+async def test_preferences_stated_beside_a_policy_hold() -> None:
+    share = Preferences(target_share=0.5)
+    async with routing(AGREED, policy="cascade", preferences=share) as (router, _):
+        assert router.plan(QUESTION, max_tokens=100).threshold is not None
+        plan = router.plan(QUESTION, max_tokens=100, policy="cascade", preferences=Preferences(target_share=0.2))
+        assert "20% of the answers" in plan.reason
+        # A policy alone is for this answer, in the place of what the router has.
+        assert router.plan(QUESTION, max_tokens=100, policy="cascade").threshold is None
+    with pytest.raises(ConfigurationError, match=r"above 0, not 0$"):
+        Preferences(max_cost=Decimal(0))

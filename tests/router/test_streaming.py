@@ -10,7 +10,7 @@ import pytest
 from deepthrift import Client, Finished, ReasoningDelta, TextDelta
 from deepthrift.errors import ConfigurationError, ServerError, StreamInterrupted
 from deepthrift_pricing import Ledger
-from deepthrift_router import Escalated, ModeRouter, RoutedReply
+from deepthrift_router import AsyncRoutedStream, Escalated, ModeRouter, RoutedReply
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, routing
 from tests.support.bill_server import Answer, BillServer, Failure
 from tests.support.doors import settings
@@ -192,3 +192,23 @@ def test_the_synchronous_door() -> None:
         assert server.requests[0].disconnected
     with pytest.raises(ConfigurationError):
         ModeRouter(client).stream(QUESTION, mode="fast")  # type: ignore[call-overload]
+
+
+async def test_a_reader_whose_stream_is_closed_elsewhere_comes_to_an_end() -> None:
+    slow = Answer("word " * 500, token_delay=0.05)
+    async with routing(slow) as (router, server):
+        stream = router.stream(QUESTION, mode="optimistic", max_tokens=600)
+        reading = asyncio.ensure_future(read_on(stream))
+        await server.until(lambda seen: bool(seen.requests) and seen.requests[0].generated > 2)
+        await stream.aclose()
+        assert await reading > 0
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+        await server.wait_quiet()
+
+
+async def read_on(stream: AsyncRoutedStream) -> int:
+    count = 0
+    while events := await stream.batch():
+        count += len(events)
+    return count

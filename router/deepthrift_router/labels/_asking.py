@@ -78,8 +78,8 @@ class Question:
     def _estimate(client: AsyncClient, asked: Asked) -> Money:
         return client.estimate(asked.messages, mode=asked.mode, max_tokens=asked.max_tokens, **asked.options).worst
 
-    async def ask(self, spend: Callable[[Money], None]) -> Outcome:
-        """All calls one after the other; `spend` hears of the cost of each.
+    async def ask(self, spend: Callable[[Money], None], ungraded: dict[str, str]) -> Outcome:
+        """All calls one after the other; `spend` hears of the cost of each, `ungraded` gets why it has no grade.
 
         Raises:
             DeepthriftError: A call of the two modes failed. A check that fails is left out.
@@ -90,7 +90,9 @@ class Question:
         others = {
             name: await self._send_or_none(other, self._plain, spend) for name, other in self.asker.others.items()
         }
-        return await self._outcome(standard, thinking, others, await self._signals(standard, spend))
+        signals = await self._signals(standard, spend)
+        grades = [await self._grade(reply, ungraded) for reply in (*standard, thinking)]
+        return self._outcome(standard, thinking, others, signals, grades)
 
     async def _send(self, client: AsyncClient, asked: Asked, purpose: Purpose, spend: Callable[[Money], None]) -> Reply:
         options = asked.options.copy()
@@ -122,15 +124,15 @@ class Question:
                 said[check.name] = read.outcome
         return said
 
-    async def _outcome(
+    def _outcome(
         self,
         standard: Sequence[Reply],
         thinking: Reply,
         others: Mapping[str, Reply | None],
         signals: Mapping[str, str],
+        grades: Sequence[bool | None],
     ) -> Outcome:
         prompt, first = self.prompt, standard[0]
-        grades = [await self._grade(reply) for reply in (*standard, thinking)]
         known = [float(grade) for grade in grades[:-1] if grade is not None]
         logprobs = [_logprobs(reply) for reply in standard]
         extra = Extra(
@@ -166,11 +168,16 @@ class Question:
             }
         )
 
-    async def _grade(self, reply: Reply) -> bool | None:
+    async def _grade(self, reply: Reply, ungraded: dict[str, str]) -> bool | None:
+        """The grade; a grader that fails costs no row, for its answers are paid for, and can be graded later."""
         grader, reference = self.asker.grader, self.prompt.reference
         if grader is None or reference is None:
             return None
-        return await grader.grade(self.prompt.question, reply, reference)
+        try:
+            return await grader.grade(self.prompt.question, reply, reference)
+        except DeepthriftError as error:
+            ungraded[self.prompt.id] = f"{type(error).__name__}: {error}"
+            return None
 
 
 def _final(reply: Reply) -> str | None:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 from deepthrift._private_files import private_descriptor
 from deepthrift.batch._lock import lock
-from deepthrift.errors import BudgetExceeded, CircuitOpen, ConfigurationError, DeepthriftError
+from deepthrift.errors import BudgetExceeded, CircuitOpen, ConfigurationError, DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Currency, Money
 from deepthrift_router._checks import CHECKS, CheckName, checks_of
 from deepthrift_router.evaluation import Outcome
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from deepthrift_router.labels._graders import ReferenceGrader
 
 Progress: TypeAlias = Callable[["Collected"], object]
+StoppedBy: TypeAlias = Literal["budget", "endpoint"]
 TAG: Final = "collect"
 """Every attempt carries the run under this tag: what a killed run spent counts, too."""
 
@@ -42,6 +43,10 @@ class Collected:
     """Of all runs into this file."""
     stopped: str | None = None
     """Why not all prompts were asked, or `None`."""
+    stopped_by: StoppedBy | None = None
+    """What stopped it: a budget, or an endpoint that is left alone."""
+    ungraded: dict[str, str] = field(default_factory=dict[str, str])
+    """Prompts of this run whose answers could not be graded, and why; their rows are written all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,31 +149,33 @@ class Collector:
             if state.stopped is not None:
                 return
             question = asker.question(prompt, {TAG: run})
-            worst = question.worst
+            try:
+                worst = question.worst
+            except InvalidRequestError as error:  # it is too long, say: the others are not
+                state.failed[prompt.id] = f"{type(error).__name__}: {error}"
+                continue
             if self.budget is not None and reserved.spent + reserved.under_way + worst > self.budget:
                 state.stopped = (
                     f"the next prompt may cost up to {worst}, and {reserved.spent} of {self.budget} are spent; "
                     "raise the budget and run again to go on"
                 )
+                state.stopped_by = "budget"
                 return
             reserved.under_way += worst
             try:
-                outcome = await question.ask(reserved.spend)
+                outcome = await question.ask(reserved.spend, state.ungraded)
                 _append(descriptor, outcome)
                 state.done += 1
-                state.failed.pop(prompt.id, None)
-            except BudgetExceeded as error:
-                state.stopped = error.message
-                return
             except DeepthriftError as error:
-                if isinstance(error, HOPELESS):
-                    raise
-                if isinstance(error, CircuitOpen):
-                    state.stopped = error.message
-                    return
-                state.failed[prompt.id] = f"{type(error).__name__}: {error}"
                 if error.spend is not None:
                     reserved.spent += error.spend
+                if isinstance(error, HOPELESS):
+                    raise
+                if isinstance(error, BudgetExceeded | CircuitOpen):
+                    state.stopped = error.message
+                    state.stopped_by = "budget" if isinstance(error, BudgetExceeded) else "endpoint"
+                    return
+                state.failed[prompt.id] = f"{type(error).__name__}: {error}"
             finally:
                 reserved.under_way -= worst
                 state.spent = reserved.spent

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from deepthrift.errors import BudgetExceeded, CircuitOpen, ConfigurationError, DeepthriftError
+from deepthrift.errors import BudgetExceeded, CircuitOpen, ConfigurationError, DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Currency, Money
 from deepthrift_pricing.reports import bootstrap_mean
 from deepthrift_router._estimates import Figure
 from deepthrift_router.labels._asking import HOPELESS
+from deepthrift_router.labels._collect import StoppedBy
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -62,6 +63,8 @@ class LiveReport(BaseModel):
     """What the judge cost; part of `spent`."""
     stopped: str | None
     """Why not all questions were asked, or `None`."""
+    stopped_by: StoppedBy | None = None
+    """What stopped it: a budget, or an endpoint that is left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,8 @@ class LiveEvaluation:
         unknown = [name for name in policies if name not in CONTESTANTS]
         if unknown or not policies:
             raise ConfigurationError(f"policies are of {', '.join(CONTESTANTS)}, not {unknown or 'none'}")
+        if at_once < 1:
+            raise ConfigurationError(f"at_once is 1 or more, not {at_once!r}")
         self._router = router
         self._grader = grader
         self._policies = tuple(dict.fromkeys(policies))
@@ -133,13 +138,13 @@ class LiveEvaluation:
         self._spent: Money | None = None
         self._under_way = 0
         self._stopped: str | None = None
+        self._stopped_by: StoppedBy | None = None
 
     async def run(self, questions: Sequence[Outcome], progress: Callable[[int], object] | None = None) -> LiveReport:
         """The report. `progress` hears how many questions are done.
 
         Raises:
             ConfigurationError: A question has no reference.
-            BudgetExceeded: A budget of the ledger has no room left.
             AuthenticationFailed, InsufficientBalance, PermissionRefused: No other question would fare better.
         """
         bare = [question.id for question in questions if question.reference is None]
@@ -158,24 +163,36 @@ class LiveEvaluation:
         for question in left:
             if self._stopped is not None:
                 return
-            worst = self._worst(question)
+            try:
+                worst = self._worst(question)
+            except InvalidRequestError:  # it is too long, say, and under every policy
+                self._count([_Asked(failed=True)] * len(self._policies), progress)
+                continue
             if self._budget is not None and self._total + self._under_way + worst > self._budget.pico:
-                self._stopped = f"the next question may cost up to {Money(worst, self._budget.currency)}"
+                self._stopped = (
+                    f"the next question may cost up to {Money(worst, self._budget.currency)}, and "
+                    f"{Money(self._total, self._budget.currency)} of {self._budget} are spent; raise the budget"
+                )
+                self._stopped_by = "budget"
                 return
             self._under_way += worst
             try:
-                asked = [(policy, await self._ask(question, policy)) for policy in self._policies]
-            except CircuitOpen as error:
+                asked = [await self._ask(question, policy) for policy in self._policies]
+            except (BudgetExceeded, CircuitOpen) as error:
                 if isinstance(error, HOPELESS):
                     raise
                 self._stopped = error.message
+                self._stopped_by = "budget" if isinstance(error, BudgetExceeded) else "endpoint"
                 return
             finally:
                 self._under_way -= worst
-            for policy, each in asked:  # only now, so that the policies are judged on the same questions
-                self._tallies[policy].add(each)
-            if progress is not None:
-                progress(len(self._tallies[self._policies[-1]].right))
+            self._count(asked, progress)  # only now, so that the policies are judged on the same questions
+
+    def _count(self, asked: Sequence[_Asked], progress: Callable[[int], object] | None) -> None:
+        for policy, each in zip(self._policies, asked, strict=True):
+            self._tallies[policy].add(each)
+        if progress is not None:
+            progress(len(self._tallies[self._policies[-1]].right))
 
     def _worst(self, question: Outcome) -> int:
         plans = self._router.plan(question.conversation, max_tokens=self._max_tokens, policy="cascade").plans
@@ -185,7 +202,7 @@ class LiveEvaluation:
         return sum(each.get(policy, routed) for policy in self._policies)
 
     async def _ask(self, question: Outcome, policy: Contestant) -> _Asked:
-        cost = Money.zero(self._currency)
+        cost = lost = Money.zero(self._currency)
         try:
             reply = await self._router.chat(question.conversation, max_tokens=self._max_tokens, policy=policy)
             cost = reply.cost.total
@@ -193,12 +210,12 @@ class LiveEvaluation:
             thought = any(attempt.mode == "thinking" for attempt in reply.attempts)
             return _Asked(int(verdict or False), cost.pico, len(reply.attempts), thought, reply.seconds)
         except DeepthriftError as error:
+            lost = error.spend or lost  # of the calls that failed: the answer's, or its judge's
             if isinstance(error, (BudgetExceeded, CircuitOpen, *HOPELESS)):
                 raise
-            cost = error.spend or cost
-            return _Asked(cost=cost.pico, failed=True)
+            return _Asked(cost=(cost or lost).pico, failed=True)
         finally:
-            self._spent = cost if self._spent is None else self._spent + cost
+            self._spent = cost + lost if self._spent is None else self._spent + cost + lost
 
     @property
     def _currency(self) -> Currency:
@@ -216,6 +233,7 @@ class LiveEvaluation:
             spent=Money(self._total, self._currency),
             judged=self._grader.spent,
             stopped=self._stopped,
+            stopped_by=self._stopped_by,
         )
 
     def _result(self, policy: Contestant) -> LiveResult:

@@ -28,17 +28,21 @@ def read_prompts(path: Path) -> list[Outcome]:
     A prompt without an id has the hash of its text for one, so that it is known again.
 
     Raises:
-        ConfigurationError: The file cannot be read, or a line is wrong; it names the line.
+        ConfigurationError: The file cannot be read, or a line is wrong or has the id of another; it names the line.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split(
+            "\n"
+        )  # not splitlines: a text may hold U+2028, and JSON leaves it as it is
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
     found: dict[str, Outcome] = {}
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            prompt = _prompt(line, f"{path}, line {number}")
-            found.setdefault(prompt.id, prompt)
+            where = f"{path}, line {number}"
+            prompt = _prompt(line, where)
+            if found.setdefault(prompt.id, prompt) != prompt:
+                raise ConfigurationError(f"{where} has the id {prompt.id!r} of another prompt; give it one of its own")
     if not found:
         raise ConfigurationError(f"{path} holds no prompt")
     return list(found.values())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
+
+import click
 
 from deepthrift.cli._connect import Place, connect
-from deepthrift.cli._exits import BUDGET, FAILURE, OK
+from deepthrift.cli._exits import BUDGET, ENDPOINT, FAILURE, OK
 from deepthrift.cli._format import money, seconds
 from deepthrift.cli._output import table
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from deepthrift_router import CheckName, Figure
     from deepthrift_router.evaluation import Outcome
     from deepthrift_router.labels import Collected, Contestant, LiveGraderName, LiveReport, ReferenceGrader
+
+_STOPPED: Final = {"budget": BUDGET, "endpoint": ENDPOINT}
+_SHOWN: Final = 5
+"""Prompts without a row or a grade that are named."""
 
 
 async def collect(
@@ -34,8 +40,18 @@ async def collect(
     checks: Sequence[str],
     at_once: int,
 ) -> int:
-    """Collect, with progress on standard error; the exit code."""
+    """Collect, with progress on standard error; the exit code.
+
+    Raises:
+        click.UsageError: There is a grader, and nothing to grade by.
+    """
     from deepthrift_router.labels import Collector
+
+    bare = sum(prompt.reference is None for prompt in prompts)
+    if grader is not None and bare == len(prompts):
+        raise click.UsageError(f"--grader {grader} needs references to grade by, and no prompt has one")
+    if grader is not None and bare:
+        output.note(f"{bare} of {len(prompts)} prompts have no reference, so their answers get no grade")
 
     async with connect(place, output) as client:
         collector = Collector(
@@ -61,17 +77,22 @@ async def collect(
                 "failed": state.failed,
                 "spent": state.spent,
                 "stopped": state.stopped,
+                "stopped_by": state.stopped_by,
+                "ungraded": state.ungraded,
                 "out": str(out),
             }
         )
     else:
         output.print(f"{state.done} of {state.prompts} prompts have a row in {out}; {money(state.spent)} spent")
-        for name, why in list(state.failed.items())[:5]:
-            output.note(f"failed: {name}: {why}")
+        for what, names in (("failed", state.failed), ("no grade", state.ungraded)):
+            for name, why in list(names.items())[:_SHOWN]:
+                output.note(f"{what}: {name}: {why}")
+            if len(names) > _SHOWN:
+                output.note(f"{what}: {len(names) - _SHOWN} more; --json names all")
         if state.stopped is not None:
             output.note(f"stopped: {state.stopped}")
-    if state.stopped is not None:
-        return BUDGET
+    if state.stopped_by is not None:
+        return _STOPPED[state.stopped_by]
     return OK if state.done == state.prompts else FAILURE
 
 
@@ -107,7 +128,7 @@ async def evaluate_live(
         output.document(report)
     else:
         _show(report, output)
-    return OK if report.stopped is None else BUDGET
+    return OK if report.stopped_by is None else _STOPPED[report.stopped_by]
 
 
 def _tell(output: Output, done: int, of: int) -> None:
@@ -129,11 +150,14 @@ def _show(report: LiveReport, output: Output) -> None:
         )
     output.print(shown)
     output.print(f"{report.results[0].questions} questions, {money(report.spent)} spent")
+    for each in report.results:
+        if each.failed:
+            output.note(f"{each.policy}: {each.failed} answers failed, and count as wrong")
     if report.gain_kept is not None:
         last = report.results[-1].policy
         output.print(f"{last} keeps {_span(report.gain_kept)} of what thinking adds to standard (PGR)")
     if report.stopped is not None:
-        output.note(f"stopped by the budget: {report.stopped}")
+        output.note(f"stopped: {report.stopped}")
 
 
 def _span(figure: Figure | None) -> str:
