@@ -102,4 +102,4 @@ def test_a_price_file_of_ones_own(run: Run, tmp_path: Path) -> None:
     file.write_text('host = "mine"\nmodels = ["m"]\nchecked = 2026-11-01\n' + file.read_text())
     assert run("price", "explain", "--prompt", "1", "--completion", "0", "--prices", str(file)).code == 0
     file.write_text("price = 3")
-    assert run("price", "--prices", str(file)).code == 1
+    assert run("price", "--prices", str(file)).code == 2
