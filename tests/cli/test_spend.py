@@ -13,6 +13,7 @@ from deepthrift.cli._paths import budgets_file, default_ledger
 from deepthrift_pricing import AttemptRequest, Budget, Ledger, Mode, Money, PriceBook, Usage, new_id
 from deepthrift_pricing._store_url import safe_url
 from tests.cli.conftest import Run
+from tests.cli.test_chat import Terminal
 from tests.support.databases import store_url
 
 BRIEF = PriceBook.named("brief")
@@ -188,6 +189,26 @@ def test_the_report_compares_with_other_ways(run: Run, spent: Path) -> None:
     report = run("spend", "--report", "--json").json["report"]
     found = {other["name"]: other for other in report["counterfactuals"]}
     assert found["no cache"]["saved"] == {"amount": "0.0001512", "currency": "USD"}
+
+
+LONG = "  comparison/gpt-5.2, comparison/claude-opus-4.5, comparison/gemini-2.0-flash: "
+
+
+def test_the_reasons_of_the_report_are_one_line_each_in_a_pipe(run: Run, spent: Path) -> None:
+    lines = run("spend", "--report").out.splitlines()
+    [found] = [line for line in lines if line.startswith(LONG)]
+    assert found.endswith("the length of answers differ")
+
+
+@pytest.mark.parametrize("variables", [{"TERM": "xterm"}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_the_reasons_of_the_report_go_on_further_in_on_a_terminal(spent: Path, variables: dict[str, str]) -> None:
+    with Terminal("spend", "--report", variables=variables) as terminal:
+        assert terminal.end() == 0, terminal.screen
+        lines = terminal.unescaped.replace("\r", "").split("\n")
+    place = lines.index(LONG.rstrip())
+    assert lines[place + 1].startswith("    the same token counts")
+    assert all(line.startswith("    ") for line in lines[place + 1 : lines.index("", place)])
+    assert max(map(len, lines)) <= 80
 
 
 def test_the_bill_is_compared_and_a_drift_above_one_percent_is_flagged(run: Run, spent: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from deepthrift.cli._text import Flow, clean
+from deepthrift.cli._text import Flow, clean, hanging
 
 
 def flowed(fragments: list[str], *, width: int = 20, terminal: bool = True) -> str:
@@ -51,3 +51,20 @@ def test_no_word_is_lost_or_broken_however_the_text_is_cut(fragments: list[str],
     if all(cell_len(word) <= width for word in words):
         assert shown.split() == words
         assert all(cell_len(line) <= width for line in shown.splitlines())
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1), min_size=1),
+    st.integers(20, 90),
+    st.integers(1, 6),
+)
+def test_a_long_indented_line_goes_on_further_in(words: list[str], width: int, indent: int) -> None:
+    console = Console(file=io.StringIO(), width=width, height=25, force_terminal=True, color_system=None)
+    line = " " * indent + " ".join(words)
+    first, *further = hanging(line, console).split("\n")
+    assert "".join([first, *further]).replace(" ", "") == "".join(words)
+    assert first.startswith(" " * indent)
+    assert all(part.startswith(" " * (indent + 2)) for part in further)
+    assert all(cell_len(part) <= width for part in (first, *further))
+    if cell_len(line) <= width:
+        assert (first, further) == (line, [])

@@ -105,7 +105,7 @@ def elsewhere(attempts: Iterable[Attempt], price: Price, spent: Money) -> Counte
         cost=cost,
         saved=cost - spent,
         basis="estimated",
-        reason="the same token counts at its price; its own tokenizer and length of answers differ",
+        reason="the same token counts at the price there; the tokenizer and the length of answers differ",
     )
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from deepthrift.cli._text import clean
+from deepthrift.cli._text import clean, hanging
 from deepthrift_pricing import Money
 
 
@@ -44,11 +44,17 @@ class Output:
             self.out.file.write(text if text.endswith("\n") else f"{text}\n")
 
     def print(self, text: object = "", *, style: str | None = None, whole: bool = False) -> None:
-        """Print a result for people, without markup. `whole` lines, such as commands and paths, are never broken."""
+        """Print a result for people, without markup. `whole` lines, such as commands and paths, are never broken.
+
+        On a terminal, an indented line that is too long goes on below, further in; anywhere else it stays one line.
+        """
         if isinstance(text, Table):
             self.out.print(text)
-        else:
-            self.out.print(text, style=style, markup=False, soft_wrap=whole or not self.out.is_terminal)
+            return
+        whole = whole or not self.out.is_terminal
+        if isinstance(text, str) and text.startswith(" ") and not whole:
+            text, whole = hanging(text, self.out), True
+        self.out.print(text, style=style, markup=False, soft_wrap=whole)
 
     def note(self, text: str) -> None:
         """Say something beside the result, on standard error."""

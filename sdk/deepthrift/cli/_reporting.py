@@ -70,5 +70,8 @@ def show_report(report: Report, output: Output) -> None:
             interval = f"{money(other.low, 6)} to {money(other.high, 6)}"
         rows.add_row(other.name, money(other.cost), interval, money(other.saved))
     output.print(rows)
+    reasons: dict[str, list[str]] = {}
     for other in report.counterfactuals:
-        output.print(f"  {other.name}: {other.reason}", style="dim")
+        reasons.setdefault(other.reason, []).append(other.name)
+    for reason, names in reasons.items():
+        output.print(f"  {', '.join(names)}: {reason}", style="dim")

@@ -1,4 +1,4 @@
-"""Streamed text on a terminal: wrapped at words, cleaned of control sequences."""
+"""Streamed text on a terminal: wrapped at words, cleaned of control sequences; and long lines, indented."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PIECE: Final = re.compile(r"\n|[^\S\n]+|\S+")
@@ -15,6 +16,16 @@ _PIECE: Final = re.compile(r"\n|[^\S\n]+|\S+")
 def clean(text: str) -> str:
     """`text` without control characters, which could move the cursor or recolour; newlines and tabs stay."""
     return _CONTROL.sub("", text)
+
+
+def hanging(line: str, console: Console) -> str:
+    """An indented line in the width of `console`: what does not fit goes on below, two columns further in."""
+    room, indent = console.width, len(line) - len(line.lstrip(" "))
+    if cell_len(line) <= room or "\n" in line:
+        return line
+    further = " " * (indent + 2)
+    rest = Text(line.strip()).wrap(console, max(1, room - len(further)))
+    return "\n".join((further if place else further[2:]) + part.plain.rstrip() for place, part in enumerate(rest))
 
 
 class Flow:
