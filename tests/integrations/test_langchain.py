@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from deepthrift import AsyncClient
 from deepthrift.errors import BudgetExceeded, ConfigurationError, InvalidRequestError
@@ -132,3 +133,41 @@ async def test_tokens_reach_callbacks_once() -> None:
             if event["event"] == "on_chat_model_stream"
         ]
     assert "".join(seen) == "Canberra."
+
+
+async def test_a_cache_of_langchains_tells_models_apart() -> None:
+    cache = InMemoryCache()
+    cities = [Answer(f"{city}.") for city in ("Sydney", "Melbourne", "Perth", "Adelaide", "Hobart")]
+    async with routing(cities, CANBERRA, policy="cascade") as (router, server):
+        client = router.client
+        models = [
+            ChatDeepthrift(client=client, temperature=0, cache=cache),
+            ChatDeepthrift(client=client, temperature=1, cache=cache),
+            ChatDeepthrift(client=client, temperature=1, options={"seed": 7}, cache=cache),
+            ChatDeepthrift(client=router, temperature=1, cache=cache),
+        ]
+        answers = [(await model.ainvoke("The capital of Australia?")).text for model in models]
+        asked = len(server.requests)
+        assert [(await model.ainvoke("The capital of Australia?")).text for model in models] == answers
+    assert answers == ["Sydney.", "Melbourne.", "Perth.", "Canberra."]
+    assert len(server.requests) == asked
+
+
+async def test_options_of_a_structured_answer_reach_its_calls() -> None:
+    async with BillServer(oblige) as server, AsyncClient(**settings(server)) as client:
+        model = ChatDeepthrift(client=client)
+        for schema in (City, City.model_json_schema()):
+            found = model.with_structured_output(
+                schema, method="function_calling", strict=True, max_tokens=77, top_p=0.5
+            )
+            bound: Any = found
+            assert bound.first.kwargs["tools"][0]["function"]["strict"] is True
+            answer = await found.ainvoke("A city of 7 people")
+            assert (answer if isinstance(answer, dict) else answer.model_dump())["people"] == 7
+    assert {(request.max_tokens, request.body["top_p"]) for request in server.requests} == {(77, 0.5)}
+
+
+async def test_a_mode_on_a_router_is_refused() -> None:
+    async with routing(CANBERRA) as (router, _):
+        with pytest.raises(ValidationError, match="a router chooses the mode"):
+            ChatDeepthrift(client=router, mode="thinking")

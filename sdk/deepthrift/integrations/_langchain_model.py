@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from operator import itemgetter
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel, Field, SkipValidation
+from pydantic import BaseModel, Field, SkipValidation, model_validator
 
 from deepthrift._messages import JSONObject
 from deepthrift._reply import Reply
+from deepthrift.errors import ConfigurationError
 from deepthrift.integrations._langchain_messages import Pieces, as_answer, as_messages
-from deepthrift.integrations._source import ChatSource, client_of, is_awaited, model_name, require
+from deepthrift.integrations._source import ChatSource, client_of, is_awaited, model_name, refuse_awaited
 from deepthrift_pricing import Mode
 
 _PLAIN_CHOICES: Final = ("auto", "none", "required")
@@ -35,7 +37,7 @@ class ChatDeepthrift(BaseChatModel):
     be. Reasoning is in `additional_kwargs["reasoning_content"]` and in `content_blocks`; `usage_metadata` has the
     tokens, cache hits and reasoning included; `response_metadata` has mode, cost, attempts and, on a router, its whole
     decision.
-    Errors are Deepthrift's own.
+    Errors of calls are Deepthrift's own, those of its own arguments pydantic's `ValidationError`.
     """
 
     client: SkipValidation[ChatSource] = Field(exclude=True, repr=False)
@@ -61,7 +63,18 @@ class ChatDeepthrift(BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return {"model": model_name(self.client), "mode": self.mode, "max_tokens": self.max_tokens}
+        # LangChain's caches know a model by these alone: whatever changes an answer has to be among them.
+        own = ("mode", "max_tokens", "temperature", "stop", "options")
+        named = client_of(self.client) is not None
+        source = repr(self.client) if named else f"{type(self.client).__module__}.{type(self.client).__qualname__}"
+        return {"model": model_name(self.client), "source": source, **{name: getattr(self, name) for name in own}}
+
+    @model_validator(mode="after")
+    def _has_no_mode_on_a_router(self) -> Self:
+        client = client_of(self.client)
+        if self.mode is not None and client is not None and client is not self.client:
+            raise ConfigurationError("a router chooses the mode itself: leave mode= out, or use options={'policy': …}")
+        return self
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
@@ -78,7 +91,7 @@ class ChatDeepthrift(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        require(self.client, awaited=False)
+        refuse_awaited(self.client)
         return _result(cast("Reply", self.client.chat(as_messages(messages), **self._options(stop, kwargs))))
 
     async def _agenerate(
@@ -100,7 +113,7 @@ class ChatDeepthrift(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        require(self.client, awaited=False)
+        refuse_awaited(self.client)
         opened = self.client.stream(as_messages(messages), **self._options(stop, kwargs))
         pieces = Pieces()
         with cast("AbstractContextManager[Iterator[object]]", opened) as stream:
@@ -186,22 +199,28 @@ class ChatDeepthrift(BaseChatModel):
         """
         if method is None:
             method = "json_schema" if self._knows_schemas() else "function_calling"
-        if method == "function_calling":
-            return super().with_structured_output(schema, include_raw=include_raw)
-        wanted: dict[str, Any] = {"type": "json_object"}
-        if method == "json_schema":
-            json_schema = convert_to_json_schema(schema)
-            named = {"name": str(json_schema.get("title", "answer")), "schema": json_schema}
-            wanted = {"type": method, "json_schema": named if strict is None else {**named, "strict": strict}}
-        model = super().bind(
-            response_format=wanted,
-            ls_structured_output_format={"kwargs": {"method": method}, "schema": schema},
-            **kwargs,
-        )
+        traced: dict[str, Any] = {"kwargs": {"method": method}, "schema": schema}
         is_model = isinstance(schema, type) and is_basemodel_subclass(schema)
-        parser: Any = JsonOutputParser()
-        if is_model:
-            parser = PydanticOutputParser(pydantic_object=cast("type[BaseModel]", schema))
+        parser: Any
+        if method == "function_calling":
+            model = self.bind_tools(
+                [schema], tool_choice="any", strict=strict, ls_structured_output_format=traced, **kwargs
+            )
+            if is_model:
+                parser = PydanticToolsParser(tools=[cast("type[BaseModel]", schema)], first_tool_only=True)
+            else:
+                name = convert_to_openai_tool(schema)["function"]["name"]
+                parser = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+        else:
+            wanted: dict[str, Any] = {"type": "json_object"}
+            if method == "json_schema":
+                json_schema = convert_to_json_schema(schema)
+                named = {"name": str(json_schema.get("title", "answer")), "schema": json_schema}
+                wanted = {"type": method, "json_schema": named if strict is None else {**named, "strict": strict}}
+            model = super().bind(response_format=wanted, ls_structured_output_format=traced, **kwargs)
+            parser = JsonOutputParser()
+            if is_model:
+                parser = PydanticOutputParser(pydantic_object=cast("type[BaseModel]", schema))
         if not include_raw:
             return model | parser
         parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)

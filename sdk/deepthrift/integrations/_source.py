@@ -43,13 +43,13 @@ def is_awaited(source: ChatSource) -> bool:
     return inspect.iscoroutinefunction(source.chat)
 
 
-def require(source: ChatSource, *, awaited: bool) -> None:
-    """Nothing, if the source can be used in this way.
+def refuse_awaited(source: ChatSource) -> None:
+    """Nothing, for a source that need not be awaited.
 
     Raises:
-        ConfigurationError: It cannot.
+        ConfigurationError: It has to be.
     """
-    if is_awaited(source) and not awaited:
+    if is_awaited(source):
         raise ConfigurationError(
             "this stands on an AsyncClient, which is awaited; use a Client, or the awaited methods"
         )
