@@ -21,7 +21,7 @@ DeepthriftError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from deepthrift_pricing._budget import BudgetStatus
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BudgetExceeded",
+    "CallDetails",
     "ConfigurationError",
     "ContextLengthExceeded",
     "CurrencyMismatch",
@@ -57,6 +58,14 @@ class RequestInfo:
     prompt_tokens: int | None = None
     max_tokens: int | None = None
     call_id: str = ""
+
+
+class CallDetails(TypedDict, total=False):
+    """What every error takes by keyword about the call that was under way; see `DeepthriftError`."""
+
+    request: RequestInfo | None
+    attempt_ids: tuple[str, ...]
+    spend: Money | None
 
 
 class DeepthriftError(Exception):
@@ -129,11 +138,9 @@ class BudgetExceeded(DeepthriftError):
         *,
         status: BudgetStatus | None = None,
         needed: Money | None = None,
-        request: RequestInfo | None = None,
-        attempt_ids: tuple[str, ...] = (),
-        spend: Money | None = None,
+        **details: Unpack[CallDetails],
     ) -> None:
-        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+        super().__init__(message, **details)
         self.status = status
         self.needed = needed
 

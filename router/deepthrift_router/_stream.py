@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 from deepthrift import Finished
+from deepthrift._pulled import Pulled
 from deepthrift.errors import ConfigurationError
 from deepthrift_router._reply import RoutedReply
 from deepthrift_router._telling import RoutedEvent, StreamMode, Telling
@@ -72,7 +73,7 @@ class AsyncRoutedStream(AsyncIterator[RoutedEvent]):
         Raises:
             DeepthriftError: There is no answer, as in `chat`.
         """
-        if self._closed or (self._reply is not None and not self._events):
+        if self.ended:
             return []
         if self._task is None:
             self._task = asyncio.ensure_future(self._run())
@@ -99,6 +100,11 @@ class AsyncRoutedStream(AsyncIterator[RoutedEvent]):
             self._more.set()
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._closed or (self._reply is not None and not self._events)
+
+    @property
     def reply(self) -> RoutedReply:
         """The complete reply.
 
@@ -122,40 +128,12 @@ class AsyncRoutedStream(AsyncIterator[RoutedEvent]):
             task.exception()  # was raised to the reader, or nobody reads on
 
 
-class RoutedStream(Iterator[RoutedEvent]):
+class RoutedStream(Pulled[RoutedEvent]):
     """The same for code without `await`: `with router.stream(…) as stream: for event in stream: …`."""
 
     def __init__(self, client: Client, stream: AsyncRoutedStream) -> None:
-        self._client = client
+        super().__init__(client._loop, stream)  # pyright: ignore[reportPrivateUsage]
         self._stream = stream
-        self._buffer: deque[RoutedEvent] = deque()
-        self._ended = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[RoutedEvent]:
-        try:
-            while True:
-                try:
-                    yield self.__next__()
-                except StopIteration:
-                    return
-        finally:
-            self.close()
-
-    def __next__(self) -> RoutedEvent:
-        if not self._buffer and not self._ended:
-            self._buffer.extend(on_loop(self._client, self._stream.batch()))
-        if not self._buffer:
-            self._ended = True
-            raise StopIteration
-        return self._buffer.popleft()
 
     @property
     def reply(self) -> RoutedReply:
@@ -165,13 +143,6 @@ class RoutedStream(Iterator[RoutedEvent]):
             ConfigurationError: The stream has not ended, or was left before its end.
         """
         return self._stream.reply
-
-    def close(self) -> None:
-        """Stop what is under way and book what arrived. Safe to call twice."""
-        self._buffer.clear()
-        if not self._ended:
-            self._ended = True
-            on_loop(self._client, self._stream.aclose())
 
 
 def on_loop(client: Client, work: Coroutine[object, object, T]) -> T:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from deepthrift._events import StreamEvent
 from deepthrift._loop import Loop
 from deepthrift._messages import JSONObject
 from deepthrift._network import Cert, Verify
+from deepthrift._pulled import Pulled
 from deepthrift._reply import Reply
 from deepthrift._requests import Requests
 from deepthrift._stream import AsyncStream
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Stream(Iterator[StreamEvent]):
+class Stream(Pulled[StreamEvent]):
     """A call whose answer arrives in pieces: `with client.stream(…) as stream: for event in stream: …`.
 
     Leaving the loop or the block in any way stops the upstream at once and books what arrived. Events end with
@@ -41,36 +41,8 @@ class Stream(Iterator[StreamEvent]):
     """
 
     def __init__(self, loop: Loop, stream: AsyncStream) -> None:
-        self._loop = loop
+        super().__init__(loop, stream)
         self._stream = stream
-        self._buffer: deque[StreamEvent] = deque()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[StreamEvent]:
-        try:
-            while True:
-                if not self._buffer:
-                    self._buffer.extend(self._loop.run(self._stream.batch()))
-                if not self._buffer:
-                    return
-                while self._buffer:
-                    yield self._buffer.popleft()
-        finally:
-            self.close()
-
-    def __next__(self) -> StreamEvent:
-        if not self._buffer:
-            self._buffer.extend(self._loop.run(self._stream.batch()))
-        if not self._buffer:
-            raise StopIteration
-        return self._buffer.popleft()
 
     @property
     def reply(self) -> Reply:
@@ -84,12 +56,6 @@ class Stream(Iterator[StreamEvent]):
     def snapshot(self) -> Reply:
         """The reply as far as it has come, its usage and cost estimated."""
         return self._loop.run(_on_loop(self._stream.snapshot))
-
-    def close(self) -> None:
-        """Stop the upstream and book what arrived. Safe to call twice."""
-        self._buffer.clear()
-        if not self._stream.ended:
-            self._loop.run(self._stream.aclose())
 
 
 async def _on_loop(work: Callable[[], T]) -> T:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
+
+from deepthrift._line import Line, join, turn
 
 LONGEST_PAUSE: Final = 120.0
 """Seconds: a `Retry-After` beyond it is not waited for."""
@@ -30,7 +31,7 @@ class Limiter:
         self._limit = self._most
         self._now = now
         self._in_flight = 0
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: Line = deque()
         self._paused_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._successes = 0
@@ -72,18 +73,9 @@ class Limiter:
         """Take a place, waiting for one in the order of coming."""
         if self.enter_now():
             return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        waiter = join(self._waiters)
         self._wake()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.leave()  # the place came in the same moment as the cancellation
-            else:
-                with contextlib.suppress(ValueError):
-                    self._waiters.remove(waiter)
-            raise
+        await turn(self._waiters, waiter, self.leave)
 
     def leave(self) -> None:
         """Give a place back."""

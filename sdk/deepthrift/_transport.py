@@ -15,6 +15,7 @@ from typing import Final, cast
 import httpcore
 import httpx
 
+from deepthrift._line import Line, join, turn
 from deepthrift._network import Network
 from deepthrift._sockets import Sockets
 from deepthrift.errors import ClientClosed, ConfigurationError
@@ -93,7 +94,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         self._tunnels: httpcore.AsyncConnectionPool | None = None
         self._free: deque[_Idle] = deque()
         self._places = limit
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: Line = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pruning: asyncio.TimerHandle | None = None
         self._closed = False
@@ -161,17 +162,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         if self._places > 0:
             self._places -= 1
             return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._give_place()  # the place came in the same moment as the cancellation
-            else:
-                with contextlib.suppress(ValueError):
-                    self._waiters.remove(waiter)
-            raise
+        await turn(self._waiters, join(self._waiters), self._give_place)
 
     def _give_place(self) -> None:
         while self._waiters:

@@ -46,10 +46,11 @@ DeepthriftError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from deepthrift_pricing.errors import (
     BudgetExceeded,
+    CallDetails,
     ConfigurationError,
     ContextLengthExceeded,
     CurrencyMismatch,
@@ -68,7 +69,6 @@ from deepthrift_pricing.errors import (
 if TYPE_CHECKING:
     from deepthrift._reply import Reply
     from deepthrift.tools import ToolReply
-    from deepthrift_pricing import Money
 
 __all__ = [
     "APIError",
@@ -79,6 +79,7 @@ __all__ = [
     "BatchError",
     "BudgetExceeded",
     "CalibrationError",
+    "CallDetails",
     "CircuitOpen",
     "ClientClosed",
     "ClusterUnavailable",
@@ -174,16 +175,8 @@ class CircuitOpen(APIError):
         retry_after: Seconds until a call is tried again.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        request: RequestInfo | None = None,
-        attempt_ids: tuple[str, ...] = (),
-        spend: Money | None = None,
-    ) -> None:
-        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+    def __init__(self, message: str, *, retry_after: float | None = None, **details: Unpack[CallDetails]) -> None:
+        super().__init__(message, **details)
         self.retry_after = retry_after
 
 
@@ -205,11 +198,9 @@ class StatusError(APIError):
         body: str = "",
         retry_after: float | None = None,
         trace_id: str | None = None,
-        request: RequestInfo | None = None,
-        attempt_ids: tuple[str, ...] = (),
-        spend: Money | None = None,
+        **details: Unpack[CallDetails],
     ) -> None:
-        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+        super().__init__(message, **details)
         self.status = status
         self.body = body
         self.retry_after = retry_after
@@ -284,16 +275,8 @@ class ResponseError(DeepthriftError):
         partial: What had arrived, with its usage and cost, or `None` if nothing usable had.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        partial: Reply | None = None,
-        request: RequestInfo | None = None,
-        attempt_ids: tuple[str, ...] = (),
-        spend: Money | None = None,
-    ) -> None:
-        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+    def __init__(self, message: str, *, partial: Reply | None = None, **details: Unpack[CallDetails]) -> None:
+        super().__init__(message, **details)
         self.partial = partial
 
 
@@ -350,16 +333,8 @@ class ToolError(DeepthriftError):
         partial: The exchange so far, with the usage and cost of every round, or `None` if nothing had been sent.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        partial: ToolReply | None = None,
-        request: RequestInfo | None = None,
-        attempt_ids: tuple[str, ...] = (),
-        spend: Money | None = None,
-    ) -> None:
-        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+    def __init__(self, message: str, *, partial: ToolReply | None = None, **details: Unpack[CallDetails]) -> None:
+        super().__init__(message, **details)
         self.partial = partial
 
 
@@ -431,11 +406,9 @@ class EngineCrashed(EngineError):
         exit_code: int | None = None,
         out_of_memory: bool | None = None,
         log: str = "",
-        request: RequestInfo | None = None,
-        attempt_ids: tuple[str, ...] = (),
-        spend: Money | None = None,
+        **details: Unpack[CallDetails],
     ) -> None:
-        super().__init__(message, request=request, attempt_ids=attempt_ids, spend=spend)
+        super().__init__(message, **details)
         self.exit_code = exit_code
         self.out_of_memory = out_of_memory
         self.log = log

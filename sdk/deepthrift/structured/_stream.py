@@ -89,7 +89,31 @@ class _Growing(Generic[M]):
         return self._parsed
 
 
-class AsyncParseStream(Generic[M]):
+class _Whole(Generic[M]):
+    """What there is at the end."""
+
+    _growing: _Growing[M]
+
+    @property
+    def value(self) -> M:
+        """The validated object.
+
+        Raises:
+            ConfigurationError: The stream has not come to its end.
+        """
+        return self._growing.parsed.value
+
+    @property
+    def reply(self) -> Parsed[M]:
+        """The complete reply.
+
+        Raises:
+            ConfigurationError: The stream has not come to its end.
+        """
+        return self._growing.parsed
+
+
+class AsyncParseStream(_Whole[M]):
     """An object as it arrives: `async with client.stream_parse(…) as stream: async for partial in stream: …`.
 
     Each `partial` is a plain dict with what has arrived so far, not validated; the last string in it may be
@@ -126,30 +150,12 @@ class AsyncParseStream(Generic[M]):
         finally:
             await self.aclose()
 
-    @property
-    def value(self) -> M:
-        """The validated object.
-
-        Raises:
-            ConfigurationError: The stream has not come to its end.
-        """
-        return self._growing.parsed.value
-
-    @property
-    def reply(self) -> Parsed[M]:
-        """The complete reply.
-
-        Raises:
-            ConfigurationError: The stream has not come to its end.
-        """
-        return self._growing.parsed
-
     async def aclose(self) -> None:
         """Stop the upstream and book what arrived. Safe to call twice."""
         await self._stream.aclose()
 
 
-class ParseStream(Generic[M]):
+class ParseStream(_Whole[M]):
     """An object as it arrives: `with client.stream_parse(…) as stream: for partial in stream: …`.
 
     The same as `AsyncParseStream`, for code without `await`.
@@ -183,24 +189,6 @@ class ParseStream(Generic[M]):
             self._growing.finish(self._stream.reply)
         finally:
             self.close()
-
-    @property
-    def value(self) -> M:
-        """The validated object.
-
-        Raises:
-            ConfigurationError: The stream has not come to its end.
-        """
-        return self._growing.parsed.value
-
-    @property
-    def reply(self) -> Parsed[M]:
-        """The complete reply.
-
-        Raises:
-            ConfigurationError: The stream has not come to its end.
-        """
-        return self._growing.parsed
 
     def close(self) -> None:
         """Stop the upstream and book what arrived. Safe to call twice."""
