@@ -62,8 +62,9 @@ class Preferences:
             share = getattr(self, name)
             if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
                 raise ConfigurationError(f"{name} is a share between 0 and 1, such as 0.02, not {share!r}")
-        if self.deadline is not None and not (self.deadline > 0 and isfinite(self.deadline)):
-            raise ConfigurationError(f"deadline is a positive number of seconds, not {self.deadline!r}")
+        given = cast("object", self.deadline)
+        if given is not None and not (isinstance(given, int | float) and given > 0 and isfinite(given)):
+            raise ConfigurationError(f"deadline is a positive number of seconds, not {given!r}")
         if self.max_quality_loss is not None and self.target_share is not None:
             raise ConfigurationError("max_quality_loss and target_share exclude each other: each sets the threshold")
 

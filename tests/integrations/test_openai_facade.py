@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from deepthrift import AsyncClient
-from deepthrift.errors import BudgetExceeded, ConfigurationError, PriceNotFound
+from deepthrift.errors import BudgetExceeded, ClientClosed, ConfigurationError, PriceNotFound
 from deepthrift_pricing import Budget, Ledger
 from deepthrift_router import ModeRouter
 from deepthrift_router.compat import AsyncOpenAI, OpenAI, routing_of
@@ -358,3 +358,40 @@ async def test_settings_that_mean_nothing_here_are_refused(wrong: Any, message: 
     async with facade(server) as client:
         with pytest.raises(ConfigurationError, match="another endpoint"):
             client.with_options(base_url="http://elsewhere/v1")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"messages": "Hello"}, openai.BadRequestError),
+        ({"messages": [1]}, openai.BadRequestError),
+        ({"messages": None}, openai.BadRequestError),
+        ({"extra_body": {"deepthrift": {"tags": 3}}}, openai.BadRequestError),
+        ({"extra_body": {"deepthrift": {"deadline": "soon"}}}, ConfigurationError),
+    ],
+)
+async def test_what_is_no_request_is_a_typed_error(wrong: Any, error: type[Exception], server: BillServer) -> None:
+    async with facade(server) as client:
+        asked: Any = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}], **wrong}
+        with pytest.raises(error):
+            await client.chat.completions.create(**asked)
+    assert server.requests == []
+
+
+async def test_a_router_that_fails_to_close_leaves_nothing_else_open(
+    server: BillServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = facade(server)
+    closed: list[str] = []
+
+    async def fails() -> None:
+        raise RuntimeError("not today")
+
+    monkeypatch.setattr(client.router, "aclose", fails)
+    ledger, inner = client.ledger, client.router.client
+    monkeypatch.setattr(ledger, "close", lambda close=ledger.close: (closed.append("ledger"), close()))
+    with pytest.raises(RuntimeError, match="not today"):
+        await client.close()
+    assert closed == ["ledger"]
+    with pytest.raises(ClientClosed):
+        await inner.chat("Hello", max_tokens=5)

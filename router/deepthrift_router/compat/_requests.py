@@ -61,7 +61,7 @@ def read_request(content: bytes) -> ChatRequest:
     old_limit = body.pop("max_tokens", None)
     n, stream = body.pop("n", None), bool(body.pop("stream", False))
     stream_options = _mapping(body.pop("stream_options", None), "stream_options")
-    messages = [_message(each) for each in cast("list[Mapping[str, object]]", body.pop("messages", []))]
+    messages = _messages(body.pop("messages", None))
     if body:  # what the host knows and we do not
         options["extra_body"] = body
     if n is not None and (not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= 128):
@@ -113,7 +113,7 @@ def _take_ours(given: object, options: dict[str, object]) -> None:
     preferences: dict[str, object] = {}
     for name, value in _mapping(given, "deepthrift").items():
         if name == "tags":
-            options["tags"] = {**cast("dict[str, str]", options["tags"]), **cast("dict[str, str]", value)}
+            options["tags"] = {**cast("dict[str, str]", options["tags"]), **_mapping(value, "tags")}
         elif name in _OURS:
             options[name] = value
         elif name in _PREFERENCES:
@@ -131,6 +131,13 @@ def _mapping(given: object, name: str) -> Mapping[str, object]:
     if not isinstance(given, Mapping):
         raise InvalidRequestError(f"{name} is an object, not {given!r}")
     return cast("Mapping[str, object]", given)
+
+
+def _messages(given: object) -> list[Message]:
+    listed = cast("list[object]", given) if isinstance(given, list) else None
+    if listed is None or not all(isinstance(each, Mapping) for each in listed):
+        raise InvalidRequestError("messages is a list of objects with a role and content")
+    return [_message(cast("Mapping[str, object]", each)) for each in listed]
 
 
 def _message(given: Mapping[str, object]) -> Message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
@@ -176,12 +177,11 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close what was opened for the facade."""
-        try:
+        async with AsyncExitStack() as ends:  # whatever fails to close, the others are closed
+            ends.callback(self.routes.close_ledger)
             for router in self.routes.own:
-                await router.aclose()
-                await router.client.aclose()
-        finally:
-            self.routes.close_ledger()
+                ends.push_async_callback(router.client.aclose)
+                ends.push_async_callback(router.aclose)
 
 
 class Transport(httpx.BaseTransport):
@@ -205,12 +205,11 @@ class Transport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close what was opened for the facade."""
-        try:
+        with ExitStack() as ends:
+            ends.callback(self.routes.close_ledger)
             for router in self.routes.own:
-                router.close()
-                router.client.close()
-        finally:
-            self.routes.close_ledger()
+                ends.callback(router.client.close)
+                ends.callback(router.close)
 
 
 class _AsyncBody(httpx.AsyncByteStream):

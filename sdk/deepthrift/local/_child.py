@@ -136,9 +136,9 @@ class Child:
         self.drain()
 
     def _write(self, data: bytes) -> None:
-        if not self._stdin.closed:
-            with contextlib.suppress(OSError):  # it is gone already, and its exit code will tell why
-                self._stdin.write(data)
+        # It is gone already, and its exit code will tell why; or another thread has just closed the pipe to end it.
+        with contextlib.suppress(OSError, ValueError):
+            self._stdin.write(data)
 
     def _close_input(self) -> None:
         with contextlib.suppress(OSError):

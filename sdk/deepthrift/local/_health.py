@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Final, Literal, TypeAlias, cast
 
 EngineStatus: TypeAlias = Literal["asleep", "crashed", "ready", "unresponsive"]
@@ -43,5 +44,5 @@ def busy_slots(url: str, key: str) -> int | None:
         with opener.open(request, timeout=_SECONDS) as answer:
             slots = cast("list[dict[str, object]]", json.load(answer))
         return sum(slot["is_processing"] is True for slot in slots)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        return None  # an engine that dies while it answers ends in the middle of a line

@@ -199,7 +199,8 @@ class OwnEngine(Runner):
         limit = self._settings.idle_shutdown or 0.0
         while not self._closed.wait(min(1.0, limit / 4)):
             child, last = self._child, self._last
-            if child is None or last is None or self._is_busy(limit) or busy_slots(last.url, last.key):
+            # Who does not say how busy it is may be too busy to say, with requests that did not come through here.
+            if child is None or last is None or self._is_busy(limit) or busy_slots(last.url, last.key) != 0:
                 continue
             with self._starting:
                 with self._counting:

@@ -54,10 +54,13 @@ def pull_from(request: Request, report: Report) -> LockedModel:
         ModelFileError: The file is no sound GGUF.
     """
     source = request.source
-    if source.startswith(("https://", "http://")):
-        return _from_url(request, report)
     if source.startswith(HUB):
         return _from_hub(request, source.removeprefix(HUB), report)
+    if request.file is not None or request.revision is not None:
+        option = "--file" if request.file is not None else "--revision"
+        raise ConfigurationError(f"{option} chooses within a repository (hf:owner/name), and {source!r} is none")
+    if source.startswith(("https://", "http://")):
+        return _from_url(request, report)
     return _from_path(request, report)
 
 
@@ -70,6 +73,7 @@ def _from_hub(request: Request, repository: str, report: Report) -> LockedModel:
     name = _free_name(request, _stem(model.files[0].path))
     known = known or _known(request, name)
     files = tuple(LockedFile(name=Path(f.path).name, size=f.size, sha256=f.sha256) for f in model.files)
+    _check_hash(request, files[0], request.source)
     locked = LockedModel(
         name=name, source=request.source, revision=model.commit, files=files, pulled_at=dt.datetime.now(dt.UTC)
     )
@@ -128,8 +132,7 @@ def _from_path(request: Request, report: Report) -> LockedModel:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         done += file.stat().st_size
         files.append(LockedFile(name=file.name, size=file.stat().st_size, sha256=found))
-    if request.sha256 is not None and request.sha256 != files[0].sha256:
-        raise DownloadError(f"{str(path)!r} has the hash {files[0].sha256}, not the one given")
+    _check_hash(request, files[0], str(path))
     locked = LockedModel(
         name=name,
         source=str(path),
@@ -207,6 +210,11 @@ def _known(request: Request, name: str | None) -> LockedModel | None:
     if name is not None:
         return models.get(name)
     return next((each for each in models.values() if each.source == request.source and request.file is None), None)
+
+
+def _check_hash(request: Request, file: LockedFile, where: str) -> None:
+    if request.sha256 is not None and request.sha256 != file.sha256:
+        raise DownloadError(f"{where!r} has the hash {file.sha256}, not the one given")
 
 
 def _check_pin(request: Request, known: LockedModel | None, now: LockedModel) -> None:

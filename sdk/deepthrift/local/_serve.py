@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
@@ -199,7 +200,7 @@ def _wait_for_idle(url: str, key: str, grace: float) -> None:
                 slots = json.load(answer)
             if not any(slot["is_processing"] for slot in slots):
                 return
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, HTTPException, ValueError, KeyError, TypeError):
             return
         time.sleep(0.05)
 

@@ -124,7 +124,8 @@ def pull(
         save_as: The name by which a source is known afterwards; left out, the file's.
         file: Of a repository, the file or a pattern of it; of a split set any part stands for all.
         revision: Of a repository, the branch, tag or commit; left out, what the lock file has, else the main branch.
-        sha256: Of a URL or a path, the hash that it should have; a URL that is not in the lock file needs one.
+        sha256: The hash that it should have, of a split set that of the first file; a URL that is not in the lock file
+            needs one.
         update: Take other files than the lock file has, and pin those.
 
     Raises:
@@ -141,13 +142,17 @@ def pull(
     try:
         locked = _lock.read().get(name)
         choice = next((each for each in choices() if each.name == name and each.repository is not None), None)
+        if save_as is not None and (locked is not None or choice is not None):
+            raise ConfigurationError(f"{name!r} is the name of a model already; only a source is given one")
         if locked is not None and not update:
+            if file or revision or (sha256 is not None and sha256 != locked.files[0].sha256):
+                raise ConfigurationError(f"{name!r} is pinned to what was pulled; --update takes another file of it")
             return _ready(_pull_again(locked, report, full_check=full_check), report)
         if locked is not None:
             request = Request(locked.source, name, file, revision, sha256, update=True)
             return _ready(pull_from(request, report).first, report)
         if choice is not None:
-            request = Request(f"{HUB}{choice.repository}", choice.name, file or choice.file, revision)
+            request = Request(f"{HUB}{choice.repository}", choice.name, file or choice.file, revision, sha256, update)
             return _ready(pull_from(request, report).first, report)
         if is_source(name):
             request = Request(name, save_as, file, revision, sha256, update)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import signal
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 
 from deepthrift.errors import MissingExtra, UnsupportedMachine
 from deepthrift.local import Engine, check_machine
+from deepthrift.local._health import busy_slots
 from deepthrift.local._machine import describe_exit, import_failure, missing_instructions
+from tests.sdk.raw_server import plain, raw_server
 
 HASWELL = "processor\t: 0\nflags\t\t: fpu sse2 avx avx2 fma f16c bmi1 bmi2\n"
 SANDY_BRIDGE = "processor\t: 0\nflags\t\t: fpu sse2 avx f16cx\n"
@@ -109,3 +112,19 @@ async def test_an_illegal_instruction_is_told(tiny: Path, tmp_path: Path, monkey
     with pytest.raises(UnsupportedMachine, match="AVX2"):
         async with Engine(tiny):
             pass
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[{",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"nonsense\r\n\r\n",
+        plain(b"[1]"),
+        plain(b'[{"is_processing": false}', status="500 Oh"),
+    ],
+)
+async def test_an_engine_that_dies_while_it_is_asked_does_not_say_how_busy_it_is(broken: bytes) -> None:
+    async with raw_server(lambda _: [broken, 0.0]) as server:
+        url = server.url.removesuffix("/v1")
+        assert await asyncio.wait_for(asyncio.to_thread(busy_slots, url, "key"), 10) is None

@@ -187,6 +187,25 @@ def test_two_processes_fetch_once(hub: Hub, tiny: bytes) -> None:
     assert models.path_of("tiny-q4_k_m").read_bytes() == tiny
 
 
+def test_what_is_asked_for_is_never_left_out(hub: Hub, tiny: bytes, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.gguf"
+    mine.write_bytes(tiny)
+    with pytest.raises(DownloadError, match="not the one given"):
+        models.pull("hf:someone/models", file="*Q4_K_M*", sha256="0" * 64)
+    assert not list(models.models_folder().rglob("Tiny-Q4_K_M.gguf"))
+    models.pull("hf:someone/models", file="*Q4_K_M*", sha256=sha256(tiny))
+    for wrong in ({"file": "*"}, {"revision": "main"}, {"sha256": "0" * 64}):
+        with pytest.raises(ConfigurationError, match="--update"):
+            models.pull("tiny-q4_k_m", **wrong)  # type: ignore[arg-type]
+    assert models.pull("tiny-q4_k_m", sha256=sha256(tiny)).exists()
+    for source in (str(mine), f"{hub.url}/files/Tiny-Q4_K_M.gguf"):
+        with pytest.raises(ConfigurationError, match="chooses within a repository"):
+            models.pull(source, revision="main")
+    for name in ("tiny-q4_k_m", "qwen3-4b"):
+        with pytest.raises(ConfigurationError, match="only a source is given one"):
+            models.pull(name, save_as="other")
+
+
 def test_from_the_command_line(hub: Hub, tiny: bytes) -> None:
     ran = deepthrift("models", "pull", "hf:someone/models", "--file", "*Q4_K_M*", "--name", "mine", "--json")
     assert ran.code == 0, ran.err

@@ -88,7 +88,7 @@ from them later is refused unless --update says that it is meant.
 @click.option("--name", "save_as", metavar="NAME", help="What a source is called here.  [default: from its file]")
 @click.option("--file", metavar="PATTERN", help="Of a repository: the file, or a pattern of it.")
 @click.option("--revision", metavar="REV", help="Of a repository: the branch, tag or commit.")
-@click.option("--sha256", metavar="HASH", help="Of a URL or a path: the hash that it should have.")
+@click.option("--sha256", metavar="HASH", help="The hash that it should have; a URL needs one.")
 @click.option("--update", is_flag=True, help="Take other files than the lock file has, and pin those.")
 @click.option("--check", is_flag=True, help="Hash a file that is already here once more.")
 @json_option
