@@ -25,7 +25,9 @@ class Belief:
     @classmethod
     def of(cls, weights: Sequence[float]) -> Belief:
         """A belief in proportion to four weights."""
-        both, standard, thinking, neither = (max(_FLOOR, weight) for weight in weights)
+        both, standard, thinking, neither = weights
+        both, standard = max(_FLOOR, both), max(_FLOOR, standard)
+        thinking, neither = max(_FLOOR, thinking), max(_FLOOR, neither)
         total = both + standard + thinking + neither
         return cls((both / total, standard / total, thinking / total, neither / total))
 
@@ -38,8 +40,8 @@ class Belief:
     @property
     def logits(self) -> Cells:
         """The logarithms of the four probabilities."""
-        both, standard, thinking, neither = (log(max(_FLOOR, cell)) for cell in self.cells)
-        return both, standard, thinking, neither
+        both, standard, thinking, neither = self.cells
+        return log(max(_FLOOR, both)), log(max(_FLOOR, standard)), log(max(_FLOOR, thinking)), log(max(_FLOOR, neither))
 
     @property
     def p_standard(self) -> float:
@@ -61,11 +63,15 @@ class Belief:
 
         `temper` below 1 takes the observation for so much less than it seems, where it tells again what is known.
         """
-        return Belief.of([cell * chance**temper for cell, chance in zip(self.cells, likelihood, strict=True)])
+        both, standard, thinking, neither = self.cells
+        b, s, t, n = likelihood
+        return Belief.of((both * b**temper, standard * s**temper, thinking * t**temper, neither * n**temper))
 
     def chance(self, likelihood: Sequence[float]) -> float:
         """The probability of an observation with these four likelihoods."""
-        return sum(cell * chance for cell, chance in zip(self.cells, likelihood, strict=True))
+        both, standard, thinking, neither = self.cells
+        b, s, t, n = likelihood
+        return both * b + standard * s + thinking * t + neither * n
 
     def moved(self, shares: Sequence[Cells]) -> Belief:
         """The belief about another answer: from each case, the shares that go to the four cases of the other one."""

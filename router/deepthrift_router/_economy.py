@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 from typing import TYPE_CHECKING, Final
 
 from deepthrift_pricing import Attempt, Ledger, Mode, Money, Price, Usage
 from deepthrift_router._decision import TokenLength
-from deepthrift_router._prior import Prior
+from deepthrift_router._prior import Prior, RecordedLength
 
 if TYPE_CHECKING:
     from deepthrift import HostProfile
@@ -87,18 +88,28 @@ def _own_usage(attempt: Attempt, host: str, model: str, mode: Mode) -> Usage | N
 
 def expected_length(mode: Mode, recorded: Sequence[Usage], prior: Prior, max_tokens: int) -> TokenLength:
     """Completion tokens to expect: from this ledger's calls, else from the training data's."""
-    values = [min(usage.completion_tokens, max_tokens) for usage in recorded]
-    if len(values) >= LEAST_RECORDED:
-        mean, error = _mean(values)
-        return TokenLength(
-            mode=mode,
-            expected=mean,
-            low=max(0.0, mean - error),
-            high=min(float(max_tokens), mean + error),
-            calls=len(values),
-            source="recorded",
-        )
-    known = prior.recorded_length(mode)
+    if len(recorded) >= LEAST_RECORDED:
+        return _recorded_length(mode, tuple(usage.completion_tokens for usage in recorded), max_tokens)
+    return _length_of_prior(mode, prior.recorded_length(mode), max_tokens)
+
+
+@lru_cache(maxsize=64)
+def _recorded_length(mode: Mode, completions: tuple[int, ...], max_tokens: int) -> TokenLength:
+    """From calls on record; kept while the record stays the same."""
+    values = [min(tokens, max_tokens) for tokens in completions]
+    mean, error = _mean(values)
+    return TokenLength(
+        mode=mode,
+        expected=mean,
+        low=max(0.0, mean - error),
+        high=min(float(max_tokens), mean + error),
+        calls=len(values),
+        source="recorded",
+    )
+
+
+@lru_cache(maxsize=64)
+def _length_of_prior(mode: Mode, known: RecordedLength | None, max_tokens: int) -> TokenLength:
     quantiles = [min(value, max_tokens) for value in known.quantiles] if known is not None else [max_tokens]
     # Another model on other questions: the spread between questions, not the error of a mean, is the honest interval.
     return TokenLength(

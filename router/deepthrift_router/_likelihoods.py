@@ -74,8 +74,13 @@ class Likelihoods(BaseModel):
 
 
 def _between(low: Cells, high: Cells, share: float) -> Cells:
-    both, standard, thinking, neither = (a ** (1 - share) * b**share for a, b in zip(low, high, strict=True))
-    return both, standard, thinking, neither
+    rest = 1 - share
+    return (
+        low[0] ** rest * high[0] ** share,
+        low[1] ** rest * high[1] ** share,
+        low[2] ** rest * high[2] ** share,
+        low[3] ** rest * high[3] ** share,
+    )
 
 
 @lru_cache(maxsize=1)
