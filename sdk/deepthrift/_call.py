@@ -167,6 +167,11 @@ class Call:
                 events.append(Finished(self._complete(current.answer)))
         return events
 
+    async def catch_up(self) -> None:
+        """Take in what has arrived already, before the rest is not wanted."""
+        if not self.ended and self._current is not None:
+            await self._current.catch_up()
+
     def abandon(self) -> None:
         """The caller wants no more: book what arrived and stop the upstream."""
         if not self.ended:

@@ -77,7 +77,10 @@ class Source:
             self._stopped = asyncio.Event()
             self._reader.cancel()
             await self._stopped.wait()
-        self.abandon()
+        try:
+            await self.call.catch_up()
+        finally:
+            self.abandon()
 
     async def end(self, error: DeepthriftError) -> None:
         """Stop the upstream and book what arrived; whoever reads on gets `error`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from typing import Final
 
 from deepthrift._attempts import BaseAttempt
 from deepthrift._books import Books
@@ -26,6 +28,9 @@ from deepthrift.errors import (
     StreamInterrupted,
 )
 from deepthrift_pricing import Usage
+
+_AT_HAND: Final = 2**20
+"""More bytes than can have arrived unread: a transport of the user's own may never come to an end."""
 
 
 class StreamAttempt(BaseAttempt):
@@ -157,6 +162,16 @@ class StreamAttempt(BaseAttempt):
         if ours is error:
             raise ours
         raise ours from error
+
+    async def catch_up(self) -> None:
+        """Take in what has arrived and was not read yet, for it is billed; waits for nothing further."""
+        incoming, size = self._incoming, 0
+        with contextlib.suppress(Exception):  # what is wrong with the rest is nobody's concern any more
+            async with asyncio.timeout(0):
+                while incoming is not None and not self.ended and size < _AT_HAND:
+                    data = await incoming.read()
+                    self._take(data, [])
+                    size += len(data or b"")
 
     def abandon(self, error: BaseException | None = None) -> None:
         """Nobody wants the rest: book what arrived, and close the connection so that the upstream stops."""
