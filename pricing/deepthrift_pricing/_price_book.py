@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeAlias
-
-from pydantic import ValidationError
 
 from deepthrift_pricing._attempt import utc_now
 from deepthrift_pricing._cost import Cost
@@ -18,12 +15,12 @@ from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._price import Price
 from deepthrift_pricing._price_data import packaged_names, packaged_prices, read_prices
 from deepthrift_pricing._price_explain import PriceExplanation, explain_price
+from deepthrift_pricing._price_flat import Amount, flat_rows
 from deepthrift_pricing._price_genai import genai_layers
+from deepthrift_pricing._price_missing import no_price
 from deepthrift_pricing._price_track import PriceTrack
 from deepthrift_pricing._usage import Mode, Usage, least_certain
-from deepthrift_pricing.errors import ConfigurationError, PriceDataError, PriceNotFound
-
-Amount: TypeAlias = Decimal | str | int
+from deepthrift_pricing.errors import ConfigurationError, PriceNotFound
 
 _LOG: Final = logging.getLogger("deepthrift.prices")
 _Key: TypeAlias = tuple[str, str, Mode, Currency, str]
@@ -103,17 +100,16 @@ class PriceBook:
         Raises:
             PriceDataError: An amount is not a possible price; or is a binary float: write it as text.
         """
-        amounts: dict[str, Amount | None] = {
-            "cache_miss": cache_miss,
-            "completion": completion,
-            "cache_hit": cache_hit,
-        }
-        rows = [_flat_row(name, amounts, None, currency, host, model)]
-        if thinking is not None:
-            if unknown := sorted(set(thinking) - set(amounts)):
-                raise PriceDataError(f"thinking: {unknown[0]!r} is none of cache_miss, cache_hit, completion")
-            rows.append(_flat_row(f"{name}/thinking", {**amounts, **thinking}, "thinking", currency, host, model))
-        return PriceBook(rows)
+        return PriceBook(
+            flat_rows(
+                {"cache_miss": cache_miss, "completion": completion, "cache_hit": cache_hit},
+                thinking,
+                currency=currency,
+                host=host,
+                model=model,
+                name=name,
+            )
+        )
 
     @staticmethod
     def from_genai_prices(provider: str, *, host: str = "*") -> PriceBook:
@@ -315,7 +311,7 @@ class PriceBook:
         track = self._track(host, model, mode, currency, tier)
         price, until = track.at(at)
         if price is None:
-            raise self._missing(host, model, mode, at, currency, tier)
+            raise no_price(self.rows, host, model, mode, at, currency, tier)
         if at + within < until:
             return [price]
         others = track.between(at, at + within)
@@ -340,7 +336,7 @@ class PriceBook:
         if first is None or last is None:
             only = first or last
             if only is None:
-                raise self._missing(host, model, mode, at, currency, tier)
+                raise no_price(self.rows, host, model, mode, at, currency, tier)
             return (only,)
         if first is last or first.decided_by == last.decided_by == "start":
             return (first,)
@@ -379,55 +375,6 @@ class PriceBook:
                 self._tracks.clear()
             track = self._tracks[key] = PriceTrack(tuple(rows))
         return track
-
-    def _missing(self, host: str, model: str, mode: Mode, at: datetime, currency: Currency, tier: str) -> PriceNotFound:
-        known = [row for row in self.rows if row.host in ("*", host) and {"*", model.lower()} & set(row.models)]
-        of_host = sorted({name for row in self.rows if row.host in ("*", host) for name in row.models})
-        holding = [row for row in known if row.mode in (None, mode) and row.holds_at(at)]
-        if others := sorted({row.currency for row in holding} - {currency}):
-            hint = f" There is one in {others[0]}."
-        elif tiers := sorted({row.tier for row in holding} - {tier}):
-            hint = f" There is one for the tier {tiers[0]!r}."
-        elif ended := sorted(row.valid_to for row in known if row.valid_to is not None and row.valid_to <= at):
-            hint = f" Its last known price ended at {ended[-1]:%Y-%m-%d %H:%M} UTC."
-        elif of_host:
-            hint = f" Known here are {', '.join(of_host[:6])}{', …' if len(of_host) > 6 else ''}."
-        else:
-            hint = ""
-        return PriceNotFound(
-            f"no {currency} price for model {model!r} on host {host!r} in {mode} mode at "
-            f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC{'' if tier == 'standard' else f', tier {tier!r}'}.{hint} "
-            "Give prices=PriceBook.flat(cache_miss=…, completion=…), PriceBook.load('prices.toml') "
-            "or PriceBook.named('brief')."
-        )
-
-
-def _flat_row(
-    name: str,
-    amounts: Mapping[str, Amount | None],
-    mode: Mode | None,
-    currency: Currency,
-    host: str,
-    model: str,
-) -> Price:
-    for part, amount in amounts.items():
-        if isinstance(amount, float):
-            raise PriceDataError(f"{part}: prices are exact: write '{amount}' as text, not as a float")
-    fields = {
-        **amounts,
-        "id": name,
-        "mode": mode,
-        "currency": currency,
-        "host": host,
-        "models": (model,),
-        "source": "given in code",
-        "checked": utc_now().date(),
-    }
-    try:
-        return Price.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise PriceDataError(f"{'.'.join(str(part) for part in first['loc']) or name}: {first['msg']}") from error
 
 
 @lru_cache(maxsize=1)
