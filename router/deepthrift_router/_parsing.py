@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from deepthrift.errors import StructuredOutputError
 from deepthrift_router._reply import RoutedReply
+from deepthrift_router._validators import Fits
 
 if TYPE_CHECKING:
-    from deepthrift import Reply
     from deepthrift.structured._target import Target
 
 M = TypeVar("M")
@@ -21,23 +21,12 @@ class RoutedParsed(RoutedReply, Generic[M]):
     """The object."""
 
 
-class FitsTarget:
+class FitsTarget(Fits):
     """The validator of `parse`: an answer that does not fit is never accepted."""
 
-    __name__ = "into"
-
     def __init__(self, target: Target[M]) -> None:
-        self._target = target
-
-    def __call__(self, reply: Reply) -> bool | str:
-        """Whether it fits, or what does not."""
-        from deepthrift.structured._target import Misfit
-
-        try:
-            self._target.read(reply.text)
-        except Misfit as misfit:
-            return str(misfit)
-        return True
+        self._read = target.read
+        self.__name__ = "into"
 
 
 def parsed(reply: RoutedReply, target: Target[M]) -> RoutedParsed[M]:

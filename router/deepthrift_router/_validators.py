@@ -31,7 +31,7 @@ class Fits:
     def __init__(self, into: type[object]) -> None:
         from deepthrift.structured._target import Target
 
-        self._target = Target(into)
+        self._read: Callable[[str], object] = Target(into).read
         self.__name__ = f"Fits({into.__name__})"
 
     def __call__(self, reply: Reply) -> bool | str:
@@ -39,7 +39,7 @@ class Fits:
         from deepthrift.structured._target import Misfit
 
         try:
-            self._target.read(reply.text)
+            self._read(reply.text)
         except Misfit as misfit:
             return str(misfit)
         return True
