@@ -263,3 +263,46 @@ def test_typed_lines_come_back_with_the_arrow_keys(server: BillServer, monkeypat
         chat.type("/quit")
         assert chat.end() == 0
     assert history.read_bytes() == before
+
+
+def test_a_pipe_ends_with_the_code_of_its_last_answer(server: BillServer, tmp_path: Path) -> None:
+    gone = ("chat", *PRICES, "--url", "http://127.0.0.1:9/v1", "--host", "deepseek")
+    ran = deepthrift(*gone, stdin="One\n")
+    assert (ran.code, "error: no connection" in ran.err) == (4, True)
+    deepthrift("budget", "set", "0.0004", "--name", "tight", "--policy", "refuse")
+    here = ("chat", *PRICES, "--url", server.url, "--host", "deepseek", "--max-tokens")
+    assert deepthrift(*here, "4000", stdin="One\n").code == 3
+    assert deepthrift(*here, "20", stdin="One\n").code == 0
+
+
+def test_what_a_conversation_cost_counts_answers_that_were_stopped_or_failed(server: BillServer) -> None:
+    ask = ("chat", *PRICES, "--url", server.url, "--host", "deepseek", "--max-tokens", "3000", "--mode", "auto")
+    with Terminal(*ask) as chat:
+        chat.until("/help lists the commands")
+        chat.type("slow")
+        server.wait_for(lambda seen: bool(seen.requests) and seen.requests[0].generated > 3)
+        chat.interrupt()
+        chat.until("the question is not kept")
+        chat.type("/cost")
+        chat.until("for 0 answers")
+        chat.type("/quit")
+        assert chat.end() == 0
+    [row] = deepthrift("spend", "--by", "tag:chat", "--json").json["rows"]
+    assert row["key"]["tag:chat"].startswith("chat-")
+    assert float(row["total"]["amount"]) > 0
+
+
+def test_a_message_without_an_end_is_not_sent(server: BillServer) -> None:
+    ran = deepthrift("chat", *PRICES, "--url", server.url, "--host", "deepseek", stdin='"""One\nTwo\n')
+    assert ran.code == 0
+    assert "was not sent" in ran.err
+    assert server.requests == []
+
+
+def test_a_half_letter_is_kept(server: BillServer, tmp_path: Path) -> None:
+    saved, again = tmp_path / "talk.json", tmp_path / "again.json"
+    saved.write_text('[{"role": "user", "content": "a"}, {"role": "assistant", "content": "\\ud83d"}]')
+    ask = ("chat", *PRICES, "--url", server.url, "--host", "deepseek", "--resume", str(saved))
+    ran = deepthrift(*ask, stdin=f"/save {again}\n")
+    assert "saved 2 messages" in ran.err
+    assert json.loads(again.read_text()) == json.loads(saved.read_text())

@@ -5,28 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 import click
 
+from deepthrift._private_files import private_file
 from deepthrift.cli._connect import Place, connect, run
+from deepthrift.cli._exits import OK, exit_code
 from deepthrift.cli._exits import message as error_message
 from deepthrift.cli._format import money
 from deepthrift.cli._history import line_editing
 from deepthrift.cli._replies import show_cost, show_stream
+from deepthrift_pricing import Cost, new_id, utc_now
 
 if TYPE_CHECKING:
     from deepthrift import AssistantMessage, AsyncClient, AsyncStream, Message, Reply
     from deepthrift.cli._output import Output
-    from deepthrift_pricing import Cost
     from deepthrift_router import ModeRouter
 
 ChatMode: TypeAlias = Literal["standard", "thinking", "auto"]
 
+_TAG: Final = "chat"
+"""Every attempt of a conversation carries this tag, with the conversation's id as its value."""
 MODES: Final[Mapping[str, ChatMode]] = {"standard": "standard", "thinking": "thinking", "auto": "auto"}
 HELP: Final = """\
 /mode standard|thinking|auto   switch the mode; without a word, show it
@@ -70,7 +74,10 @@ class Chat:
         history: Path | None = None,
         saved: Path | None = None,
     ) -> None:
-        self._place = place
+        # What a conversation cost is told from the ledger, so that stopped and failed answers count, too.
+        self._tags = {_TAG: place.tags.get(_TAG) or new_id(_TAG)}
+        self._place = replace(place, tags={**place.tags, **self._tags})
+        self._began = utc_now()
         self._stack = contextlib.AsyncExitStack()
         self._history = history
         self._saved = saved
@@ -78,14 +85,14 @@ class Chat:
         self._mode: ChatMode = mode
         self._messages: list[Message] = list(messages)
         self._max_tokens = max_tokens
-        self._costs: list[Cost] = []
+        self._answers = 0
         self._failed: Exception | None = None
         self._stream: AsyncStream | None = None
         self._router: ModeRouter[AsyncClient] | None = None
         self._answering = False
 
-    def run(self) -> None:
-        """Talk until the user leaves."""
+    def run(self) -> int:
+        """Talk until the user leaves; the exit code, which without a terminal is that of the last failure."""
         with asyncio.Runner() as runner:
             stack = self._stack
             client = run(stack.enter_async_context(connect(self._place, self._output)), runner)
@@ -94,12 +101,15 @@ class Chat:
                     stack.enter_context(line_editing(self._history))
                 self._greet(client)
                 self._loop(client, runner)
+                if not self._output.as_json:
+                    self._show_cost(client)
             finally:
                 run(stack.aclose(), runner)
-        if not self._output.as_json:
-            self._show_cost()
-        elif self._failed is not None:
+        if self._failed is None or sys.stdin.isatty():
+            return OK
+        if self._output.as_json:
             raise self._failed
+        return exit_code(self._failed)
 
     def _greet(self, client: AsyncClient) -> None:
         if self._output.as_json:
@@ -131,23 +141,35 @@ class Chat:
         if not text.strip():
             return True
         if text.startswith("/") and not self._output.as_json:
-            return self._command(text) != "quit"
+            return self._command(text, client) != "quit"
         self._answering = True
         self._answer(text, client, runner)
         return self._failed is None or not self._output.as_json
 
     def _read(self) -> str:
-        prompt = "> " if sys.stdin.isatty() and not self._output.as_json else ""
-        text = input(prompt)
+        text = self._line("> ")
         if not text.startswith('"""'):
             return text
         lines = [text[3:]]
         while not lines[-1].endswith('"""'):
-            lines.append(input(prompt and ". "))
+            try:
+                lines.append(self._line(". "))
+            except EOFError:
+                self._output.note('the message has no """ at its end, so it was not sent')
+                raise
         lines[-1] = lines[-1][:-3]
         return "\n".join(lines).strip("\n")
 
-    def _command(self, text: str) -> str | None:
+    def _line(self, prompt: str) -> str:
+        if self._output.as_json or not sys.stdin.isatty():
+            return input()
+        if sys.stdout.isatty():
+            return input(prompt)
+        sys.stderr.write(prompt)  # standard output is for answers, and here it is a file or a pipe
+        sys.stderr.flush()
+        return input()
+
+    def _command(self, text: str, client: AsyncClient) -> str | None:
         name, _, argument = text.strip().partition(" ")
         argument = argument.strip()
         match name:
@@ -158,7 +180,7 @@ class Chat:
             case "/mode":
                 self._switch(argument)
             case "/cost":
-                self._show_cost()
+                self._show_cost(client)
             case "/save":
                 self._save(argument)
             case "/undo":
@@ -192,24 +214,25 @@ class Chat:
         if path is None:
             self._output.note("where to? /save FILE")
             return
+        # A half of a letter, which a model can write, has no form in UTF-8, and one in JSON.
+        text = json.dumps(self._messages, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace")
         try:
             # Conversations are private: nobody else on this machine needs to read them.
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                json.dump(self._messages, file, ensure_ascii=False, indent=2)
+            with private_file(path) as file:
+                file.write(text)
         except OSError as error:
             self._output.note(f"{path} cannot be written: {error.strerror}")
             return
         self._saved = path
         self._output.note(f"saved {len(self._messages)} messages in {path}")
 
-    def _show_cost(self) -> None:
-        from deepthrift_pricing import Cost
-
-        if not self._costs:
+    def _show_cost(self, client: AsyncClient) -> None:
+        costs = [each.cost for each in client.ledger.attempts(since=self._began, tags=self._tags)]
+        total = Cost.sum(costs, costs[0].currency) if costs else Cost.sum(())
+        if not total.total and not self._answers:
             self._output.note("nothing spent")
             return
-        total = Cost.sum(self._costs, self._costs[0].currency)
-        answers = f"{len(self._costs)} answer{'' if len(self._costs) == 1 else 's'}"
+        answers = f"{self._answers} answer{'' if self._answers == 1 else 's'}"
         mark = "" if total.certainty == "exact" else f" ({total.certainty})"
         self._output.note(f"{money(total.total)}{mark} for {answers}")
 
@@ -223,7 +246,8 @@ class Chat:
             self._fail(error)
             return
         self._stream = None
-        self._costs.append(reply.cost)
+        self._failed = None
+        self._answers += 1
         answered: AssistantMessage = {"role": "assistant", "content": reply.text}
         if reply.reasoning:
             answered["reasoning_content"] = reply.reasoning
@@ -250,17 +274,16 @@ class Chat:
             return
         cut = self._stream.snapshot()
         self._stream = None
-        self._costs.append(cut.cost)
         show_cost(cut, self._output)
 
     def _fail(self, error: Exception) -> None:
         from deepthrift_pricing.errors import ContextLengthExceeded, DeepthriftError
 
-        if self._output.as_json or not isinstance(error, DeepthriftError | OSError):
-            self._failed = error
-            if not self._output.as_json:
-                raise error
+        self._failed = error
+        if self._output.as_json:
             return
+        if not isinstance(error, DeepthriftError | OSError):
+            raise error
         self._output.err.print(f"error: {error_message(error)}", style="red", markup=False)
         if isinstance(error, ContextLengthExceeded):
             self._output.note("/reset starts anew")

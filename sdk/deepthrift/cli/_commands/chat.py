@@ -27,6 +27,8 @@ In the conversation:
   \"\"\"          starts and ends a message of several lines
   Ctrl-C       stops the answer, not the conversation
 
+Without a terminal the exit code is that of the last answer. Every request carries the tag chat=ID in the ledger.
+
 Nothing is kept unless you say so: a conversation by /save; with --history the lines that you type, for the arrow keys
 of the next time: the last 1,000, in a file that only you may read (chat_history in the data directory).
 """
@@ -66,7 +68,7 @@ def command(
     keeping: bool,
     endpoint: EndpointOptions,
     as_json: bool,
-) -> None:
+) -> int:
     """Hold a conversation: streamed answers, dimmed reasoning, a cost line after each.
 
     With --json, questions are read from standard input line by line, and every answer is one line of JSON.
@@ -81,7 +83,7 @@ def command(
         instructions: SystemMessage = {"role": "system", "content": system}
         messages = [instructions, *(each for each in messages if each["role"] != "system")]
     output = Output(as_json=as_json)
-    Chat(
+    return Chat(
         prepare(endpoint, output),
         output,
         mode=mode,
