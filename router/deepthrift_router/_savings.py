@@ -71,8 +71,17 @@ class Savings(BaseModel):
             baseline=Money.sum((item.baseline for item in items if item.baseline is not None), currency),
             basis="measured" if measured == len(items) else "estimated",
             recorded=recorded,
-            reason=f"thinking ran for {measured} of {len(items)} answers; the others rest on {recorded} recorded calls",
+            reason=_rests_on(measured, len(items), recorded),
         )
+
+
+def _rests_on(measured: int, answers: int, recorded: int) -> str:
+    if measured == answers:
+        return "thinking ran for every answer"
+    calls = f"{recorded} recorded thinking call{'' if recorded == 1 else 's'}"
+    if not measured:
+        return f"thinking ran for none, and all of it rests on {calls}"
+    return f"thinking ran for {measured} of {answers} answers; the others rest on {calls}"
 
 
 def measured_savings(spent: Money, thinking: Usage, first: Usage, price: Price, *, passes: int) -> Savings:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from decimal import Decimal
 from pathlib import Path
@@ -102,12 +103,13 @@ def test_unsure_answers_escalate_and_the_page_says_everything_at_80_columns() ->
             break
     for promised in (
         "They never were an official table",
-        "thinking does not make it smarter",
+        "6 questions go through the router",
+        f"The model is {Path(model).name}",
         "standard > sample > escalate",
         "second sample differs",
         "official-2025-09-05",
         "official-2025-09-29",
-        "Budget: $0.0100 for this run",
+        "Budget: $0.01 for this run",
         "Net saving against always thinking",
         "Totals after",
     ):
@@ -127,6 +129,19 @@ def test_a_saving_below_zero_is_told_as_such() -> None:
     page = " ".join(ran.out.split())
     assert "more than always thinking (-" in page
     assert "Saved" not in page
+
+
+def test_an_audit_that_is_refused_leaves_its_answer_be() -> None:
+    """The budget lets the answers through, and no thinking beside them: what the saving is, nobody knows."""
+    ask = ("demo", "--questions", "2", "--max-tokens", "150", "--model", str(tiny_gguf("answer")))
+    plan = deepthrift("demo", "--json", "--budget", "0.00001", *ask[1:])
+    needed = next(each["message"] for each in events(plan) if each["event"] == "refused")
+    worst = Decimal(re.findall(r"worst case of the call, ([\d.]+) USD", needed)[0])
+    ran = deepthrift(*ask, "--json", "--budget", f"{worst * Decimal('1.4'):f}")
+    assert ran.code == 0, ran.out
+    told = events(ran)
+    assert [each["event"] for each in told] == ["start", "answer", "audit_refused", "answer", "audit_refused", "totals"]
+    assert (told[-1]["complete"], told[-1]["savings"]["basis"]) == (True, "unknown")
 
 
 def test_a_budget_that_refuses_ends_with_3_and_still_shows_the_totals() -> None:

@@ -107,7 +107,7 @@ def test_a_budget_is_set_shown_reset_and_removed(run: Run, spent: Path) -> None:
     assert shown[0]["spent"]["amount"] == "0.0018828"
     assert shown[0]["left"]["amount"] == "0.0001172"
     text = run("budget").out
-    assert "94.1 % of $0.00200000  daily" in text
+    assert "94.1 % of $0.002  daily" in text
     assert "left $0.00011720" in text
     assert "daily" in run("spend").out
     assert run("budget", "reset", "daily").code == 0

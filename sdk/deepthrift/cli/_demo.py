@@ -59,7 +59,7 @@ class Demo:
 
     def prepare(self) -> None:
         """Fetch the model if it is not here, before anything else begins."""
-        self._page.introduce()
+        self._page.introduce(self._model)
         fetch(self._model, self._output)
 
     async def run(self) -> None:
@@ -107,14 +107,18 @@ class Demo:
         if reply.savings.known or self._audits == 0:
             return reply.savings
         self._audits -= 1
-        async with progress(client.ledger, self._output, "audit"):
-            audit = await client.chat(
-                question.text,
-                mode="thinking",
-                max_tokens=self._max_tokens,
-                temperature=TEMPERATURE,
-                seed=self._seed,
-                purpose="audit",
-            )
+        try:
+            async with progress(client.ledger, self._output, "audit"):
+                audit = await client.chat(
+                    question.text,
+                    mode="thinking",
+                    max_tokens=self._max_tokens,
+                    temperature=TEMPERATURE,
+                    seed=self._seed,
+                    purpose="audit",
+                )
+        except BudgetExceeded as error:
+            self._page.audit_refused(question, error)
+            return reply.savings
         self._page.audited(question, audit)
         return audited_savings(reply, audit)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deepthrift.cli._demo_totals import usage_of
-from deepthrift.cli._format import money, seconds
+from deepthrift.cli._format import limit, money, seconds
 from deepthrift.cli._output import table
 from deepthrift.cli._prices import PROFILES
 from deepthrift.cli._routing import checks, savings_line, sentence
@@ -27,17 +28,19 @@ if TYPE_CHECKING:
     from deepthrift_router import RoutedReply
 
 INTRODUCTION: Final = """\
-A dozen questions go through the router to a real model on this machine. Nothing leaves it.
+{questions} through the router to a real model on this machine. Nothing leaves it.
 
-The model has 135 million parameters: it runs anywhere and is often wrong, and thinking does not make it smarter. It \
-shows the workings: two modes, the checks, the tokens, the money, the budget. The chances that the router names were \
-learnt from large models; for this one they are too high.
+{model} It shows the workings: two modes, the checks, the tokens, the money, the budget. The chances that the router \
+names were learnt from large models; for {this} they are too high.
 
 Costs are booked at the project's own `brief` prices, a yardstick with a price for each mode. They never were an \
 official table; what DeepSeek charged for V3.1 is computed beside them at the end.
 
 Every standard answer is checked: how it ended, its shape, and where that can be compared a second sample. What fails \
 is thought through. Each mode shows its requests, prompt tokens (cache hits + misses), output tokens and cost."""
+_SMALL: Final = (
+    "The model has 135 million parameters: it runs anywhere and is often wrong, and thinking does not make it smarter."
+)
 INDENT: Final = "      "
 _MOST: Final = 300
 """Characters of an answer that are shown."""
@@ -53,12 +56,19 @@ class Page:
         self._budget = budget
         self._total = total
 
-    def introduce(self) -> None:
-        """What this is."""
+    def introduce(self, model: str | None) -> None:
+        """What this is; `model` is the one that was chosen, if one was."""
         if self._output.as_json:
             return
         self._output.print("Deepthrift demo", style="bold")
-        for paragraph in INTRODUCTION.split("\n\n"):
+        told = INTRODUCTION.format(
+            questions={1: "One question goes", 12: "A dozen questions go"}.get(
+                self._total, f"{self._total} questions go"
+            ),
+            model=_SMALL if model is None else f"The model is {Path(model).name}, on which nothing was tried here.",
+            this="this one" if model is None else "small ones",
+        )
+        for paragraph in told.split("\n\n"):
             self._text(f"\n{paragraph}", "")
         self._output.print()
 
@@ -78,7 +88,7 @@ class Page:
             )
             return
         ready = f"{client.model} is ready after {seconds(elapsed)}."
-        self._text(f"{ready} Budget of this run: {money(self._budget.limit, 4)}.", "")
+        self._text(f"{ready} Budget of this run: {limit(self._budget.limit)}.", "")
 
     def question(self, number: int, question: Question) -> None:
         """A question is about to be asked."""
@@ -122,6 +132,13 @@ class Page:
             return
         self._text(f"refused before it was sent: {error.message}", INDENT, style="yellow")
 
+    def audit_refused(self, question: Question, error: BudgetExceeded) -> None:
+        """An audit that the budget did not let through; its question has its answer."""
+        if self._output.as_json:
+            self._output.line({"event": "audit_refused", "question": question.text, "message": error.message})
+            return
+        self._text(f"audit: refused before it was sent: {error.message}", INDENT, style="yellow")
+
     def audited(self, question: Question, reply: Reply) -> None:
         """A question was thought through as well, because too few thinking calls are on record."""
         if self._output.as_json:
@@ -148,7 +165,7 @@ class Page:
         self._output.print(f"\nTotals after {seconds(elapsed)}", style="bold")
         self._totals_table(totals)
         self._official_table(totals)
-        self._output.print(f"\nBudget: {money(self._budget.limit, 4)} for this run", style="bold")
+        self._output.print(f"\nBudget: {limit(self._budget.limit)} for this run", style="bold")
         show_budgets(totals.budgets, self._output)
         self._output.print("\nNet saving against always thinking", style="bold")
         self._savings(totals)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deepthrift.cli._prices import PROFILES
 from deepthrift_pricing import Attempt, BudgetStatus, Cost, Mode, Money, PriceBook, Usage
 from deepthrift_router import RoutedReply, Savings
 
@@ -107,10 +108,7 @@ class Totals:
                 {"name": name, "attempts": len(part), "usage": usage_of(part), "cost": Cost.sum(a.cost for a in part)}
                 for name, part in self.parts()
             ],
-            "same_tokens_at": {
-                name: {mode: self.cost_at(name, mode) for mode in modes}
-                for name in ("brief", "official-2025-09-05", "official-2025-09-29")
-            },
+            "same_tokens_at": {name: {mode: self.cost_at(name, mode) for mode in modes} for name in PROFILES},
             "budgets": self.budgets,
             "savings": self.savings,
         }

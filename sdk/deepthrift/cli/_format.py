@@ -18,6 +18,11 @@ def money(amount: Money, places: int = 8) -> str:
     return f"{sign}{SIGNS[amount.currency]}{abs(rounded):f}"
 
 
+def limit(amount: Money) -> str:
+    """A limit with as many decimals as it was given, two at least: `$5.00`, `$0.0004`."""
+    return money(amount, max(2, -int(amount.amount.normalize().as_tuple().exponent)))
+
+
 def tokens(usage: Usage) -> str:
     """Tokens in one line: `37 prompt (36 hit, 1 miss) · 12 out (8 reasoning)`."""
     prompt = f"{usage.prompt_tokens:,} prompt ({usage.cache_hit_tokens:,} hit, {usage.cache_miss_tokens:,} miss)"

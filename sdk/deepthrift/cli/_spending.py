@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from deepthrift.cli._format import limit as limit_text
 from deepthrift.cli._format import money
 from deepthrift.cli._output import table
 
@@ -59,15 +60,13 @@ def remarks(totals: Sequence[SpendRow]) -> list[str]:
 def show_budgets(statuses: Sequence[BudgetStatus], output: Output) -> None:
     """One block a budget: how much of it is spent, and until when its window lasts."""
     for status in statuses:
-        limit, spent = status.limit, status.spent
-        share = spent.pico / limit.pico if limit.pico else 1.0
+        spent = status.spent
+        share = spent.pico / status.limit.pico if status.limit else 1.0
         filled = min(_BAR, round(share * _BAR)) or (1 if spent else 0)
         bar = "#" * filled + "." * (_BAR - filled)
         style = "bold red" if share >= 1 else "yellow" if share >= 0.8 else None
         name = f"{status.name} ({status.part})" if status.part else status.name
-        output.print(
-            f"[{bar}] {share * 100:.1f} % of {money(limit, 2 if limit.pico % 10**10 == 0 else 8)}  {name}", style=style
-        )
+        output.print(f"[{bar}] {share * 100:.1f} % of {limit_text(status.limit)}  {name}", style=style)
         parts = [f"spent {money(spent)}", f"left {money(status.left)}"]
         if status.reserved:
             parts.append(f"reserved {money(status.reserved)}")
