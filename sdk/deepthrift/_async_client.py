@@ -162,6 +162,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         slots: int = 1,
         threads: int | None = None,
         template: str | Path | None = None,
+        share: bool | str = False,
+        idle_shutdown: float | None = None,
         tags: Mapping[str, str] | None = None,
         timeout: float = 600.0,
         idle_timeout: float = 120.0,
@@ -183,14 +185,18 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             slots: Requests answered at the same time.
             threads: Processor threads.
             template: A chat template of your own.
+            share: Whether processes that ask for the same engine share one, which ends with the last of them: `True`,
+                or a name, which must then mean the same settings everywhere. Linux and macOS.
+            idle_shutdown: Seconds without a request after which the engine is stopped, to be started again by the next
+                call; left out, it keeps running.
             tags: As for the client.
             timeout: As for the client.
             idle_timeout: As for the client.
             deadline: As for the client.
             max_retries: As for the client.
             budget_wait: As for the client.
-            engine: An engine that you have configured yourself, in place of the settings above. One that runs already
-                is left running, so several clients can use it.
+            engine: An engine that you have configured yourself, in place of `model` and of `context` to
+                `idle_shutdown`. One that runs already is left running, so several clients can use it.
             middleware: As for the client.
             machine_hour: What this machine costs for an hour, in USD. The engine is measured when it starts, and calls
                 are booked at what their tokens then cost here; see `deepthrift.local.measure`.
@@ -200,7 +206,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             MissingExtra: `deepthrift[local]` is not installed.
             ConfigurationError: A setting is wrong.
         """
-        from deepthrift.local import Engine
+        from deepthrift.local._options import EngineOptions, engine_of
 
         if machine_hour is not None and prices is not None:
             raise ConfigurationError("prices come from prices=… or from machine_hour=…, not from both")
@@ -208,6 +214,15 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             from deepthrift.local._measure import check_hour
 
             check_hour(machine_hour, utilisation)
+        wanted: EngineOptions = {
+            "context": context,
+            "slots": slots,
+            "threads": threads,
+            "template": template,
+            "share": share,
+            "idle_shutdown": idle_shutdown,
+        }
+        engine = engine_of(engine, model, wanted)
         made = cls(
             "http://127.0.0.1",
             host="local",
@@ -224,7 +239,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         )
         made._upstreams = None
         made._machine_hour = None if machine_hour is None else (machine_hour, utilisation)
-        made._engine = engine or Engine(model, context=context, slots=slots, threads=threads, template=template)
+        made._engine = engine
         return made
 
     # -- state ------------------------------------------------------------------------------------------------------

@@ -102,6 +102,8 @@ class LocalSettings(TypedDict, total=False):
     slots: int
     threads: int | None
     template: str | Path | None
+    share: bool | str
+    idle_shutdown: float | None
     tags: Mapping[str, str] | None
     timeout: float
     idle_timeout: float

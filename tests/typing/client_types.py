@@ -33,6 +33,7 @@ from deepthrift import (
     ToolCall,
     ToolCallDelta,
 )
+from deepthrift.compare import Comparison, compare_sync
 from deepthrift.middleware import CallNext, Middleware, Request, Response, ResponseCache
 from deepthrift.structured import AsyncParseStream, Parsed, ParseStream
 from deepthrift.testing import MockDisconnect, MockError, MockReply, MockTransport, Recorder, SentRequest
@@ -74,7 +75,7 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(client.ledger, Ledger)
     assert_type(client.prices, PriceBook)
 
-    async with AsyncClient.local() as local:
+    async with AsyncClient.local(share="all", idle_shutdown=60) as local:
         assert_type(local, AsyncClient)
 
 
@@ -84,7 +85,9 @@ def synchronous(client: Client) -> None:
         for event in stream:
             assert_type(event, StreamEvent)
         assert_type(stream.reply, Reply)
-    with Client.local() as local:
+    assert_type(client.estimate_complete("def f():", suffix="\n"), Estimate)
+    assert_type(compare_sync(client, client, ["Why?"], temperature=0), Comparison)
+    with Client.local(share=True, idle_shutdown=60) as local:
         assert_type(local, Client)
 
 

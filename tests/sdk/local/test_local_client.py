@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deepthrift import AsyncClient, Client
-from deepthrift.errors import ContextLengthExceeded, ModelFileError
+from deepthrift.errors import ConfigurationError, ContextLengthExceeded, ModelFileError
+from deepthrift.local import Engine
 from deepthrift.middleware import CallNext, Request, Response
 from deepthrift_pricing import Ledger
 from deepthrift_pricing.tokens import count_text
+from tests.sdk.local.processes import until
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, THOUGHTS
 
 pytestmark = pytest.mark.engine
@@ -55,6 +60,54 @@ def test_the_synchronous_door(tiny: Path) -> None:
     with Client.local(tiny) as client:
         assert client.chat("Hello").text == STANDARD_ANSWER
         assert client.chat("Hello", mode="thinking").text == THINKING_ANSWER
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sharing needs locks of files")
+async def test_clients_share_an_engine_by_asking_for_the_same_one(tiny: Path) -> None:
+    async with AsyncClient.local(tiny, context=256, share=True) as mine:
+        async with AsyncClient.local(tiny, context=256, share=True) as yours:
+            assert mine.base_url == yours.base_url
+            assert (await yours.chat("Hello")).text == STANDARD_ANSWER
+        assert (await mine.chat("Hello")).text == STANDARD_ANSWER
+
+        def synchronous() -> str:
+            with Client.local(tiny, context=256, share=True) as third:
+                return third.base_url
+
+        assert await asyncio.to_thread(synchronous) == mine.base_url
+        async with AsyncClient.local(tiny, context=128, share=True) as other:
+            assert other.base_url != mine.base_url
+
+
+@pytest.mark.slow
+async def test_an_idle_engine_sleeps_until_the_next_call(tiny: Path) -> None:
+    async with AsyncClient.local(tiny, idle_shutdown=0.3) as client:
+        engine = client._engine
+        assert engine is not None
+        assert (await client.chat("Hello")).text == STANDARD_ANSWER
+        assert await until(lambda: engine.pid is None)
+        assert (await client.chat("Hello")).text == STANDARD_ANSWER
+
+
+def test_settings_of_an_engine_that_is_given_are_said_there(tiny: Path) -> None:
+    engine = Engine(tiny)
+    for wrong in (
+        {"model": tiny},
+        {"context": 256},
+        {"slots": 2},
+        {"threads": 1},
+        {"template": "x"},
+        {"share": True},
+        {"idle_shutdown": 60.0},
+    ):
+        [name] = wrong
+        settings: dict[str, Any] = {"engine": engine, **wrong}
+        with pytest.raises(ConfigurationError, match=rf"say it there, Engine\({name}=…\)"):
+            AsyncClient.local(**settings)
+    for wrong in ({"idle_shutdown": 0.0}, {"share": ""}):
+        settings = {"model": tiny, **wrong}
+        with pytest.raises(ConfigurationError):
+            AsyncClient.local(**settings)
 
 
 async def test_a_bad_model_is_told_by_the_client(tmp_path: Path) -> None:
