@@ -34,6 +34,8 @@ COMMANDS = {
         "500",
         "--prices",
         "brief",
+        "--at",
+        "2025-09-10T12:00Z",
     ],
     "plan": ["plan", "--requests", "1000000", "--prompt", "2000", "--completion", "500", "--gpu-hour", "2.50"],
 }
@@ -70,17 +72,19 @@ def picture_of(text: str, title: str) -> str:
     return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.S).replace("Fira Code", "ui-monospace")
 
 
-def terminals() -> None:
-    """Pictures of commands."""
+def terminals() -> dict[str, str]:
+    """Pictures of commands, by the names of their files."""
     from tests.support.traffic import Traffic
 
+    made: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as home:
         traffic = Traffic(f"sqlite:///{home}/spend.db")
         traffic.answers(120)
         traffic.ledger.close()
         for name, arguments in COMMANDS.items():
             text = f"$ deepthrift {' '.join(arguments)}\n{on_a_terminal(arguments, home)}"
-            (IMAGES / f"terminal-{name}.svg").write_text(picture_of(text, f"deepthrift {arguments[0]}"), "utf-8")
+            made[f"terminal-{name}.svg"] = picture_of(text, f"deepthrift {arguments[0]}")
+    return made
 
 
 def pages() -> None:
@@ -114,7 +118,8 @@ def pages() -> None:
 def main() -> int:
     """Make all of them."""
     IMAGES.mkdir(exist_ok=True)
-    terminals()
+    for name, text in terminals().items():
+        (IMAGES / name).write_text(text, "utf-8")
     pages()
     return 0
 

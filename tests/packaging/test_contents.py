@@ -66,5 +66,6 @@ def test_source_distribution_can_be_worked_on(distributions: tuple[Path, Path]) 
         inside = {name.partition("/")[2] for name in archive.getnames()}
     for folder in ("sdk", "router", "pricing", "tests", "tools", "examples", "docs"):
         assert {f"{folder}/{name}" for name in tracked(folder)} <= inside
-    assert {"Makefile", "LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "mkdocs.yml"} <= inside
+    pages = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
+    assert pages | {"Makefile", "LICENSE", "mkdocs.yml", "pyproject.toml"} <= inside
     assert not [name for name in inside if name.endswith((".gguf", ".db", ".pyc"))]
