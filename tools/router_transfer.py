@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from router_answers import fit_linear
 from router_rows import Row
+from scipy.optimize import minimize_scalar
 
 from deepthrift_pricing.tokens import count_text
 
 PLAIN = "characters"
 """Of sixteen measures the only one that tells failures within families that it was not fitted on."""
 HOLD = 1000.0
+HARDER = np.array([-1.0, 0.0, 0.0, 1.0])
+"""From both right to neither: length says how hard a question is. In which mode alone it is answered right, and so
+whether thinking gains, goes with length in one pair of models and against it in the next."""
+SHORT = 0.05
 LENGTH_MEASURES = ("characters", "lines", "numbers", "options", "code")
 RIDGE = 200.0
 
@@ -25,10 +29,12 @@ class Transfer:
     mean: float
     scale: float
     weights: np.ndarray
+    least: float
+    """In spreads below the mean: shorter questions than nineteen of twenty were are not taken to be still easier."""
 
     def added(self, rows: Sequence[Row]) -> np.ndarray:
         length = np.array([row.features.measures[PLAIN] for row in rows])
-        return np.clip((length - self.mean) / self.scale, -3, 3)[:, None] * self.weights
+        return np.clip((length - self.mean) / self.scale, self.least, 3)[:, None] * self.weights
 
 
 def fit_transfer(rows: Sequence[Row], weights: np.ndarray) -> Transfer:
@@ -42,10 +48,17 @@ def fit_transfer(rows: Sequence[Row], weights: np.ndarray) -> Transfer:
         inside[here] -= length[here].mean()
         counts = np.bincount(cells[here], minlength=4) + 0.5
         start[here] = np.log(counts / counts.sum())
-    spread = inside.std()
-    slopes = fit_linear(np.clip(inside / spread, -3, 3)[:, None], start, cells, weights, HOLD)[0]
-    scale = length.std()
-    return Transfer(float(length.mean()), float(scale), slopes * scale / spread)
+    spread, scale = inside.std(), length.std()
+    longer = np.clip(inside / spread, -3, 3)[:, None] * HARDER
+
+    def loss(slope: float) -> float:
+        logits = start + slope * longer
+        missed = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(rows)), cells]
+        return float((weights * missed).sum() + HOLD * slope**2)
+
+    slope = minimize_scalar(loss, bounds=(-1, 1), method="bounded").x
+    least = (np.quantile(length, SHORT) - length.mean()) / scale
+    return Transfer(float(length.mean()), float(scale), slope * HARDER * scale / spread, float(least))
 
 
 def transferred(rows: list[Row], weights: np.ndarray, folds: np.ndarray) -> np.ndarray:

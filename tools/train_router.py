@@ -362,6 +362,7 @@ def prior_of(rows: list[Row], weights: np.ndarray, points: list[tuple[float, flo
                 "mean": round(transfer.mean, 4),
                 "scale": round(transfer.scale, 4),
                 "weights": [round(float(x), 4) for x in transfer.weights],
+                "least": round(transfer.least, 4),
             }
         },
         "intercept": [round(float(x), 4) for x in intercept],

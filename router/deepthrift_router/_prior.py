@@ -72,6 +72,8 @@ class Measure(BaseModel):
     mean: float
     scale: float
     weights: Cells
+    least: float = -3.0
+    """The lowest that counts, standardised; the highest is 3."""
 
 
 class LengthHead(BaseModel):
@@ -224,7 +226,7 @@ def _added(start: Cells, measures: Mapping[str, Measure], values: Mapping[str, f
     """Log weights with what plain measures add to them."""
     both, standard, thinking, neither = start
     for name, measure in measures.items():
-        value = max(-3.0, min(3.0, (values.get(name, measure.mean) - measure.mean) / measure.scale))
+        value = max(measure.least, min(3.0, (values.get(name, measure.mean) - measure.mean) / measure.scale))
         b, s, t, n = measure.weights
         both += b * value
         standard += s * value
