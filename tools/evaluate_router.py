@@ -272,6 +272,7 @@ def checked_lines(split: Split, figures: Evaluation, judged: Sequence[Judged], r
         "the router, by gain per expected thinking token": gain / expected_tokens(split, outcomes, rows),
         "plain: think unless all three agree": differ,
         "by agreement and a mark of hard questions that outcomes gave": marked(split, outcomes, rows),
+        "by agreement, dataset and length of the question, fitted on these very rows": hindsight(outcomes, rows, split),
         ORACLE: perfect,
     }
     lines += [f"| {split.name} | {name} | {at_tokens(outcomes, scores)} |" for name, scores in rules.items()]
@@ -307,6 +308,20 @@ def marked(split: Split, outcomes: Sequence[Outcome], rows: list[Row]) -> np.nda
         here = [key for key, other in zip(keys, folds, strict=True) if other == fold]
         found[folds == fold] = [gains[key] / max(1, tokens[key]) for key in here]
     return found
+
+
+def hindsight(outcomes: Sequence[Outcome], rows: list[Row], split: Split) -> np.ndarray:
+    """Gain per thinking token by pattern, dataset and length of the question, in sample.
+
+    More than any router can know; it shows what is the most that these three could give.
+    """
+    mine = [rows[split.place[each.id]] for each in outcomes]
+    keys = [(*check_outcomes(row)[2:], row.dataset, int(row.features.measures["characters"])) for row in mine]
+    gains, tokens = Counter[tuple[object, ...]](), Counter[tuple[object, ...]]()
+    for row, key in zip(mine, keys, strict=True):
+        gains[key] += row.thinking - row.standard
+        tokens[key] += row.thinking_tokens or 0
+    return np.array([gains[key] / max(1, tokens[key]) for key in keys])
 
 
 def at_tokens(outcomes: Sequence[Outcome], scores: np.ndarray) -> str:
