@@ -254,3 +254,23 @@ async def test_the_embedded_engine(run: Run, tmp_path: Path) -> None:
         async with AsyncClient(host=profile, api_key="engine-key", prices="brief") as client:
             modes = [(await client.chat("Hi", mode=mode)).mode for mode in MODES]
         assert modes == ["standard", "thinking"]
+
+
+def test_what_is_wrong_is_told_before_anything_is_asked_and_what_was_asked_is_shown(run: Run, tmp_path: Path) -> None:
+    with BillServer(capable) as server:
+        wrong = run("doctor", "--probe", server.url, "--prices", "nonsense")
+        assert (wrong.code, server.requests) == (2, [])
+        nowhere = tmp_path / "nowhere" / "profile.toml"
+        ran = probed(run, server, *RATES, "--write", str(nowhere), "--model", "DeepSeek-V3.1")
+        assert (ran.code, str(nowhere) in ran.err) == (1, True)
+        assert ran.json["requests"] == len(server.requests)
+        assert (ran.json["written"], "dialect" in ran.json["profile"]) == (None, True)
+
+
+def test_a_profile_of_any_name_is_taken_as_host(run: Run, tmp_path: Path) -> None:
+    with BillServer(Answer("4")) as server:
+        profile = tmp_path / "gpu-box"
+        made = HostProfile.named("vllm").model_copy(update={"name": "gpu-box", "base_url": server.url, "model": "m"})
+        profile.write_text(toml_of(made))
+        ran = run("ask", "--host", str(profile), "--prices", "brief", "2 + 2?")
+        assert (ran.code, ran.out) == (0, "4\n"), ran.err

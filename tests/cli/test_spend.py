@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from deepthrift.cli._paths import budgets_file, default_ledger
 from deepthrift_pricing import AttemptRequest, Budget, Ledger, Mode, Money, PriceBook, Usage, new_id
 from deepthrift_pricing._store_url import safe_url
 from tests.cli.conftest import Run
+from tests.cli.processes import COMMAND, PATIENCE, environment
 from tests.cli.test_chat import Terminal
 from tests.support.databases import store_url
 
@@ -168,13 +170,43 @@ def test_budgets_survive_writing_and_reading() -> None:
         Budget("7", "month", name="b", currency="CNY", host="deepseek", model="x", zone="Asia/Shanghai", policy="warn"),
         Budget("1", timedelta(hours=36), name="c", each=("team", "user"), policy="downgrade"),
     ]
-    _budgets.save(budgets)
+    with _budgets.changing() as kept:
+        kept[:] = budgets
     assert _budgets.load() == budgets
     assert not [
         entry
         for entry in budgets_file().parent.iterdir()
         if stat.S_ISREG(entry.stat().st_mode) and entry.suffix == ".new"
     ]
+
+
+def test_budgets_set_at_the_same_time_are_all_kept() -> None:
+    names = [f"b{number}" for number in range(6)]
+    setting = [
+        subprocess.Popen([*COMMAND, "budget", "set", "1", "--name", name], env=environment(), stdout=subprocess.DEVNULL)
+        for name in names
+    ]
+    assert [each.wait(PATIENCE) for each in setting] == [0] * 6
+    assert sorted(budget.name or "" for budget in _budgets.load()) == names
+
+
+def test_a_budget_that_cannot_be_kept_leaves_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _budgets.changing() as kept:
+        kept.append(Budget("1", "day", name="a"))
+
+    def full(self: Path, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def cleared() -> None:
+        with _budgets.changing() as kept:
+            kept.clear()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space"):
+            cleared()
+    assert [budget.name for budget in _budgets.load()] == ["a"]
+    assert not list(budgets_file().parent.glob("*.new"))
 
 
 def test_the_report_compares_with_other_ways(run: Run, spent: Path) -> None:

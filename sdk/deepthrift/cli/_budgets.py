@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from deepthrift._locks import try_lock, unlock
 from deepthrift.cli._paths import budgets_file
 
 if TYPE_CHECKING:
     from deepthrift_pricing import Budget, Currency
 
 _FIELDS: Final = ("per", "tags", "host", "model", "mode", "zone", "policy", "name")
+_PAUSE: Final = 0.02
+"""Seconds between two looks at a lock, which others hold for moments only."""
 
 
 def load(path: Path | None = None) -> list[Budget]:
@@ -53,14 +58,29 @@ def _read(entry: dict[str, object]) -> Budget:
     )
 
 
-def save(budgets: Sequence[Budget], path: Path | None = None) -> None:
-    """Keep `budgets` in place of what was kept; either all is written or nothing.
+@contextlib.contextmanager
+def changing(path: Path | None = None) -> Generator[list[Budget]]:
+    """The kept budgets, to be changed in place: they are kept at the end, and no other process changes them meanwhile.
 
     Raises:
-        OSError: The file cannot be written.
+        ConfigurationError: The file is damaged.
+        OSError: The file cannot be written; what was kept stays.
     """
     place = path or budgets_file()
     place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("ab") as lock:
+        while not try_lock(lock.fileno()):
+            time.sleep(_PAUSE)
+        try:
+            budgets = load(place)
+            yield budgets
+            _save(budgets, place)
+        finally:
+            unlock(lock.fileno())
+
+
+def _save(budgets: Sequence[Budget], place: Path) -> None:
+    """Keep `budgets` in place of what was kept; either all is written or nothing."""
     fresh = place.with_suffix(f".{os.getpid()}.new")
     entries = [
         {
@@ -71,5 +91,8 @@ def save(budgets: Sequence[Budget], path: Path | None = None) -> None:
         }
         for budget in budgets
     ]
-    fresh.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
-    fresh.replace(place)
+    try:
+        fresh.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+        fresh.replace(place)
+    finally:
+        fresh.unlink(missing_ok=True)

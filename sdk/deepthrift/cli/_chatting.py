@@ -284,6 +284,6 @@ class Chat:
             return
         if not isinstance(error, DeepthriftError | OSError):
             raise error
-        self._output.err.print(f"error: {error_message(error)}", style="red", markup=False)
+        self._output.note(f"error: {error_message(error)}", style="red")
         if isinstance(error, ContextLengthExceeded):
             self._output.note("/reset starts anew")

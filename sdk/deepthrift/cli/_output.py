@@ -56,9 +56,9 @@ class Output:
             text, whole = hanging(text, self.out), True
         self.out.print(text, style=style, markup=False, soft_wrap=whole)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, *, style: str = "dim") -> None:
         """Say something beside the result, on standard error."""
-        self.err.print(text, style="dim", markup=False, soft_wrap=not self.err.is_terminal)
+        self.err.print(text, style=style, markup=False, soft_wrap=not self.err.is_terminal)
 
     @contextmanager
     def working(self, text: str, *, elsewhere: bool = True) -> Generator[None]:

@@ -11,6 +11,7 @@ import click
 
 from deepthrift import AsyncClient
 from deepthrift.cli._endpoint import resolve
+from deepthrift.cli._exits import FAILURE, OK, message
 from deepthrift.cli._format import money
 from deepthrift.cli._ledger import open_ledger
 from deepthrift.cli._output import table
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 _MARKS: Final = {"yes": "yes", "no": "no", "unclear": "?"}
 
 
-async def probe(options: EndpointOptions, output: Output, *, write: Path | None, agreed: bool) -> None:
-    """Probe the endpoint of `options`, show what was found, and write a profile.
+async def probe(options: EndpointOptions, output: Output, *, write: Path | None, agreed: bool) -> int:
+    """Probe the endpoint of `options`, show what was found, and write a profile; the exit code.
 
     Raises:
         click.UsageError: A key is in use and the user has not agreed.
         APIError: The endpoint cannot be reached.
     """
+    named = None if options.prices is None else price_book(options.prices)
     endpoint = resolve(options)
     url = (endpoint.url or "").rstrip("/")
     known = HostProfile.for_url(url, model=endpoint.model)
@@ -45,7 +47,7 @@ async def probe(options: EndpointOptions, output: Output, *, write: Path | None,
     if model is None:
         raise ConfigurationError("the endpoint lists no models; name one with --model")
     with ExitStack() as stack:
-        prices = _prices(options.prices, url, model)
+        prices = named or _known_prices(url, model)
         if prices is None:
             ledger = stack.enter_context(Ledger.open("memory:"))
         else:
@@ -70,9 +72,16 @@ async def probe(options: EndpointOptions, output: Output, *, write: Path | None,
         profile = await asked.run()
         text = toml_of(profile)
         HostProfile.parse(text, origin="the probed profile")
-        if write is not None:
-            _write(write, text)
-        _show(asked, text, _spent(ledger, began) if prices is not None else None, write, output)
+        spent = _spent(ledger, began) if prices is not None else None
+        try:
+            if write is not None:
+                _write(write, text)
+        except OSError as error:  # what was asked is paid for, so it is shown all the same
+            _show(asked, text, spent, None, output)
+            output.note(f"error: {message(error)}", style="red")
+            return FAILURE
+        _show(asked, text, spent, write, output)
+    return OK
 
 
 def _write(path: Path, text: str) -> None:
@@ -97,10 +106,8 @@ async def _listed(url: str, key: str | None) -> tuple[str, ...]:
             raise
 
 
-def _prices(named: str | None, url: str, model: str) -> PriceBook | None:
-    """The prices that were named, else the official ones where they know the endpoint."""
-    if named is not None:
-        return price_book(named)
+def _known_prices(url: str, model: str) -> PriceBook | None:
+    """The official prices, where they know the endpoint."""
     book = PriceBook.builtin()
     host = base_profile(url, model)
     try:
@@ -137,4 +144,4 @@ def _show(asked: Probe, text: str, spent: Money | None, written: Path | None, ou
         output.print()
         output.print(text.rstrip(), whole=True)
     else:
-        output.note(f"profile written to {written}: use it with HostProfile.load({str(written)!r})")
+        output.note(f"profile written to {written}: use it with --host {written}, or HostProfile.load")

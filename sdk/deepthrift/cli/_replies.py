@@ -33,7 +33,7 @@ def show_cost(reply: Reply, output: Output) -> None:
     """Write the cost line and any warnings to standard error."""
     output.note(cost_line(reply))
     for warning in reply.warnings:
-        output.err.print(f"warning: {warning}", style="yellow", markup=False)
+        output.note(f"warning: {warning}", style="yellow")
 
 
 def books_beside(names: Sequence[str]) -> Beside:

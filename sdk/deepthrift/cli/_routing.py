@@ -118,7 +118,7 @@ async def routed(
     if output.as_json:
         return reply
     if reply.reasoning:
-        output.err.print(f"thinking: {clean(reply.reasoning.strip())}\n", style="dim italic", markup=False)
+        output.note(f"thinking: {clean(reply.reasoning.strip())}\n", style="dim italic")
     output.answer(reply.text)
     output.note(path_line(reply))
     output.note(f"Checked: {checks(reply)}.")

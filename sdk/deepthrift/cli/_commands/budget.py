@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -105,7 +106,7 @@ def set_command(
     as_json: bool,
 ) -> None:
     """Set a budget of AMOUNT; a budget of the same name is replaced."""
-    from deepthrift.cli._budgets import load, save
+    from deepthrift.cli._budgets import changing
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Budget
 
@@ -130,7 +131,8 @@ def set_command(
         currency=currency,
         name=name or " ".join(filter(None, parts)),
     )
-    save([*(each for each in load() if each.name != budget.name), budget])
+    with changing() as budgets:
+        budgets[:] = [*(each for each in budgets if each.name != budget.name), budget]
     output = Output(as_json=as_json)
     if as_json:
         output.document(budget)
@@ -138,13 +140,10 @@ def set_command(
         output.print(f"{budget.limit} per {per} is in force from now on, as {budget.name!r}.")
 
 
-def _named(name: str) -> tuple[list[Budget], int]:
-    from deepthrift.cli._budgets import load
-
-    budgets = load()
+def _named(budgets: Sequence[Budget], name: str) -> int:
     for place, budget in enumerate(budgets):
         if budget.name == name:
-            return budgets, place
+            return place
     known = ", ".join(repr(budget.name) for budget in budgets) or "none"
     raise click.BadParameter(f"there is no budget {name!r}; there are: {known}", param_hint="NAME")
 
@@ -157,29 +156,29 @@ def reset_command(name: str, as_json: bool) -> None:
 
     The ledger keeps every attempt; only the count begins again.
     """
-    from deepthrift.cli._budgets import save
+    from deepthrift.cli._budgets import changing
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Budget
     from deepthrift_pricing._zone import zone_of
 
-    budgets, place = _named(name)
-    old = budgets[place]
-    if old.per not in ("hour", "day", "week", "month"):
-        raise click.UsageError(f"a budget per {old.per} has no window to open anew; set it with another amount")
-    budgets[place] = Budget(
-        old.limit,
-        old.per,
-        tags=old.tags,
-        host=old.host,
-        model=old.model,
-        mode=old.mode,
-        each=old.each,
-        zone=old.zone,
-        anchor=datetime.now(zone_of(old.zone)).replace(tzinfo=None),
-        policy=old.policy,
-        name=old.name,
-    )
-    save(budgets)
+    with changing() as budgets:
+        place = _named(budgets, name)
+        old = budgets[place]
+        if old.per not in ("hour", "day", "week", "month"):
+            raise click.UsageError(f"a budget per {old.per} has no window to open anew; set it with another amount")
+        budgets[place] = Budget(
+            old.limit,
+            old.per,
+            tags=old.tags,
+            host=old.host,
+            model=old.model,
+            mode=old.mode,
+            each=old.each,
+            zone=old.zone,
+            anchor=datetime.now(zone_of(old.zone)).replace(tzinfo=None),
+            policy=old.policy,
+            name=old.name,
+        )
     output = Output(as_json=as_json)
     if as_json:
         output.document(budgets[place])
@@ -192,12 +191,11 @@ def reset_command(name: str, as_json: bool) -> None:
 @json_option
 def remove_command(name: str, as_json: bool) -> None:
     """Take the budget NAME out of force."""
-    from deepthrift.cli._budgets import save
+    from deepthrift.cli._budgets import changing
     from deepthrift.cli._output import Output
 
-    budgets, place = _named(name)
-    del budgets[place]
-    save(budgets)
+    with changing() as budgets:
+        del budgets[_named(budgets, name)]
     output = Output(as_json=as_json)
     if as_json:
         output.document({"name": name, "removed": True})

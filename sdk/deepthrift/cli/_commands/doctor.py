@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deepthrift.cli._exits import FAILURE, OK
 from deepthrift.cli._options import EndpointOptions, LedgerPlace, json_option, ledger_option, said
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def command(
     yes: bool,
     ledger: LedgerPlace | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Check this machine, and say the command that mends what is missing.
 
     Looked at: Python, the optional parts, the processor, system libraries, the default model and its hash, disk space,
@@ -68,8 +69,7 @@ def command(
     if url is None:
         if options := said("offline", "ledger", "as_json"):
             raise click.UsageError(f"{options[0]} belongs to --probe URL")
-        _check(output, ledger, offline=offline)
-        return
+        return _check(output, ledger, offline=offline)
     if offline:
         raise click.UsageError("--offline leaves out a check, and --probe makes none")
     if write is not None and write.exists():
@@ -80,10 +80,10 @@ def command(
     place = EndpointOptions(
         url=url, model=model, api_key_env=api_key_env, ask_key=ask_key, prices=prices, ledger=ledger
     )
-    run(probe(place, output, write=write, agreed=yes))
+    return run(probe(place, output, write=write, agreed=yes))
 
 
-def _check(output: Output, ledger: LedgerPlace | None, *, offline: bool) -> None:
+def _check(output: Output, ledger: LedgerPlace | None, *, offline: bool) -> int:
     from deepthrift.cli._checks import Result, checks
 
     found: list[Result] = []
@@ -103,5 +103,4 @@ def _check(output: Output, ledger: LedgerPlace | None, *, offline: bool) -> None
         output.print(f"\n{len(failed)} of {len(found)} checks failed.")
     else:
         output.print("\nEverything that is needed is here.")
-    if failed:
-        click.get_current_context().exit(1)
+    return FAILURE if failed else OK
