@@ -24,9 +24,9 @@ _LONGEST: Final = 40_000
 
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _MARKED = re.compile(
-    r"^[\s>#*_]*(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+is)?\s*[*_]*\s*[:=]?"
-    r"[*_]*[ \t]*(?P<rest>.*)$",
-    re.IGNORECASE | re.MULTILINE,
+    r"\n[\s>#*_]*(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+is)?\s*[*_]*\s*[:=]?"
+    r"[*_]*[ \t]*(?P<rest>.*)",
+    re.IGNORECASE,
 )
 _INLINE = re.compile(r"(?:final|correct|the)\s+answer\s+is[:\s]+(?P<rest>[^\n]+)", re.IGNORECASE)
 _FENCE = re.compile(r"```([\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
@@ -191,6 +191,7 @@ def _answer_of_json(text: str) -> str | None:
 
 
 def _marked(text: str) -> str | None:
+    text = f"\n{text}"
     places = [found for found in _MARKED.finditer(text) if _is_marker(found[0])] or list(_INLINE.finditer(text))
     if not places:
         return None

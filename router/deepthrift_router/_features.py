@@ -21,11 +21,15 @@ _TAIL: Final = 1_000
 
 _MOST_TOKENS: Final = 600
 
-_TOKEN = re.compile(r"[a-z]+[^\W\d_]*|\d+(?:\.\d+)?|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]+|[^\s\w]")
-"""Most words begin with a letter of these, so they are tried first; a Chinese, Japanese or Korean letter is a word."""
+_TOKEN = re.compile(
+    r"\s*+([a-z]++[^\W\d_]*+|\d++(?:\.\d++)?|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]++|[^\s\w])"
+)
+"""A word, a number or a sign. A Chinese, Japanese or Korean letter is a word. White space is passed over at once, and
+the commonest beginnings are tried first."""
 _SYMBOLS: Final = frozenset("!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~×÷±≤≥→∧∨¬√∑∫")
-_OPTION = re.compile(r"^\s*[(\[]?[A-Ja-j1-9][)\].:]\s", re.MULTILINE)
-_CODE = re.compile(r"```|^\s*(?:def|class|import|for|while|return|if)\b.*[:(]|[;{}]\s*$", re.MULTILINE)
+# Read with a line break before the text: a search for a given first character is several times as fast as one for `^`.
+_OPTION = re.compile(r"\n\s*[(\[]?[A-Ja-j1-9][)\].:](?=\s)")
+_CODE = re.compile(r"```|\n\s*(?:def|class|import|for|while|return|if)\b.*[:(]|;\s*$|\{\s*$|\}\s*$", re.MULTILINE)
 _NUMBER: Final = frozenset({"#", "##", "###", "####", "#."})
 _FORMAT: Final = words("json format formatted tag enclose separated respond reply")
 _EXAMPLE: Final = words("example examples input output")
@@ -71,8 +75,7 @@ def text_features(text: str) -> Features:
     characters = len(text)
     if characters > _HEAD + _TAIL:
         text = text[:_HEAD] + "\n" + text[-_TAIL:]
-    low = text.casefold()
-    raw = _TOKEN.findall(low)
+    raw = _TOKEN.findall(text.casefold())
     if len(raw) > _MOST_TOKENS:
         raw = raw[: _MOST_TOKENS - 100] + raw[-100:]
     tokens = [token if token.isalpha() else _shape(token) for token in raw]
@@ -80,6 +83,7 @@ def text_features(text: str) -> Features:
     told = frozenset(chain(map(" ".join, pairwise(tokens)), single))
     numbers = _times(_NUMBER, single)
     count = max(1, len(tokens))
+    lines = f"\n{text}"
     measures = {
         "characters": log1p(characters),
         "lines": log1p(text.count("\n")),
@@ -90,8 +94,8 @@ def text_features(text: str) -> Features:
         "word_length": len("".join(tokens)) / count,
         "foreign": 1.0 - len(text.encode("ascii", "ignore")) / max(1, len(text)),
         "questions": log1p(text.count("?")),
-        "options": float(min(10, len(_OPTION.findall(text)))),
-        "code": log1p(len(_CODE.findall(text))),
+        "options": float(min(10, len(_OPTION.findall(lines)))),
+        "code": log1p(len(_CODE.findall(lines))),
         "format": log1p(_times(_FORMAT, single)),
         "examples": log1p(_times(_EXAMPLE, single)),
         "asks_count": float(not told.isdisjoint(_COUNT_ASKED)),
