@@ -103,8 +103,10 @@ class Endpoint:
         if self._draining and not (isinstance(self._transport, OriginTransport) and self._transport.idle):
             # A stream's last bytes follow its end mark within a moment; a handshake takes longer than waiting for them.
             self._drained.clear()
+            # Not asyncio.wait_for: in Python 3.11 it loses a cancellation that comes with what it waits for.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._drained.wait(), _WAIT_FOR_DRAIN)
+                async with asyncio.timeout(_WAIT_FOR_DRAIN):
+                    await self._drained.wait()
         request = httpx.Request(
             "POST",
             self._path(path, beside),

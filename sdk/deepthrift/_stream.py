@@ -50,15 +50,17 @@ class Source:
         if self._reader is not None:
             raise ConfigurationError("two tasks read one stream at the same time; give each task a stream of its own")
         self._reader = reader = asyncio.current_task(self.loop)
+        before = 0 if reader is None else reader.cancelling()
         try:
             self.buffer.extend(await self.call.advance())
         except DeepthriftError as error:
             await self._blame(error)
             raise
         except asyncio.CancelledError:
-            if self._stopped is None or reader is None:
+            # `aclose` in another task cancels this one, which just comes to its end, or to its error; unless the task
+            # was cancelled by somebody else as well.
+            if self._stopped is None or reader is None or reader.uncancel() > before:
                 raise
-            reader.uncancel()  # it was `aclose` in another task: this one just comes to the end, or to its error
             if self._ending is not None:
                 raise self.call.told(self._ending) from None
             return False

@@ -160,21 +160,30 @@ async def test_a_stream_closed_by_another_task_just_ends() -> None:
         assert await reading == []
 
 
-async def test_cancelled_while_reading() -> None:
-    ledger = Ledger.open("memory:")
-    async with routing(Answer("Canberra.", hold=30.0, delay=0.0), ledger=ledger) as (router, server):
+@pytest.mark.parametrize(
+    ("standard", "reached"),
+    [([Answer("word " * 500, token_delay=0.05)], 1), ([AGREED, AGREED.but(hold=30.0)], 2)],
+    ids=["first answer", "second sample"],
+)
+async def test_cancelled_while_reading(standard: list[Answer], reached: int) -> None:
+    with Ledger.open("memory:") as ledger:
+        async with routing(standard, ledger=ledger, policy="cascade") as (router, server):
 
-        async def consume() -> None:
-            async with router.stream(QUESTION, max_tokens=400) as stream:
-                async for _ in stream:
-                    pass
+            async def consume() -> None:
+                async with router.stream(QUESTION, max_tokens=600) as stream:
+                    async for _ in stream:
+                        pass
 
-        task = asyncio.ensure_future(consume())
-        await server.until(lambda seen: len(seen.requests) == 1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    ledger.close()
+            task = asyncio.ensure_future(consume())
+            # However late this looks: the call that it waits for does not come to its end.
+            await server.until(lambda seen: len(seen.requests) == reached and seen.requests[-1].generated > 0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await server.wait_quiet()
+            assert len(server.requests) == reached, "nothing is sent after a cancellation"
+            assert server.requests[-1].disconnected
+        assert not [attempt for attempt in ledger.attempts() if attempt.status == "reserved"]
 
 
 def test_the_synchronous_door() -> None:

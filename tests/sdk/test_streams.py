@@ -200,3 +200,28 @@ def test_a_synchronous_stream_gives_the_same_events() -> None:
         for event in client.stream("Hi", max_tokens=50):
             if isinstance(event, Finished):
                 assert event.reply.cost.amount == server.bill.lines[-1].cost
+
+
+@pytest.mark.parametrize("first", ["closed", "cancelled"])
+async def test_who_is_cancelled_while_another_task_closes_his_stream_is_cancelled(first: str) -> None:
+    with Ledger.open() as ledger:
+        async with BillServer(LONG) as server, AsyncClient(**settings(server, ledger=ledger)) as client:
+            stream = client.stream("Hi", max_tokens=5000)
+
+            async def read() -> None:
+                while await stream.batch():
+                    pass
+
+            reading = asyncio.create_task(read())
+            await server.until(lambda seen: bool(seen.requests) and seen.requests[0].generated > 2)
+            closing = asyncio.create_task(stream.aclose())
+            if first == "cancelled":
+                reading.cancel()
+            await asyncio.sleep(0)  # the other task has begun to close it
+            if first == "closed":
+                reading.cancel()
+            await closing
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+        [attempt] = ledger.attempts()
+    assert attempt.status == "settled"

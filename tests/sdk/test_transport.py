@@ -11,7 +11,7 @@ import pytest
 import respx
 
 from deepthrift import AsyncClient
-from deepthrift._endpoint import Endpoint
+from deepthrift._endpoint import Endpoint, RequestBody
 from deepthrift._network import Network
 from deepthrift._transport import OriginTransport, transport_for
 from deepthrift.errors import ConfigurationError, ConnectionFailed
@@ -252,3 +252,33 @@ async def test_plain_answers_reuse_one_connection() -> None:
         for _ in range(20):
             await client.chat("Capital of France?", max_tokens=5)
         assert server.connections == 1
+
+
+class _Noting(httpx.AsyncBaseTransport):
+    """Answers nothing, and notes that it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        raise httpx.ConnectError("nobody is there")
+
+
+@pytest.mark.parametrize("first", ["cancelled", "free"])
+async def test_a_cancellation_that_comes_as_a_connection_gets_free_is_not_lost(first: str) -> None:
+    """Else a call that was cancelled would be sent all the same."""
+    transport = _Noting()
+    endpoint = Endpoint("http://127.0.0.1:9/v1", transport, {})
+    endpoint._draining = 1
+    sending = asyncio.create_task(endpoint.send("/x", RequestBody(b"{}"), 2, {}))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    if first == "cancelled":
+        sending.cancel()
+    endpoint._drained.set()
+    if first == "free":
+        sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert transport.asked == 0

@@ -170,7 +170,8 @@ class RayWorkers:
 
     async def _open(self, worker: _Worker) -> None:
         try:
-            told = await asyncio.wait_for(_result(worker.actor.open.remote()), _SECONDS_TO_START)
+            async with asyncio.timeout(_SECONDS_TO_START):
+                told = await _result(worker.actor.open.remote())
         except (self._failed, TimeoutError) as error:
             self._workers.remove(worker)
             raise WorkerLost(f"the worker on {worker.node!r} did not start: {_brief(error)}") from error
@@ -223,7 +224,8 @@ class RayWorkers:
 
     async def _close(self, worker: _Worker) -> None:
         with contextlib.suppress(self._failed, TimeoutError):
-            await asyncio.wait_for(_result(worker.actor.close.remote()), _SECONDS_TO_CLOSE)
+            async with asyncio.timeout(_SECONDS_TO_CLOSE):
+                await _result(worker.actor.close.remote())
         with contextlib.suppress(self._failed, ValueError):
             self._ray.kill(worker.actor)
 
