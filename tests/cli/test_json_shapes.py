@@ -16,6 +16,7 @@ from tests.router.support import by_mode
 from tests.sdk.batch.files import row, write_rows
 from tests.sdk.batch.native_server import BatchService
 from tests.support.bill_server import Answer, BillServer
+from tests.support.tiny_gguf import tiny_gguf
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "json.md").read_text("utf-8")
 SHAPES: dict[str, Any] = {
@@ -103,6 +104,7 @@ def test_money(run: Run, env: dict[str, str]) -> None:
     run("ask", "What is 2 + 2?", *RATES, env=env)
     hold(run, "budget show", env=env)
     hold(run, "spend", env=env)
+    hold(run, "spend", "--report", "--billed", "1", "--export", "all.csv", "--prune", "1w", "--yes", env=env)
     hold(run, "spend", "--since", "1d", "--until", "now", "--by", "model", "--by", "tag:team", env=env)
     hold(run, "budget reset", "daily", env=env)
     hold(run, "budget remove", "daily", env=env)
@@ -132,6 +134,9 @@ def test_batches(run: Run, env: dict[str, str], tmp_path: Path) -> None:
 def test_machines(run: Run, env: dict[str, str]) -> None:
     hold(run, "models", env=env)
     hold(run, "models choices", env=env)
+    hold(run, "models pull", str(tiny_gguf("answer")), "--name", "mine", env=env)
+    hold(run, "models remove", "mine", env=env)
+    hold(run, "doctor --probe", env["DEEPTHRIFT_URL"], *RATES, env=env)
     hold(run, "engine plan", "--model", "deepseek-v3.1", env=env)
     hold(run, "plan", "--requests", "1000", "--prompt", "100", "--completion", "50", "--gpu-hour", "2", env=env)
     ran = run("doctor", "--offline", "--json", env=env)
@@ -145,6 +150,11 @@ def test_the_router(run: Run, env: dict[str, str]) -> None:
     hold(run, "evaluate", "outcomes.jsonl", env=env)
     hold(run, "calibrate --list", env=env)
     hold(run, "calibrate", "outcomes.jsonl", "--dry-run", env=env)
+    hold(run, "calibrate", "outcomes.jsonl", env=env)
+    version = run("calibrate", "--list", "--json", env=env).json["current"]
+    hold(run, "calibrate --rollback", env=env)
+    hold(run, "calibrate --use", version, env=env)
+    hold(run, "evaluate --live", "sums.jsonl", *RATES, env=env)
 
 
 def test_failures(run: Run, env: dict[str, str]) -> None:
