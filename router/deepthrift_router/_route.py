@@ -218,10 +218,13 @@ class Route(Leg):
         if last is None:
             self._say_unusable(draft.reply)
             return self._finish(draft.reply, self._seen.belief.p_standard)
-        if useless or (self._seen.settled and unusable(last) is None):
+        # Of two that are of no use, the one that says something.
+        kept = bool(draft.reply.text.strip()) and not last.text.strip()
+        if not kept and (useless or (self._seen.settled and unusable(last) is None)):
             return self._finish(last, 0.0)
         self._trail.path.append("kept standard")
         self._trail.why = f"{' and '.join(tried)} gave no usable answer; the standard answer stands"
+        self._say_unusable(draft.reply)
         return self._finish(draft.reply, self._seen.belief.p_standard)
 
 

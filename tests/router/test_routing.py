@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from deepthrift import AsyncClient, Client
+from deepthrift import AsyncClient, Client, TextDelta
 from deepthrift.errors import ConfigurationError, InvalidRequestError, ServerError, UnsupportedFeature
 from deepthrift_pricing import Ledger
 from deepthrift_router import Decision, ModeRouter, RoutedReply
@@ -329,3 +329,19 @@ async def test_a_group_can_be_named() -> None:
     reply, _ = await route(Answer("Canberra."), group_id="mine")
     assert reply.group_id == "mine"
     assert {attempt.group_id for attempt in reply.attempts} == {"mine"}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_of_two_answers_that_are_cut_the_one_that_says_something_is_given(streamed: bool) -> None:
+    cut, empty = Answer("Canb", finish_reason="length"), Answer("", reasoning="Hm.", finish_reason="length")
+    async with routing(cut, empty, policy="cascade") as (router, server):
+        if streamed:
+            async with router.stream(QUESTION, max_tokens=100) as stream:
+                shown = "".join([event.text async for event in stream if isinstance(event, TextDelta)])
+            reply = stream.reply
+            assert shown == "Canb"
+        else:
+            reply = await router.chat(QUESTION, max_tokens=100)
+        assert reply.cost.amount == server.bill.total
+    assert (reply.text, reply.confidence, reply.path) == ("Canb", 0.0, ("standard", "escalate", "kept standard"))
+    assert any("cut off at max_tokens" in warning for warning in reply.warnings)
