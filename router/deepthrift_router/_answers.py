@@ -22,9 +22,10 @@ _OPEN_ENDED: Final = 60
 """Words from which a reply without a marked answer counts as open text, which has no normal form."""
 _LONGEST: Final = 40_000
 
+_TAG_END = re.compile("</answer>", re.IGNORECASE)
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _MARKED = re.compile(
-    r"\n[\s>#*_]*(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+is)?\s*[*_]*\s*[:=]?"
+    r"\n(?:[^\S\n]|[>#*_])*(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+is)?\s*[*_]*\s*[:=]?"
     r"[*_]*[ \t]*(?P<rest>.*)",
     re.IGNORECASE,
 )
@@ -141,8 +142,9 @@ def normal_form(answer: str, question: str = "") -> Answer | None:
 
 
 def _final_part(text: str) -> str | None:
-    tagged = _TAGGED.findall(text)
-    if tagged:
+    ends = [found.end() for found in _TAG_END.finditer(text)]
+    # Only up to the last end: tags that are never ended would each be looked through to the end of the text.
+    if ends and (tagged := _TAGGED.findall(text[: ends[-1]])):
         return str(tagged[-1])
     boxed = _boxed(text)
     if boxed is not None:
@@ -218,7 +220,7 @@ def _data_form(text: str) -> str | None:
             return None
     try:
         return _canonical(value)
-    except RecursionError:
+    except (RecursionError, ValueError):  # too deep, or a number too long to be written
         return None
 
 

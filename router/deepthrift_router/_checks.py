@@ -37,7 +37,7 @@ _SCORES: Final = (
     "{candidates}\nReply with one line for each candidate: its number, a colon, its score."
 )
 _SCORE_LINE: Final = re.compile(r"^\W*(\d{1,2})\W*[:.)-]\W*(\d{1,2}(?:\.\d+)?)", re.MULTILINE)
-_OPTION: Final = re.compile(r"^\s*[(\[]?([A-J])[)\].:]\s+\S", re.MULTILINE)
+_OPTION: Final = re.compile(r"^[^\S\n]*[(\[]?([A-J])[)\].:]\s+\S", re.MULTILINE)
 _MOST_CANDIDATES: Final = 10
 
 

@@ -28,8 +28,8 @@ _TOKEN = re.compile(
 the commonest beginnings are tried first."""
 _SYMBOLS: Final = frozenset("!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~×÷±≤≥→∧∨¬√∑∫")
 # Read with a line break before the text: a search for a given first character is several times as fast as one for `^`.
-_OPTION = re.compile(r"\n\s*[(\[]?[A-Ja-j1-9][)\].:](?=\s)")
-_CODE = re.compile(r"```|\n\s*(?:def|class|import|for|while|return|if)\b.*[:(]|;\s*$|\{\s*$|\}\s*$", re.MULTILINE)
+_OPTION = re.compile(r"\n[^\S\n]*[(\[]?[A-Ja-j1-9][)\].:](?=\s)")
+_CODE = re.compile(r"```|\n[^\S\n]*(?:def|class|import|for|while|return|if)\b.*[:(]|;\s*$|\{\s*$|\}\s*$", re.MULTILINE)
 _NUMBER: Final = frozenset({"#", "##", "###", "####", "#."})
 _FORMAT: Final = words("json format formatted tag enclose separated respond reply")
 _EXAMPLE: Final = words("example examples input output")

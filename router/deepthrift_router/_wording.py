@@ -16,7 +16,7 @@ _TOKEN = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|\.\d+|[^\W\d_]+(?:['’][
 _NUMBER = re.compile(r"[\d.](?:(?<=\d)[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|(?<=\.)\d+)")
 """The numbers among these, begun with one set of characters: then the search for the next one is fast."""
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_OPTION = re.compile(r"\n\s*[(\[]?([A-Ja-j])[)\].:]\s+(\S.*)")
+_OPTION = re.compile(r"\n[^\S\n]*[(\[]?([A-Ja-j])[)\].:]\s+(\S.*)")
 
 
 def plain_text(text: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from deepthrift_router import normal_form, parse_answer, same_answer
+from deepthrift_router import Prior, normal_form, parse_answer, same_answer
 
 FRANCE = "What is the capital of France?"
 CHOICE = "Which planet is the largest?\nA. Mars\nB. Jupiter\nC. Venus\nD. Saturn"
@@ -174,3 +174,26 @@ def test_agreement_has_no_direction(a: str, b: str, question: str) -> None:
     first, second = parse_answer(a, question), parse_answer(b, question)
     if first is not None and second is not None:
         assert same_answer(first, second) == same_answer(second, first)
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("a" + "\n" * 30_000 + "b", "a b"),
+        ("42" + " \n" * 15_000 + "Answer: 7", "7"),
+        ("<answer>" * 4_900, None),
+        ("<Answer>7</ANSWER>" + "<answer>" * 4_900, "7"),
+        ("a\n" + "> * _ # " * 4_000, None),
+        ("[0x" + "f" * 30_000 + "]", None),
+        ("[" * 39_000, None),
+    ],
+    ids=["lines", "spaces", "open tags", "one tag", "marks", "a long number", "brackets"],
+)
+def test_a_text_that_has_run_wild_is_read_in_no_time(text: str, form: str | None) -> None:
+    """Models run into loops until their tokens are used up; some of these took more than a minute."""
+    found = parse_answer(text, "How many?")
+    assert form is None or (found is not None and found.form == form)
+    asked = parse_answer("42", text)
+    assert asked is not None
+    assert asked.form == "42"
+    assert Prior.builtin().score(text).weight >= 0
