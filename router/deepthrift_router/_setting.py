@@ -138,6 +138,8 @@ class SettingsFolder:
             version = (self.path / _CURRENT).read_text("utf-8").strip()
         except FileNotFoundError:
             return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{self.path / _CURRENT} cannot be read: {error}") from None
         return None if not version else self.read(version)
 
     def read(self, version: str) -> Setting:
@@ -158,20 +160,17 @@ class SettingsFolder:
             ConfigurationError: It cannot be written.
         """
         file = self.path / f"{setting.version}.json"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._put(file, setting.model_dump_json(indent=1) + "\n")
-            if use:
-                self._put(self.path / _CURRENT, setting.version + "\n")
-        except OSError as error:
-            raise ConfigurationError(f"{file} cannot be written: {error.strerror or error}") from None
+        self._put(file, setting.model_dump_json(indent=1) + "\n")
+        if use:
+            self._put(self.path / _CURRENT, setting.version + "\n")
         return file
 
     def rollback(self, version: str | None = None) -> Setting | None:
         """Put an earlier setting in force: `version`, else the one before the current; `None`: the shipped one.
 
         Raises:
-            ConfigurationError: There is none of that version, or the shipped one is in force already.
+            ConfigurationError: There is none of that version, the shipped one is in force already, or the folder cannot
+                be written to.
         """
         current = self.current()
         if version is None:
@@ -185,5 +184,9 @@ class SettingsFolder:
 
     def _put(self, file: Path, text: str) -> None:
         half = file.with_name(f".{file.name}.part")
-        half.write_text(text, "utf-8")
-        half.replace(file)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            half.write_text(text, "utf-8")
+            half.replace(file)
+        except OSError as error:
+            raise ConfigurationError(f"{file} cannot be written: {error.strerror or error}") from None

@@ -108,6 +108,8 @@ def test_an_engine_with_wrong_settings_fetches_no_model(run: Run, monkeypatch: p
     monkeypatch.setattr("deepthrift.cli._connect.fetch", fetched)
     assert run("engine", "serve", "--slots", "0").code == 2
     assert run("engine", "serve", "--lan").code == 2
+    for wrong in (("--hour", "abc"), ("--hour", "0"), ("--hour", "1", "--utilisation", "2"), ("--out", "mine.toml")):
+        assert run("models", "measure", *wrong).code == 2
 
 
 def test_a_dashboard_of_no_zone_is_not_served(run: Run) -> None:

@@ -270,6 +270,27 @@ def test_settings_are_versioned_and_go_back(tmp_path: Path) -> None:
         folder.current()
 
 
+def test_a_folder_of_settings_that_cannot_be_used_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        SettingsFolder(file).current()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "current").write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        SettingsFolder(tmp_path / "folder").current()
+    folder = SettingsFolder(tmp_path / "settings")
+    folder.write(calibrate(informative(300)))
+
+    def full(self: Path, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ConfigurationError, match="No space left"):
+        folder.rollback()
+    assert folder.current() is not None
+
+
 async def test_a_setting_and_a_shadow_are_part_of_the_decision(tmp_path: Path) -> None:
     setting = calibrate(informative(300))
     SettingsFolder(tmp_path).write(setting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ def measured(
     model: str | None,
     output: Output,
     *,
-    hour: str | None,
-    utilisation: str,
+    hour: Decimal | None,
+    utilisation: Decimal,
     slots: int,
     threads: int | None,
     runs: int,
@@ -26,10 +27,8 @@ def measured(
 ) -> None:
     """Start the engine, measure it, and show, or write, what came of it."""
     from deepthrift.local import Engine, measure
-    from deepthrift.local._measure import check_hour, price_file
+    from deepthrift.local._measure import price_file
 
-    if hour is not None:
-        check_hour(hour, utilisation)
     engine = Engine(model, slots=slots, threads=threads, on_progress=loading(output))
 
     async def measuring() -> Throughput:
@@ -58,7 +57,7 @@ def measured(
     output.print(f"processes {found.prompt_tokens_per_second} prompt tokens per second")
     if price is not None:
         output.print(
-            f"at ${hour} an hour, busy {utilisation} of the time, a million tokens cost ${price.cache_miss:f} of "
+            f"at ${hour:f} an hour, busy {utilisation:f} of the time, a million tokens cost ${price.cache_miss:f} of "
             f"prompt and ${price.completion:f} of completion; a cache hit costs nothing"
         )
     if out is not None:

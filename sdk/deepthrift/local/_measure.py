@@ -159,7 +159,8 @@ def price_file(throughput: Throughput, machine_hour: Decimal | str, utilisation:
     return (
         f"# {model} on this machine, measured by `deepthrift models measure`.\n"
         f'host = "local"\nchecked = {today}\n\n'
-        f'[[hardware]]\nid = {name}\ngpus = 1\ngpu_hour = "{machine_hour}"\nutilisation = "{utilisation}"\n'
+        f'[[hardware]]\nid = {name}\ngpus = 1\ngpu_hour = "{Decimal(machine_hour):f}"\n'
+        f'utilisation = "{Decimal(utilisation):f}"\n'
         f"completion_tokens_per_second = {throughput.completion_tokens_per_second}\n"
         f"prompt_tokens_per_second = {throughput.prompt_tokens_per_second}\n"
         f'source = "the median of {throughput.runs} runs, {throughput.slots} at a time, on {today}"\n'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -137,7 +138,7 @@ def serve_command(
                     }
                 )
                 return
-            secret = f'"$(cat {kept})"' if kept else f'"${KEY_VARIABLE}"'
+            secret = f'"$(cat {shlex.quote(str(kept))})"' if kept else f'"${KEY_VARIABLE}"'
             output.print(f"{running.model} answers at {running.url}/v1", style="bold")
             output.print(f"{running.context:,} tokens of context, {running.slots} at a time. Ctrl-C stops it.")
             if lan:

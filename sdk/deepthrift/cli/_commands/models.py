@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import click
 
-from deepthrift.cli._options import json_option, stands_alone
+from deepthrift.cli._options import json_option, number, stands_alone
 
 EPILOG = """\b
 Examples:
@@ -168,8 +169,10 @@ Examples:
 
 @command.command("measure", epilog=MEASURE_EPILOG)
 @click.argument("model", required=False)
-@click.option("--hour", metavar="AMOUNT", help="What this machine costs for an hour, in USD.")
-@click.option("--utilisation", metavar="SHARE", default="1", show_default=True, help="The share of time it is busy.")
+@click.option("--hour", type=number, metavar="AMOUNT", help="What this machine costs for an hour, in USD.")
+@click.option(
+    "--utilisation", type=number, metavar="SHARE", default="1", show_default=True, help="The share of time it is busy."
+)
 @click.option("--slots", type=click.IntRange(min=1), default=1, show_default=True, help="Requests at the same time.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Processor threads.")
 @click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="How often; the median counts.")
@@ -177,8 +180,8 @@ Examples:
 @json_option
 def measure_command(
     model: str | None,
-    hour: str | None,
-    utilisation: str,
+    hour: Decimal | None,
+    utilisation: Decimal,
     slots: int,
     threads: int | None,
     runs: int,
@@ -191,8 +194,11 @@ def measure_command(
     from deepthrift.cli._connect import fetch
     from deepthrift.cli._measuring import measured
     from deepthrift.cli._output import Output
+    from deepthrift.local._measure import check_hour
 
     output = Output(as_json=as_json)
+    if hour is not None:
+        check_hour(hour, utilisation)
     fetch(model, output)
     measured(model, output, hour=hour, utilisation=utilisation, slots=slots, threads=threads, runs=runs, out=out)
 
