@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
+from deepthrift_pricing._build import build
 from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._usage import Certainty, least_certain
 
@@ -40,7 +41,8 @@ class Cost(BaseModel):
         return self.total.currency
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
+        return build(
+            Cost,
             total=self.total + other.total,
             cache_hit=self.cache_hit + other.cache_hit,
             cache_miss=self.cache_miss + other.cache_miss,

@@ -26,8 +26,10 @@ class Belief:
     def of(cls, weights: Sequence[float]) -> Belief:
         """A belief in proportion to four weights."""
         both, standard, thinking, neither = weights
-        both, standard = max(_FLOOR, both), max(_FLOOR, standard)
-        thinking, neither = max(_FLOOR, thinking), max(_FLOOR, neither)
+        both = both if both > _FLOOR else _FLOOR
+        standard = standard if standard > _FLOOR else _FLOOR
+        thinking = thinking if thinking > _FLOOR else _FLOOR
+        neither = neither if neither > _FLOOR else _FLOOR
         total = both + standard + thinking + neither
         return cls((both / total, standard / total, thinking / total, neither / total))
 

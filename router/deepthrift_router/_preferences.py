@@ -20,6 +20,7 @@ Amount: TypeAlias = Money | Decimal | str | int
 """Money as text, `Decimal` or whole units; never a binary float."""
 
 T = TypeVar("T")
+_THRESHOLDS: Final = ("max_quality_loss", "target_share")
 POLICIES: Final[tuple[RoutePolicy, ...]] = get_args(RoutePolicy)
 
 
@@ -58,7 +59,7 @@ class Preferences:
             raise ConfigurationError(f"{self.policy!r} is not a policy; use one of {', '.join(POLICIES)}")
         for name in ("value_of_right_answer", "max_cost", "value_of_second"):
             _positive(name, getattr(self, name))
-        for name in ("max_quality_loss", "target_share"):
+        for name in _THRESHOLDS:
             share = getattr(self, name)
             if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
                 raise ConfigurationError(f"{name} is a share between 0 and 1, such as 0.02, not {share!r}")
@@ -75,16 +76,17 @@ class Preferences:
     def over(self, base: Preferences) -> Preferences:
         """These preferences, and those of `base` where they say nothing."""
         said = self._said()
-        if "max_quality_loss" in said:
-            base = replace(base, target_share=None)
-        if "target_share" in said:
-            base = replace(base, max_quality_loss=None)
-        if "policy" in said and not {"max_quality_loss", "target_share"} & said.keys():
-            base = replace(base, max_quality_loss=None, target_share=None)
+        if not said:
+            return base
+        if not said.keys().isdisjoint(("policy", *_THRESHOLDS)):
+            said = dict.fromkeys(_THRESHOLDS) | said  # of these, one takes the place of the others
         return replace(base, **said)
 
     def _said(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) is not None}
+        return {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
+
+
+_NAMES: Final = tuple(each.name for each in fields(Preferences))
 
 
 class RouteOptions(ChatOptions, total=False):

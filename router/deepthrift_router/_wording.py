@@ -61,7 +61,8 @@ class Question:
     def __contains__(self, token: str) -> bool:
         """Whether a token of an answer is one of the question's, too."""
         if token[0].isdecimal():
-            return token in self._numbers
+            end = token.partition(".")[0][-3:]  # in front of these, the question may have a comma
+            return (end in self._low or end == "0") and token in self._numbers
         return token in self._low and token in self._tokens
 
     @cached_property
