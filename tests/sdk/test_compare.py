@@ -96,6 +96,16 @@ async def test_a_failure_is_no_disagreement(servers: tuple[BillServer, BillServe
     assert found.agreement is None
 
 
+async def test_a_side_that_is_left_alone_stops_it(servers: tuple[BillServer, BillServer]) -> None:
+    """Before the other one is paid for answers that are compared with nothing."""
+    servers[1].script = Failure(500)
+    found = await run(servers, [f"Prompt {n}" for n in range(40)], concurrency=1)
+    assert "failed 5 times in a row" in found.stopped
+    assert len(servers[1].requests) == 5
+    assert len(servers[0].requests) in (5, 6)
+    assert found.pairs == 0
+
+
 async def test_a_budget_stops_it(servers: tuple[BillServer, BillServer]) -> None:
     with Ledger.open(budgets=[Budget("0.00015", per="total")]) as ledger:
         found = await run(servers, [f"Prompt {n}" for n in range(50)], ledger, concurrency=2)

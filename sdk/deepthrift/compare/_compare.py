@@ -20,7 +20,7 @@ from deepthrift.compare._agreement import Agree, same_text
 from deepthrift.compare._pair import Pair
 from deepthrift.compare._prompts import rows_of
 from deepthrift.compare._report import Comparison, report
-from deepthrift.errors import ConfigurationError, DeepthriftError
+from deepthrift.errors import CircuitOpen, ConfigurationError, DeepthriftError
 from deepthrift_pricing import Mode
 
 
@@ -41,8 +41,8 @@ async def compare(
     `compare_sync` is the same for clients that are not awaited.
 
     Each prompt goes to both sides, one after the other: to A first and to B first by turns, so that a warm cache or a
-    busy hour favours neither. When a budget is used up, or something else would meet every further prompt, no more are
-    begun and those under way come to their end.
+    busy hour favours neither. When a budget is used up, one side's endpoint is left alone, or something else would meet
+    every further prompt, no more are begun and those under way come to their end.
 
     Args:
         a: A client, a router, or anything with `chat`.
@@ -146,7 +146,7 @@ class _Work:
                 return BatchResult(row=row, reply=await answering)
         except DeepthriftError as error:
             unpaid = not costs(error)
-            if meets_every_row(error):
+            if meets_every_row(error) or isinstance(error, CircuitOpen):
                 self.stopped = self.stopped or error
                 return BatchResult(row=row, error=error, sent=not unpaid)
             return BatchResult(row=row, error=error)
