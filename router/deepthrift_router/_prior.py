@@ -176,7 +176,7 @@ class Prior(BaseModel):
         return _builtin()
 
     def score(self, messages: Messages) -> Score:
-        """The score of `messages`: about 0.5 ms of plain Python for 2,000 characters."""
+        """The score of `messages`: about 0.3 ms of plain Python for 2,000 characters."""
         features = extract_features(messages)
         known = self.familiarity.known(features.words)
         both, standard, thinking, neither = _added(self.intercept, self.measures, features.measures)
