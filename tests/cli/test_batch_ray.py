@@ -68,7 +68,7 @@ def test_a_node_killed_in_the_middle_loses_nothing_and_pays_nothing_twice(tmp_pa
             # What is left is sent from outside, through the cluster's door.
             again = deepthrift(*command, "--on", cluster.door, "--retry-unanswered", "--json", env=env)
             written = cluster.written()
-        assert again.code == 0, again.err
+        assert again.code == 0, again.out + again.err
         assert (again.json["answered"], again.json["run_rows"]) == (ROWS, len(lost))
         asked = Counter(request.question for request in server.requests)
         assert {question for question, times in asked.items() if times == 2} <= {

@@ -54,7 +54,12 @@ def ray_cluster(nodes: int, variables: Mapping[str, str]) -> Iterator[Cluster]:
     """A cluster whose nodes have `variables` in their environment."""
     paths = os.pathsep.join(str(ROOT / folder) for folder in ("sdk", "router", "pricing", "."))
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # the paths of its sockets have to be short
-    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120", "RAY_TMPDIR": str(folder)}
+    settings = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_TMPDIR": str(folder),
+        "GRPC_ENABLE_FORK_SUPPORT": "0",  # with it, what Ray's door starts for a client dies now and then as it is born
+    }
     environment = dict(os.environ, PYTHONPATH=paths, **settings, **variables)
     command = [sys.executable, __file__, str(nodes), str(folder)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
