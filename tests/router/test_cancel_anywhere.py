@@ -12,7 +12,7 @@ from deepthrift_pricing import Budget, Ledger
 from deepthrift_router import ModeRouter, Preferences
 from tests.router.support import QUESTION
 from tests.support.bill_server import Answer, BillServer, Received
-from tests.support.doors import settings
+from tests.support.doors import owed, settings
 
 PROGRAM = Answer("```python\nprint('Sydney')\n```")
 
@@ -69,7 +69,7 @@ async def test_cancelled_after_any_turn(way: str) -> None:
     assert answered == 3, "the answers were never given time to end"
     attempts = ledger.attempts()
     assert not [attempt.id for attempt in attempts if attempt.status == "reserved"]
-    assert sum(attempt.cost.amount for attempt in attempts) >= server.bill.total
+    assert sum(attempt.cost.amount for attempt in attempts) >= owed(server)
     [status] = ledger.budget_status()
     assert not status.reserved
     ledger.close()

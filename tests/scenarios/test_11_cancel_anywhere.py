@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,22 +10,7 @@ import pytest
 from deepthrift import AsyncClient
 from deepthrift_pricing import Budget, Ledger
 from tests.support.bill_server import BillServer
-from tests.support.doors import PROMPT, REFERENCE, booked, settings, through_async
-
-
-def owed(server: BillServer, *, streamed: bool, answered: int = 0) -> Decimal:
-    """What has to be booked at least, in USD.
-
-    That is the whole bill of plain calls, which are held at their worst case. A cancelled stream is booked as far as
-    it was read: what a server had generated ahead of the reader nobody here can know.
-    """
-    if not streamed:
-        return server.bill.total
-    prompts = sum(
-        (server.bill.rates[line.mode].cost(line.prompt_tokens, line.cache_hit_tokens, 0) for line in server.bill.lines),
-        Decimal(0),
-    )
-    return prompts + answered * server.bill.rates["thinking"].cost(0, 0, 500)
+from tests.support.doors import PROMPT, REFERENCE, booked, owed, settings, through_async
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
@@ -56,7 +40,9 @@ async def test_a_call_may_be_cancelled_after_any_step(streamed: bool, tmp_path: 
     attempts = ledger.attempts()
     assert not [attempt.id for attempt in attempts if attempt.status == "reserved"]
     assert len([attempt for attempt in attempts if attempt.cost.total]) >= len(server.bill)
-    assert booked(ledger) >= owed(server, streamed=streamed, answered=answered)
+    assert booked(ledger) >= owed(server) + (
+        answered * server.bill.rates["thinking"].cost(0, 0, 500) if streamed else 0
+    )
     [status] = ledger.budget_status()
     assert not status.reserved
     assert status.spent.amount == booked(ledger)
@@ -80,7 +66,7 @@ async def test_many_calls_may_be_cancelled_together(streamed: bool) -> None:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
         await server.wait_quiet()
-    assert booked(ledger) >= owed(server, streamed=streamed)
+    assert booked(ledger) >= owed(server)
     assert not [attempt.id for attempt in ledger.attempts() if attempt.status == "reserved"]
     [status] = ledger.budget_status()
     assert not status.reserved

@@ -45,6 +45,23 @@ def booked(ledger: Ledger) -> Decimal:
     return sum((attempt.cost.amount for attempt in ledger.attempts()), Decimal(0))
 
 
+def owed(server: BillServer) -> Decimal:
+    """What has to be booked at least where calls were cancelled, in USD.
+
+    That is the whole bill of plain calls, which are held at their worst case. A cancelled stream is booked as far as
+    it was read: what a server had generated ahead of the reader nobody here can know.
+    """
+    return sum(
+        (
+            server.bill.rates[line.mode].cost(line.prompt_tokens, line.cache_hit_tokens, 0)
+            if server.requests[line.number].stream
+            else line.cost
+            for line in server.bill.lines
+        ),
+        Decimal(0),
+    )
+
+
 def spent(ledger: Ledger) -> Decimal:
     """The sum of the ledger's own report, in USD."""
     return sum((row.total.amount for row in ledger.spend()), Decimal(0))
