@@ -301,12 +301,8 @@ def marked(split: Split, outcomes: Sequence[Outcome], rows: list[Row]) -> np.nda
     keys = [(*check_outcomes(row)[2:], row.category.endswith("hard")) for row in mine]
     found = np.zeros(len(mine))
     for fold in set(folds):
-        gains, tokens = Counter[tuple[object, ...]](), Counter[tuple[object, ...]]()
-        for row, key in ((row, key) for row, key, other in zip(mine, keys, folds, strict=True) if other != fold):
-            gains[key] += row.thinking - row.standard
-            tokens[key] += row.thinking_tokens or 0
-        here = [key for key, other in zip(keys, folds, strict=True) if other == fold]
-        found[folds == fold] = [gains[key] / max(1, tokens[key]) for key in here]
+        worth = worth_of([(row, key) for row, key, other in zip(mine, keys, folds, strict=True) if other != fold])
+        found[folds == fold] = [worth[key] for key, other in zip(keys, folds, strict=True) if other == fold]
     return found
 
 
@@ -317,11 +313,17 @@ def hindsight(outcomes: Sequence[Outcome], rows: list[Row], split: Split) -> np.
     """
     mine = [rows[split.place[each.id]] for each in outcomes]
     keys = [(*check_outcomes(row)[2:], row.dataset, int(row.features.measures["characters"])) for row in mine]
+    worth = worth_of(list(zip(mine, keys, strict=True)))
+    return np.array([worth[key] for key in keys])
+
+
+def worth_of(rows: Sequence[tuple[Row, tuple[object, ...]]]) -> Counter[tuple[object, ...]]:
+    """What rows of each key gain for a thinking token; nothing where none is known."""
     gains, tokens = Counter[tuple[object, ...]](), Counter[tuple[object, ...]]()
-    for row, key in zip(mine, keys, strict=True):
+    for row, key in rows:
         gains[key] += row.thinking - row.standard
         tokens[key] += row.thinking_tokens or 0
-    return np.array([gains[key] / max(1, tokens[key]) for key in keys])
+    return Counter({key: gain / max(1, tokens[key]) for key, gain in gains.items()})  # type: ignore[misc]
 
 
 def at_tokens(outcomes: Sequence[Outcome], scores: np.ndarray) -> str:

@@ -15,7 +15,8 @@ from typing import Final, Self, cast
 from deepthrift_pricing._alert_claims import Claim, claim
 from deepthrift_pricing._attempt import Attempt, AttemptRequest, utc_now
 from deepthrift_pricing._budget import Budget
-from deepthrift_pricing._ledger_bookings import LedgerBookings, NoRoom, Refit
+from deepthrift_pricing._ledger_bookings import LedgerBookings, Refit
+from deepthrift_pricing._ledger_refusals import NoRoom
 from deepthrift_pricing._records import reserved_attempt
 from deepthrift_pricing._store import Store
 from deepthrift_pricing._store_url import open_store, safe_url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, cast
 
@@ -13,6 +13,7 @@ from deepthrift_pricing._budget import MOST_PICO, Budget, BudgetStatus, Policy
 from deepthrift_pricing._cost import Cost
 from deepthrift_pricing._counters import Counter, Counts, NewScopes, Refusal, add_counts, counts_of
 from deepthrift_pricing._ledger_reads import Decide, LedgerReads
+from deepthrift_pricing._ledger_refusals import check_end, check_request, no_room, shortage
 from deepthrift_pricing._money import Money
 from deepthrift_pricing._records import (
     END,
@@ -32,7 +33,6 @@ from deepthrift_pricing._usage import Usage
 from deepthrift_pricing._waiters import Queue
 from deepthrift_pricing._window import micros
 from deepthrift_pricing.errors import (
-    BudgetExceeded,
     ConfigurationError,
     CurrencyMismatch,
     LedgerError,
@@ -53,26 +53,8 @@ Observer: TypeAlias = Callable[[Attempt], None]
 _LOG: Final = logging.getLogger("deepthrift.budget")
 _AT_HAND: Final = 10_000
 """Reservations of this process that are kept in memory beside the store."""
-_MOST_TOKENS: Final = 2**63
-"""What a column of the store can hold."""
 _REFITS: Final = 4
 """A request that was refitted may fall under other budgets, and be refitted again, this often."""
-
-
-class NoRoom(BudgetExceeded):
-    """A refusal that the ledger itself reads before a caller does."""
-
-    refusals: tuple[Refusal, ...] = ()
-
-    @property
-    def can_wait(self) -> bool:
-        """Whether every budget that refused may still find room, and none asks to refuse at once."""
-        return all(refusal.can_come_free and refusal.status.budget.policy != "refuse" for refusal in self.refusals)
-
-    @property
-    def counters(self) -> frozenset[int]:
-        """The counts without room."""
-        return frozenset(refusal.counter for refusal in self.refusals)
 
 
 class LedgerBookings(LedgerReads):
@@ -108,7 +90,7 @@ class LedgerBookings(LedgerReads):
             LedgerUnavailable: The store cannot be written; nothing is reserved.
         """
         self._flush()
-        _check_bookable(request)
+        check_request(request)
         now = self._now()
         with self._store.write() as db:
             try:
@@ -127,9 +109,9 @@ class LedgerBookings(LedgerReads):
             else:
                 return self._reserved_before(db, request) or attempt
         if refused:
-            raise _no_room(request, refused)
+            raise no_room(request, refused)
         for status in warned:
-            _LOG.warning("over budget: %s", _shortage(fitting, status))
+            _LOG.warning("over budget: %s", shortage(fitting, status))
         self._remember(attempt)
         return attempt
 
@@ -156,10 +138,7 @@ class LedgerBookings(LedgerReads):
             LedgerUnavailable: The store cannot be written. The outcome is kept in memory and booked with the next use
                 of this ledger; until then the reservation stands.
         """
-        if not 0 <= cost.total.pico < MOST_PICO:
-            raise ConfigurationError(f"a cost of {cost.total} cannot be booked")
-        if usage is not None and usage.total_tokens >= _MOST_TOKENS:
-            raise ConfigurationError(f"{usage.total_tokens:.3g} tokens cannot be booked")
+        check_end(usage, cost)
 
         def outcome(attempt: Attempt) -> Outcome | None:
             if attempt.status == "settled":
@@ -220,7 +199,7 @@ class LedgerBookings(LedgerReads):
             ConfigurationError: Its worst case, or its tokens, are more than a ledger can hold.
             LedgerUnavailable: The store cannot be written; the attempt is not booked, and cost nothing.
         """
-        _check_bookable(request)
+        check_request(request)
         self._flush()
         started = micros(request.started_at)
         before = reserved_attempt(request, started)
@@ -407,27 +386,3 @@ class LedgerBookings(LedgerReads):
         if attempt.call_id != request.call_id or attempt.status != "reserved":
             raise LedgerError(f"the attempt {request.attempt_id!r} is booked already; every attempt needs its own id")
         return attempt
-
-
-def _check_bookable(request: AttemptRequest) -> None:
-    if not 0 <= request.worst.pico < MOST_PICO:
-        raise ConfigurationError(f"a worst case of {request.worst} cannot be reserved")
-    for name in ("prompt_tokens", "max_tokens"):
-        if not 0 <= (tokens := getattr(request, name)) < _MOST_TOKENS:
-            raise ConfigurationError(f"{name}={tokens!r} cannot be reserved")
-
-
-def _no_room(request: AttemptRequest, refused: Sequence[Refusal]) -> NoRoom:
-    first = min(refused, key=lambda refusal: refusal.can_come_free)
-    error = NoRoom(_shortage(request, first.status), status=first.status, needed=request.worst)
-    error.refusals = tuple(refused)
-    return error
-
-
-def _shortage(request: AttemptRequest, status: BudgetStatus) -> str:
-    left = "" if status.window_end is None or status.budget.rolls else f" until {status.window_end:%Y-%m-%d %H:%M} UTC"
-    return (
-        f"the worst case of the call, {request.worst}, does not fit the budget {status.name!r}: of {status.limit}, "
-        f"{status.spent} are spent and {status.reserved} reserved, so {status.left} are left{left}. "
-        "Lower max_tokens or shorten the prompt, wait, or raise the budget."
-    )

@@ -264,6 +264,12 @@ def reserved_attempt(request: AttemptRequest, now: int) -> Attempt:
     )
 
 
+def unsent_attempt(request: AttemptRequest) -> Attempt:
+    """The attempt that one is for which nothing is reserved, because it is answered without being sent."""
+    held_back = reserved_attempt(request, micros(request.started_at))
+    return held_back.model_copy(update={"status": "released", "cost": Cost.zero(request.worst.currency)})
+
+
 __all__ = [
     "END",
     "END_AS_KNOWN",
@@ -279,5 +285,6 @@ __all__ = [
     "micros",
     "reservation",
     "reserved_attempt",
+    "unsent_attempt",
     "usage_of",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift_pricing import Attempt, Ledger, Mode, Money, Price, Usage
 from deepthrift_router._decision import TokenLength
-from deepthrift_router._prior import Prior
+from deepthrift_router._prior import Prior, RecordedLength
 
 if TYPE_CHECKING:
     from deepthrift import HostProfile
@@ -90,10 +90,7 @@ def expected_length(mode: Mode, recorded: Sequence[Usage], prior: Prior, max_tok
     """Completion tokens to expect: from this ledger's calls, else from the training data's."""
     if len(recorded) >= LEAST_RECORDED:
         return _recorded_length(mode, tuple(usage.completion_tokens for usage in recorded), max_tokens)
-    known = prior.recorded_length(mode)
-    return _length_of_prior(
-        mode, () if known is None else known.quantiles, 0 if known is None else known.rows, max_tokens
-    )
+    return _length_of_prior(mode, prior.recorded_length(mode), max_tokens)
 
 
 @lru_cache(maxsize=64)
@@ -112,15 +109,15 @@ def _recorded_length(mode: Mode, completions: tuple[int, ...], max_tokens: int) 
 
 
 @lru_cache(maxsize=64)
-def _length_of_prior(mode: Mode, known: tuple[int, ...], rows: int, max_tokens: int) -> TokenLength:
-    quantiles = [min(value, max_tokens) for value in known or (max_tokens,)]
+def _length_of_prior(mode: Mode, known: RecordedLength | None, max_tokens: int) -> TokenLength:
+    quantiles = [min(value, max_tokens) for value in known.quantiles] if known is not None else [max_tokens]
     # Another model on other questions: the spread between questions, not the error of a mean, is the honest interval.
     return TokenLength(
         mode=mode,
         expected=sum(quantiles) / len(quantiles),
         low=float(quantiles[len(quantiles) // 40]),
         high=float(quantiles[-1 - len(quantiles) // 40]),
-        calls=rows,
+        calls=0 if known is None else known.rows,
         source="prior",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Set
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib.resources import files
 from math import exp
 from typing import TYPE_CHECKING, Protocol
@@ -114,13 +114,9 @@ class Familiarity(BaseModel):
     words: Mapping[str, tuple[float, tuple[int, ...]]]
     """For each word its rarity and the families that use it."""
 
-    def known(self, words: Set[str]) -> Set[str]:
-        """Those of `words` whose rarity is known."""
-        return self.words.keys() & words
-
-    def coverage(self, words: Set[str], known: Set[str] | None = None) -> float:
-        """The share of `words`, by rarity, that the best-fitting family covers, 0 to 1; `known`: those that are."""
-        known = self.known(words) if known is None else known
+    def coverage(self, words: Set[str]) -> float:
+        """The share of `words`, by rarity, that the best-fitting family covers, 0 to 1."""
+        known = self.words.keys() & words
         covered = [0.0] * self.families
         total = self.ballast + self.unknown * (len(words) - len(known))
         for word in known:
@@ -131,10 +127,8 @@ class Familiarity(BaseModel):
         return max(covered) / total if covered else 0.0
 
 
-class RecordedLength(BaseModel):
+class RecordedLength(BaseModel, frozen=True, defer_build=True):
     """Completion tokens of one mode in the training data, as evenly spaced quantiles."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     source: str
     rows: int
@@ -178,16 +172,15 @@ class Prior(BaseModel):
     def score(self, messages: Messages) -> Score:
         """The score of `messages`: about 0.3 ms of plain Python for 2,000 characters."""
         features = extract_features(messages)
-        known = self.familiarity.known(features.words)
         both, standard, thinking, neither = _added(self.intercept, self.measures, features.measures)
         words = self.words
-        for word in words.keys() & (known if self._familiar else features.words):
+        for word in words.keys() & features.words:
             b, s, t, n = words[word]
             both += b
             standard += s
             thinking += t
             neither += n
-        coverage = self.familiarity.coverage(features.words, known)
+        coverage = self.familiarity.coverage(features.words)
         looked = Belief.of_logits((both, standard, thinking, neither))
         weight = self._weight(coverage)
         base = _added(Belief.of(self.base).logits, self.plain, features.measures)
@@ -206,11 +199,6 @@ class Prior(BaseModel):
     def recorded_length(self, mode: Mode) -> RecordedLength | None:
         """Completion tokens of `mode` in the training data, or `None` where none were recorded."""
         return self.lengths.get(mode)
-
-    @cached_property
-    def _familiar(self) -> bool:
-        """Whether each word that has weights is one whose rarity is known, too: then few are looked up twice."""
-        return self.words.keys() <= self.familiarity.words.keys()
 
     def _weight(self, coverage: float) -> float:
         below = (0.0, 0.0)

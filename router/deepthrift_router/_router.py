@@ -15,8 +15,8 @@ from deepthrift_router._audits import Audits, Grader
 from deepthrift_router._calls import Calls
 from deepthrift_router._checks import CHECKS, CheckName, checks_of
 from deepthrift_router._decision import Decision, RoutePolicy
-from deepthrift_router._estimates import AuditReport, report_of
 from deepthrift_router._history import History
+from deepthrift_router._learning import Learning
 from deepthrift_router._leg import Setup
 from deepthrift_router._memory import Memory, read_setting
 from deepthrift_router._outlook import Outlook, Preference, look_out
@@ -44,7 +44,7 @@ C = TypeVar("C", bound=AsyncClient | Client)
 M = TypeVar("M")
 
 
-class ModeRouter(Generic[C]):
+class ModeRouter(Learning, Generic[C]):
     """Answers in standard mode, verifies, and thinks when that pays.
 
     With an `AsyncClient`, `chat` is awaited; with a `Client`, it returns the reply itself. What the router learns of
@@ -332,43 +332,6 @@ class ModeRouter(Generic[C]):
         See `AsyncClient.run_tools` for the arguments and errors.
         """
         return self._through(self._async.run_tools(messages, tools=tools, max_tokens=max_tokens, **options))
-
-    # -- learning ---------------------------------------------------------------------------------------------------
-
-    def feedback(self, reply: RoutedReply | str, *, correct: bool) -> bool:
-        """Say whether an answer was right: the reply, or its `group_id`. Whether the store knew the answer.
-
-        Where the store knows of both modes' answers and they are the same, or differ while this one is right, the label
-        holds for both.
-        """
-        group_id = reply if isinstance(reply, str) else reply.group_id
-        return self._memory.label(group_id, correct, "feedback") is not None
-
-    def audit(self, *, limit: int | None = 20_000) -> AuditReport:
-        """What audits and labels say so far: quality, savings and regret with 95 % intervals, and what has drifted.
-
-        Args:
-            limit: The latest answers that count; `None`: all that the store keeps.
-        """
-        return report_of(self._store.rows(limit=limit))
-
-    def calibrate(self, folder: SettingsFolder | Path | str | None = None) -> Setting:
-        """A setting fitted on the labelled answers of the store, if it is better out of fold than the one in force.
-
-        It is written into `folder` and put in force there; this router stays as it is, for its answers must not change
-        under its user's feet. Without `folder` nothing is written.
-
-        Raises:
-            NotEnoughLabels: There are fewer than 100 labelled answers.
-            NoLift: It is no better than the setting in force.
-            ConfigurationError: It cannot be written.
-        """
-        from deepthrift_router._calibrate import calibrate
-
-        setting = calibrate(self._store.rows(labelled=True), self._memory.setting)
-        if folder is not None:
-            (folder if isinstance(folder, SettingsFolder) else SettingsFolder(folder)).write(setting)
-        return setting
 
     # -- end --------------------------------------------------------------------------------------------------------
 

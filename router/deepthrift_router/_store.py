@@ -62,27 +62,31 @@ class RouterStore:
             self._db: sqlite3.Connection = sqlite3.connect(
                 self._path, timeout=_BUSY, check_same_thread=False, isolation_level=None
             )
-        try:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            [format_] = self._db.execute("PRAGMA user_version").fetchone()
-            if format_ > _FORMAT:
-                raise LedgerUnavailable(f"{self._path} was written by a later version of deepthrift; update it")
-            with self._writing():
-                for statement in _SCHEMA.split(";"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {_FORMAT}")
-                self._db.execute("INSERT OR IGNORE INTO facts VALUES ('key', ?)", (secrets.token_hex(16),))
-            [self._key] = self._db.execute("SELECT value FROM facts WHERE name = 'key'").fetchone()
-        except BaseException:
-            self._db.close()
-            with self._told():
+            try:
+                self._key = self._set_up()
+            except BaseException:
+                self._db.close()
                 raise
         # A router that nobody closes, for it has no audits to wait for, leaves nothing open behind it.
         self._finalizer = weakref.finalize(self, self._db.close)
 
     def __repr__(self) -> str:
         return f"<RouterStore {self._path!r}>"
+
+    def _set_up(self) -> str:
+        """Make what is missing; the key of the hashes."""
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        [format_] = self._db.execute("PRAGMA user_version").fetchone()
+        if format_ > _FORMAT:
+            raise LedgerUnavailable(f"{self._path} was written by a later version of deepthrift; update it")
+        with self._writing():
+            for statement in _SCHEMA.split(";"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {_FORMAT}")
+            self._db.execute("INSERT OR IGNORE INTO facts VALUES ('key', ?)", (secrets.token_hex(16),))
+        [key] = self._db.execute("SELECT value FROM facts WHERE name = 'key'").fetchone()
+        return str(key)
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""

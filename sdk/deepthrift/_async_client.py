@@ -13,6 +13,7 @@ from deepthrift._async_batches import AsyncBatches
 from deepthrift._async_requests import AsyncRequests
 from deepthrift._breaker import CircuitBreaker
 from deepthrift._endpoints import Endpoint, EndpointStatus, Shared, Upstream, Upstreams, upstreams_of
+from deepthrift._engine_options import EngineOptions
 from deepthrift._expected_length import ExpectedLength
 from deepthrift._messages import JSONObject, Messages
 from deepthrift._network import Cert, Network, Verify
@@ -206,7 +207,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             MissingExtra: `deepthrift[local]` is not installed.
             ConfigurationError: A setting is wrong.
         """
-        from deepthrift.local._options import EngineOptions, engine_of
+        from deepthrift.local._options import engine_of
 
         if machine_hour is not None and prices is not None:
             raise ConfigurationError("prices come from prices=… or from machine_hour=…, not from both")

@@ -25,6 +25,7 @@ from deepthrift_pricing import (
     new_id,
     utc_now,
 )
+from deepthrift_pricing._records import unsent_attempt
 
 if TYPE_CHECKING:
     from deepthrift._wire.request import WireRequest
@@ -106,21 +107,7 @@ class Books:
         """
         request = step.request
         asked = self._asked(request.model, request.mode, step.prompt.tokens, request.max_tokens)
-        attempt = Attempt(
-            id=asked.attempt_id,
-            call_id=asked.call_id,
-            group_id=asked.group_id,
-            purpose=asked.purpose,
-            host=asked.host,
-            model=asked.model,
-            mode=asked.mode,
-            status="released",
-            started_at=asked.started_at,
-            reserved=asked.worst,
-            cost=Cost.zero(asked.worst.currency),
-            tags=asked.tags,
-        )
-        return asked, attempt
+        return asked, unsent_attempt(asked)
 
     def take_unsent(self, asked: AttemptRequest, attempt: Attempt) -> None:
         """Make a draft one of the attempts: it is answered, and nothing will be sent for it."""

@@ -13,6 +13,7 @@ from deepthrift._async_client import AsyncClient
 from deepthrift._batches import Batches
 from deepthrift._breaker import CircuitBreaker
 from deepthrift._endpoints import Endpoint, EndpointStatus
+from deepthrift._engine_options import EngineOptions
 from deepthrift._events import StreamEvent
 from deepthrift._loop import Loop
 from deepthrift._messages import JSONObject
@@ -93,17 +94,11 @@ class ClientSettings(TypedDict, total=False):
     middleware: Sequence[Middleware]
 
 
-class LocalSettings(TypedDict, total=False):
+class LocalSettings(EngineOptions, total=False):
     """The keyword arguments of `Client.local`; see `AsyncClient.local` for what each one means."""
 
     prices: PriceBook | str | Path | None
     ledger: Ledger | None
-    context: int | None
-    slots: int
-    threads: int | None
-    template: str | Path | None
-    share: bool | str
-    idle_shutdown: float | None
     tags: Mapping[str, str] | None
     timeout: float
     idle_timeout: float

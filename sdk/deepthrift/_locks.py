@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Final
+
+_PAUSE: Final = 0.1
+"""Seconds between two looks at a lock that another one holds."""
 
 if sys.platform == "win32":
     import msvcrt
@@ -44,3 +52,25 @@ else:
     def unlock(descriptor: int) -> None:
         """Give it back, and keep the file open."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def held(path: Path, on_wait: Callable[[], None] | None = None) -> Generator[None]:
+    """Hold the lock on the file at `path`, which is made if need be.
+
+    Args:
+        path: The file; its folder must be there.
+        on_wait: Called ten times a second while another one holds the lock; may raise to give up.
+
+    Raises:
+        OSError: The file cannot be made, or the file system has no locks.
+    """
+    with path.open("ab") as file:
+        while not try_lock(file.fileno()):
+            if on_wait is not None:
+                on_wait()
+            time.sleep(_PAUSE)
+        try:
+            yield
+        finally:
+            unlock(file.fileno())

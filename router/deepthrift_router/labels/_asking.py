@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from deepthrift import ChatOptions, Reply
-from deepthrift.errors import AuthenticationFailed, DeepthriftError, InsufficientBalance, PermissionRefused
+from deepthrift.errors import (
+    AuthenticationFailed,
+    BudgetExceeded,
+    CircuitOpen,
+    DeepthriftError,
+    InsufficientBalance,
+    PermissionRefused,
+)
 from deepthrift_pricing import Money, Purpose, new_id
 from deepthrift_router._answers import final_text
 from deepthrift_router._calls import Asked
@@ -22,6 +29,19 @@ if TYPE_CHECKING:
 
 HOPELESS: Final = (AuthenticationFailed, InsufficientBalance, PermissionRefused)
 """After these no other question would fare better."""
+StoppedBy: TypeAlias = Literal["budget", "endpoint"]
+
+
+def stopped_by(error: DeepthriftError) -> StoppedBy | None:
+    """What a run comes to its end by, with its report: a budget, or an endpoint that is left alone for a while.
+
+    `None` for any other error, one of `HOPELESS` among them.
+    """
+    if isinstance(error, HOPELESS):
+        return None
+    if isinstance(error, BudgetExceeded):
+        return "budget"
+    return "endpoint" if isinstance(error, CircuitOpen) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from deepthrift._private_files import private_descriptor
 from deepthrift.batch._lock import lock
-from deepthrift.errors import BudgetExceeded, CircuitOpen, ConfigurationError, DeepthriftError, InvalidRequestError
+from deepthrift.errors import ConfigurationError, DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Currency, Money
 from deepthrift_router._checks import CHECKS, CheckName, checks_of
 from deepthrift_router.evaluation import Outcome
-from deepthrift_router.labels._asking import HOPELESS, Asker
+from deepthrift_router.labels._asking import HOPELESS, Asker, StoppedBy, stopped_by
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from deepthrift_router.labels._graders import ReferenceGrader
 
 Progress: TypeAlias = Callable[["Collected"], object]
-StoppedBy: TypeAlias = Literal["budget", "endpoint"]
 TAG: Final = "collect"
 """Every attempt carries the run under this tag: what a killed run spent counts, too."""
 
@@ -171,9 +170,8 @@ class Collector:
                     reserved.spent += error.spend
                 if isinstance(error, HOPELESS):
                     raise
-                if isinstance(error, BudgetExceeded | CircuitOpen):
-                    state.stopped = error.message
-                    state.stopped_by = "budget" if isinstance(error, BudgetExceeded) else "endpoint"
+                if (by := stopped_by(error)) is not None:
+                    state.stopped, state.stopped_by = error.message, by
                     return
                 state.failed[prompt.id] = f"{type(error).__name__}: {error}"
             finally:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from deepthrift.errors import BudgetExceeded, CircuitOpen, ConfigurationError, DeepthriftError, InvalidRequestError
+from deepthrift.errors import ConfigurationError, DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Currency, Money
 from deepthrift_pricing.reports import bootstrap_mean
 from deepthrift_router._estimates import Figure
-from deepthrift_router.labels._asking import HOPELESS
-from deepthrift_router.labels._collect import StoppedBy
+from deepthrift_router.labels._asking import HOPELESS, StoppedBy, stopped_by
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -178,11 +177,10 @@ class LiveEvaluation:
             self._under_way += worst
             try:
                 asked = [await self._ask(question, policy) for policy in self._policies]
-            except (BudgetExceeded, CircuitOpen) as error:
-                if isinstance(error, HOPELESS):
+            except DeepthriftError as error:
+                if (by := stopped_by(error)) is None:
                     raise
-                self._stopped = error.message
-                self._stopped_by = "budget" if isinstance(error, BudgetExceeded) else "endpoint"
+                self._stopped, self._stopped_by = error.message, by
                 return
             finally:
                 self._under_way -= worst
@@ -211,7 +209,7 @@ class LiveEvaluation:
             return _Asked(int(verdict or False), cost.pico, len(reply.attempts), thought, reply.seconds)
         except DeepthriftError as error:
             lost = error.spend or lost  # of the calls that failed: the answer's, or its judge's
-            if isinstance(error, (BudgetExceeded, CircuitOpen, *HOPELESS)):
+            if stopped_by(error) is not None or isinstance(error, HOPELESS):
                 raise
             return _Asked(cost=(cost or lost).pico, failed=True)
         finally:

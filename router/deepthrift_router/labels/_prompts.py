@@ -31,9 +31,8 @@ def read_prompts(path: Path) -> list[Outcome]:
         ConfigurationError: The file cannot be read, or a line is wrong or has the id of another; it names the line.
     """
     try:
-        lines = path.read_text("utf-8").split(
-            "\n"
-        )  # not splitlines: a text may hold U+2028, and JSON leaves it as it is
+        # Not splitlines: a text may hold U+2028, and JSON leaves it as it is.
+        lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
     found: dict[str, Outcome] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepthrift.cli._batching import RunOptions, own_mode, progress
+from deepthrift.cli._batching import RunOptions, progress, send_file
 from deepthrift.cli._connect import Place, connect
 
 if TYPE_CHECKING:
@@ -52,14 +52,12 @@ async def run_on_ray(
         shown.enter_context(contextlib.redirect_stdout(io.StringIO()))
         async with connect(place, output) as client:
             starting.enter_context(output.working(f"starting workers on {options.on}"))
-            return await client.batch_file(
+            return await send_file(
+                client,
                 source,
                 out,
-                mode=own_mode(options.mode),
+                options,
                 on=cluster,
-                concurrency=options.concurrency,
-                retry_failed=options.retry_failed,
-                retry_unanswered=options.retry_unanswered,
                 on_progress=lambda now: [show(now) for show in shows],
                 stop=interrupted,
             )

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from deepthrift.batch import BatchEstimate, BatchProgress, BatchSummary, ModeEstimate
+    from deepthrift import AsyncClient
+    from deepthrift.batch import BatchEstimate, BatchProgress, BatchSummary, Chatter, ModeEstimate, RayCluster
     from deepthrift.cli._output import Output
     from deepthrift_pricing import Mode
 
@@ -88,17 +89,33 @@ async def _run_here(
 
             through = await stack.enter_async_context(router_at(client, place))
         with progress(output) as show:
-            return await client.batch_file(
-                source,
-                out,
-                mode=own_mode(options.mode),
-                through=through,
-                concurrency=options.concurrency,
-                retry_failed=options.retry_failed,
-                retry_unanswered=options.retry_unanswered,
-                on_progress=show,
-                stop=interrupted,
-            )
+            return await send_file(client, source, out, options, through=through, on_progress=show, stop=interrupted)
+
+
+async def send_file(
+    client: AsyncClient,
+    source: Path,
+    out: Path,
+    options: RunOptions,
+    *,
+    through: Chatter | None = None,
+    on: RayCluster | None = None,
+    on_progress: Callable[[BatchProgress], object],
+    stop: Callable[[], bool],
+) -> BatchSummary:
+    """The batch as `options` say, from this process or `on` a cluster."""
+    return await client.batch_file(
+        source,
+        out,
+        mode=own_mode(options.mode),
+        through=through,
+        on=on,
+        concurrency=options.concurrency,
+        retry_failed=options.retry_failed,
+        retry_unanswered=options.retry_unanswered,
+        on_progress=on_progress,
+        stop=stop,
+    )
 
 
 def summary_code(summary: BatchSummary, *, interrupted: bool) -> int:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Generator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from deepthrift._locks import try_lock, unlock
+from deepthrift._locks import held
 from deepthrift.cli._paths import budgets_file
 
 if TYPE_CHECKING:
     from deepthrift_pricing import Budget, Currency
 
 _FIELDS: Final = ("per", "tags", "host", "model", "mode", "zone", "policy", "name")
-_PAUSE: Final = 0.02
-"""Seconds between two looks at a lock, which others hold for moments only."""
 
 
 def load(path: Path | None = None) -> list[Budget]:
@@ -68,15 +65,10 @@ def changing(path: Path | None = None) -> Generator[list[Budget]]:
     """
     place = path or budgets_file()
     place.parent.mkdir(parents=True, exist_ok=True)
-    with place.with_suffix(".lock").open("ab") as lock:
-        while not try_lock(lock.fileno()):
-            time.sleep(_PAUSE)
-        try:
-            budgets = load(place)
-            yield budgets
-            _save(budgets, place)
-        finally:
-            unlock(lock.fileno())
+    with held(place.with_suffix(".lock")):
+        budgets = load(place)
+        yield budgets
+        _save(budgets, place)
 
 
 def _save(budgets: Sequence[Budget], place: Path) -> None:

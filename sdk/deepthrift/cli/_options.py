@@ -130,6 +130,24 @@ def asked(question: str, system: str | None) -> list[Message]:
     return [*messages, {"role": "user", "content": question}]
 
 
+def _twice_at_most(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    if len(given) > 2:
+        raise click.UsageError(f"{parameter.opts[0]} is given once or twice, not {len(given)} times")
+    return given
+
+
+def cross_check_option(function: Decorated) -> Decorated:
+    """`--cross-check MODEL`, once or twice, as `cross_checks`."""
+    return click.option(
+        "--cross-check",
+        "cross_checks",
+        multiple=True,
+        metavar="MODEL",
+        callback=_twice_at_most,
+        help="Recorded model that checks; twice at most.",
+    )(function)
+
+
 def said(*but: str) -> list[str]:
     """The options that were written on the command line, but for those of these names: `--by`, `--since`."""
     ctx = click.get_current_context()

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, TypedDict, cast
+from typing import Final, cast
 
+from deepthrift._engine_options import EngineOptions
 from deepthrift.errors import ConfigurationError
 from deepthrift.local._engine import Engine
-
-
-class EngineOptions(TypedDict):
-    """The settings of an engine that `AsyncClient.local` takes, too; see `Engine`."""
-
-    context: int | None
-    slots: int
-    threads: int | None
-    template: str | Path | None
-    share: bool | str
-    idle_shutdown: float | None
-
 
 _LEFT_OUT: Final[EngineOptions] = {
     "context": None,

@@ -13,12 +13,11 @@ from typing import IO, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deepthrift._locks import try_lock, unlock
+from deepthrift._locks import held
 from deepthrift.errors import DownloadError, ModelFileError
 from deepthrift.local._registry import ModelEntry, models_folder
 
 _BLOCK: Final = 4 * 1024 * 1024
-_LOCK_PAUSE: Final = 0.1
 
 
 class Pinned(Protocol):
@@ -128,14 +127,8 @@ def locked(folder: Path, *, on_wait: Callable[[], None]) -> Generator[None]:
         on_wait: Called ten times a second while another one holds the lock; may raise to give up.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+b") as file:
-        while not try_lock(file.fileno()):
-            on_wait()
-            time.sleep(_LOCK_PAUSE)
-        try:
-            yield
-        finally:
-            unlock(file.fileno())
+    with held(folder / ".lock", on_wait):
+        yield
 
 
 def _record_path(path: Path) -> Path:

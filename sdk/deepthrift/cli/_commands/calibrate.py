@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from deepthrift.cli._options import json_option, said
+from deepthrift.cli._options import cross_check_option, json_option, said
 
 EPILOG = """\b
 Examples:
@@ -30,9 +30,7 @@ Exit codes: 0 written, listed or gone back · 1 no lift, or too few labels
 @click.option("--store", type=click.Path(dir_okay=False, path_type=Path), help="The router's store of answers.")
 @click.option("--settings", type=click.Path(file_okay=False, path_type=Path), help="The folder of settings.")
 @click.option("--samples", type=click.IntRange(1, 3), default=3, show_default=True, help="Standard samples to go by.")
-@click.option(
-    "--cross-check", "cross_checks", multiple=True, metavar="MODEL", help="Recorded model that checks; twice at most."
-)
+@cross_check_option
 @click.option(
     "--max-quality-loss",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -65,8 +63,6 @@ def command(
     ):
         if chosen and (others := [*said(name, "settings", "as_json"), *map(str, data)]):
             raise click.UsageError(f"{option} stands alone; leave out {others[0]}")
-    if len(cross_checks) > 2:
-        raise click.UsageError(f"--cross-check is given once or twice, not {len(cross_checks)} times")
     from deepthrift.cli._calibrating import calibrate_now, go_back, list_settings
     from deepthrift.cli._output import Output
     from deepthrift.cli._paths import router_settings, router_store

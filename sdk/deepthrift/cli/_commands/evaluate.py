@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from deepthrift.cli._exits import OK
-from deepthrift.cli._options import EndpointOptions, endpoint_options, json_option, number, said
+from deepthrift.cli._options import EndpointOptions, cross_check_option, endpoint_options, json_option, number, said
 
 EPILOG = """\b
 Examples:
@@ -41,9 +41,7 @@ DATA are graded outcomes, as `collect` writes them: they are replayed through th
     type=click.Choice(["exact", "numeric", "choice", "regex", "code", "judge"]),
     help="How answers are graded by their reference, where they have no grade.  [default with --live: exact]",
 )
-@click.option(
-    "--cross-check", "cross_checks", multiple=True, metavar="MODEL", help="Recorded model that checks; twice at most."
-)
+@cross_check_option
 @click.option("--settings", type=click.Path(file_okay=False, path_type=Path), help="The folder of settings.")
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), metavar="N", help="With --live: the most tokens of each call."
@@ -77,8 +75,6 @@ def command(
     if not live:
         if options := said("html", "png", "grader", "cross_checks", "settings", "as_json"):
             raise click.UsageError(f"{options[0]} goes with --live")
-        if len(cross_checks) > 2:
-            raise click.UsageError(f"--cross-check is given once or twice, not {len(cross_checks)} times")
         if grader == "judge":
             raise click.UsageError("--grader judge goes with --live")
         from deepthrift.cli._evaluating import replay
