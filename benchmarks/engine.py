@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks._peers import heading, table, versions
 from deepthrift import AsyncClient
 from deepthrift.local import Engine, models, read_header
-from deepthrift.local._templates import template_text
+from deepthrift.local._engine.templates import template_text
 from tests.support.tiny_gguf import STANDARD_ANSWER, tiny_gguf
 
 MOST_COLD_SECONDS = 5.0

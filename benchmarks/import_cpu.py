@@ -11,7 +11,13 @@ import sys
 
 RUNS = 15
 AIM = 170.0
-MODULES = ["httpx, pydantic, tenacity", "deepthrift_pricing", "deepthrift", "deepthrift_router", "deepthrift.cli"]
+MODULES = [
+    "httpx, pydantic, tenacity",
+    "deepthrift_pricing",
+    "deepthrift",
+    "deepthrift_router",
+    "deepthrift_router.cli",
+]
 PROBE = "import time; began = time.process_time(); import {}; print((time.process_time() - began) * 1000)"
 
 

@@ -25,11 +25,11 @@ from router_signals import CHECKERS, Signals, check_outcomes
 from router_transfer import fit_length, length_rows, predict_length
 from train_router import calibration_error, mix, origin_of, out_of_fold, start_of, weight_of
 
-from deepthrift_router._belief import Belief
-from deepthrift_router._decide import Stakes
-from deepthrift_router._likelihoods import Likelihoods
-from deepthrift_router._prior import Prior
-from deepthrift_router._verification import CROSS_CHECK
+from deepthrift_router._belief.belief import Belief
+from deepthrift_router._belief.likelihoods import Likelihoods
+from deepthrift_router._belief.prior import Prior
+from deepthrift_router._belief.verification import CROSS_CHECK
+from deepthrift_router._decide.decide import Stakes
 from deepthrift_router.evaluation import (
     Evaluation,
     Judged,

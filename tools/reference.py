@@ -25,7 +25,7 @@ import click
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 HOSTS = DOCS.parent / "sdk" / "deepthrift" / "hosts"
 PACKAGES = ("deepthrift", "deepthrift_router", "deepthrift_pricing")
-NOT_A_SURFACE = ("deepthrift.cli",)
+NOT_A_SURFACE = ("deepthrift_router.cli",)
 """Reached through the command, not by importing."""
 
 
@@ -136,7 +136,7 @@ def help_of(command: click.Command, path: str, parent: click.Context | None = No
 
 def cli_page() -> str:
     """The help of every command."""
-    from deepthrift.cli._app import cli
+    from deepthrift_router.cli._app import cli
 
     head = [
         "# Command line",

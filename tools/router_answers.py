@@ -16,8 +16,8 @@ import numpy as np
 from router_rows import Row
 from scipy.optimize import minimize
 
-from deepthrift_router._answers import same_answer
-from deepthrift_router._verification import AGREEMENT, CLOSED, EXTENT, THIRD, extent_of
+from deepthrift_router._answers.answers import same_answer
+from deepthrift_router._belief.verification import AGREEMENT, CLOSED, EXTENT, THIRD, extent_of
 
 LENGTHS = {"1-2": 1.5, "3-4": 3.5, "5-8": 6.3, "9-16": 12, "17-40": 26, "41-120": 70, "121-": 200}
 """A length in the middle of each span, in characters."""

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deepthrift_router._answers import Answer, normal_form
-from deepthrift_router._features import Features, text_features
+from deepthrift_router._answers.answers import Answer, normal_form
+from deepthrift_router._answers.features import Features, text_features
 from deepthrift_router.evaluation import read_outcomes
 
 DATA = "DEEPTHRIFT_ROUTER_DATA"

@@ -9,9 +9,9 @@ import numpy as np
 from router_answers import FAMILIAR, UNFAMILIAR, Observations, answer_tables, observe
 from router_rows import Row, Start
 
-from deepthrift_router._hedging import hedging_of
-from deepthrift_router._likelihoods import Likelihoods
-from deepthrift_router._verification import AGREEMENT, CROSS_CHECK, EXTENT, HEDGING, THIRD, check_outcome
+from deepthrift_router._answers.hedging import hedging_of
+from deepthrift_router._belief.likelihoods import Likelihoods
+from deepthrift_router._belief.verification import AGREEMENT, CROSS_CHECK, EXTENT, HEDGING, THIRD, check_outcome
 
 EASY = "reasoning_gym, easy rows, llama-4-maverick and llama-3.3-70b, three samples each"
 MEDICAL = "medagents, DeepSeek-V3 checked by gpt-4o-mini and Llama-3.3-70B"

@@ -46,7 +46,7 @@ def on_a_terminal(arguments: list[str], home: str) -> str:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "DEEPTHRIFT_HOME": home, "COLUMNS": "80", "LINES": "200", "TERM": "xterm-256color"}
     environment.pop("NO_COLOR", None)
-    command = [sys.executable, "-m", "deepthrift.cli", *arguments]
+    command = [sys.executable, "-m", "deepthrift_router.cli", *arguments]
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     shown = b""

@@ -36,8 +36,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from deepthrift_pricing.tokens import count_text
-from deepthrift_router._features import text_features
-from deepthrift_router._prior import Familiarity
+from deepthrift_router._answers.features import text_features
+from deepthrift_router._belief.prior import Familiarity
 
 OUT = Path(__file__).parents[1] / "router" / "deepthrift_router" / "data"
 VERSION = "2026.11"

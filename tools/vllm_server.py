@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepthrift import HostProfile
-from deepthrift.cli._launch import launches
 from deepthrift_pricing import Mode
+from deepthrift_router.cli._models.launch import launches
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, Script
 from tests.support.tiny_hf import build_tiny_hf
 from tools.foreign_checks import CHECKS, QUESTION, Checks, Place, get_weather, judge, right, run
@@ -149,7 +149,7 @@ async def probed(place: Place) -> str:
     given = place.settings("answer")
     with tempfile.TemporaryDirectory() as folder:
         profile = Path(folder) / "probed.toml"
-        command = [sys.executable, "-m", "deepthrift.cli", "doctor", "--probe", str(given["base_url"]), "--yes"]
+        command = [sys.executable, "-m", "deepthrift_router.cli", "doctor", "--probe", str(given["base_url"]), "--yes"]
         command += ["--model", "answer", "--json", "--write", str(profile)]
         variables = {**os.environ, "DEEPTHRIFT_API_KEY": KEY, "DEEPTHRIFT_HOME": folder}
         ran = await asyncio.create_subprocess_exec(

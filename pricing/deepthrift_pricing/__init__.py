@@ -1,21 +1,21 @@
 """Exact cost accounting for DeepSeek V3.1 calls: tokens, prices, money, a ledger and budgets that hold."""
 
-from deepthrift_pricing._attempt import Attempt, AttemptRequest, Purpose, Status, new_id, utc_now
-from deepthrift_pricing._budget import Budget, BudgetStatus, Per, Policy
-from deepthrift_pricing._cost import Cost
-from deepthrift_pricing._estimate import Estimate, estimate_cost
-from deepthrift_pricing._hardware import Machine, Weights, known_machines, known_weights
-from deepthrift_pricing._ledger import Ledger
-from deepthrift_pricing._ledger_bookings import Refit
-from deepthrift_pricing._money import Currency, Money
-from deepthrift_pricing._plan import HostedOption, Load, MachineOption, Plan, make_plan
-from deepthrift_pricing._prefix import PrefixPrediction, PrefixTrace, PrefixTracker
-from deepthrift_pricing._price import DecidedBy, Price
-from deepthrift_pricing._price_book import PriceBook
-from deepthrift_pricing._price_explain import PriceExplanation
-from deepthrift_pricing._spend import SpendRow
-from deepthrift_pricing._usage import Certainty, Mode, Usage, least_certain
-from deepthrift_pricing._usage_parse import parse_usage
+from deepthrift_pricing._estimate.estimate import Estimate, estimate_cost
+from deepthrift_pricing._estimate.prefix import PrefixPrediction, PrefixTrace, PrefixTracker
+from deepthrift_pricing._ledger.bookings import Refit
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._ledger.spend import SpendRow
+from deepthrift_pricing._prices.book import PriceBook
+from deepthrift_pricing._prices.explain import PriceExplanation
+from deepthrift_pricing._prices.hardware import Machine, Weights, known_machines, known_weights
+from deepthrift_pricing._prices.plan import HostedOption, Load, MachineOption, Plan, make_plan
+from deepthrift_pricing._prices.price import DecidedBy, Price
+from deepthrift_pricing._values.attempt import Attempt, AttemptRequest, Purpose, Status, new_id, utc_now
+from deepthrift_pricing._values.budget import Budget, BudgetStatus, Per, Policy
+from deepthrift_pricing._values.cost import Cost
+from deepthrift_pricing._values.money import Currency, Money
+from deepthrift_pricing._values.usage import Certainty, Mode, Usage, least_certain
+from deepthrift_pricing._values.usage_parse import parse_usage
 
 __all__ = [
     "Attempt",

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 if TYPE_CHECKING:
-    from deepthrift_pricing._budget import BudgetStatus
-    from deepthrift_pricing._money import Money
+    from deepthrift_pricing._values.budget import BudgetStatus
+    from deepthrift_pricing._values.money import Money
 
 __all__ = [
     "BudgetExceeded",

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeAlias, cast
 
-from deepthrift_pricing._attempt import Attempt
-from deepthrift_pricing._ledger import Ledger
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._values.attempt import Attempt
 from deepthrift_pricing.errors import ConfigurationError
 
 __all__ = ["MeterProvider", "Telemetry"]

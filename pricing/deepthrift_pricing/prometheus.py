@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from deepthrift_pricing._budget import BudgetStatus
-from deepthrift_pricing._ledger import Ledger
-from deepthrift_pricing._money import Money
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._values.budget import BudgetStatus
+from deepthrift_pricing._values.money import Money
 from deepthrift_pricing.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -1,14 +1,15 @@
 """A client for every DeepSeek V3.1 endpoint that knows what a call will cost and never spends past a budget."""
 
-from deepthrift._account import Balance, BalanceAmount, BalanceCurrency, ModelInfo
-from deepthrift._async_client import AsyncClient
-from deepthrift._breaker import CircuitBreaker, CircuitState
-from deepthrift._client import Client, Stream
-from deepthrift._conversation import Conversation
-from deepthrift._endpoints import Endpoint, EndpointStatus
-from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta, ToolCallDelta
-from deepthrift._expected_length import ExpectedLength
-from deepthrift._messages import (
+from deepthrift._admission.breaker import CircuitBreaker, CircuitState
+from deepthrift._call.stream import AsyncStream
+from deepthrift._client.async_client import AsyncClient
+from deepthrift._client.client import Client, Stream
+from deepthrift._client.conversation import Conversation
+from deepthrift._client.endpoints import Endpoint, EndpointStatus
+from deepthrift._types.account import Balance, BalanceAmount, BalanceCurrency, ModelInfo
+from deepthrift._types.events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta, ToolCallDelta
+from deepthrift._types.expected_length import ExpectedLength
+from deepthrift._types.messages import (
     AssistantMessage,
     FunctionCall,
     JSONObject,
@@ -21,11 +22,10 @@ from deepthrift._messages import (
     ToolMessage,
     UserMessage,
 )
-from deepthrift._options import CallOptions, ChatOptions, ToolChoice
-from deepthrift._raw import RawResponse
-from deepthrift._reply import Embeddings, FinishReason, Reply, TokenLogprob, ToolCall
-from deepthrift._samples import Samples
-from deepthrift._stream import AsyncStream
+from deepthrift._types.options import CallOptions, ChatOptions, ToolChoice
+from deepthrift._types.raw import RawResponse
+from deepthrift._types.reply import Embeddings, FinishReason, Reply, TokenLogprob, ToolCall
+from deepthrift._types.samples import Samples
 from deepthrift.hosts import HostProfile
 
 __all__ = [

@@ -67,7 +67,7 @@ from deepthrift_pricing.errors import (
 )
 
 if TYPE_CHECKING:
-    from deepthrift._reply import Reply
+    from deepthrift._types.reply import Reply
     from deepthrift.tools import ToolReply
 
 __all__ = [

@@ -39,7 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     runner = CliRunner(**apart)
 
     def invoke(*args: str, input: str | None = None, env: Mapping[str, str] | None = None) -> Ran:
-        from deepthrift.cli._app import cli
+        from deepthrift_router.cli._app import cli
 
         result = runner.invoke(cli, list(args), input=input, env=env, prog_name="deepthrift")
         return Ran(result.exit_code, result.stdout, result.stderr)

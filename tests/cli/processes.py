@@ -15,7 +15,7 @@ from typing import IO
 
 from tests.cli.conftest import Ran
 
-COMMAND = (sys.executable, "-m", "deepthrift.cli")
+COMMAND = (sys.executable, "-m", "deepthrift_router.cli")
 PATIENCE = 60.0
 
 

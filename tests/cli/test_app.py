@@ -10,8 +10,6 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from deepthrift.cli import _exits
-from deepthrift.cli._app import COMMANDS, cli
 from deepthrift.errors import (
     AuthenticationFailed,
     BudgetExceeded,
@@ -23,6 +21,8 @@ from deepthrift.errors import (
     StreamInterrupted,
 )
 from deepthrift_pricing import Money
+from deepthrift_router.cli._app import COMMANDS, cli
+from deepthrift_router.cli._shared import exits as _exits
 from tests.cli.conftest import Run
 
 
@@ -74,11 +74,11 @@ def test_the_list_says_what_the_module_has(name: str) -> None:
 def test_help_loads_neither_engine_nor_vocabulary_nor_command_modules() -> None:
     code = (
         "import sys; sys.argv = ['deepthrift', '--help']\n"
-        "from deepthrift.cli import main\n"
+        "from deepthrift_router.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: assert end.code == 0\n"
         "heavy = {'xllamacpp', 'tiktoken', 'numpy', 'sklearn', 'deepthrift_router'} & set(sys.modules)\n"
-        "heavy |= {name for name in sys.modules if name.startswith('deepthrift.cli._commands.')}\n"
+        "heavy |= {name for name in sys.modules if name.startswith('deepthrift_router.cli._commands.')}\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -91,7 +91,7 @@ def test_a_missing_extra_is_one_line_with_the_command_that_mends_it(missing: str
         "import importlib.util, sys\n"
         "find = importlib.util.find_spec\n"
         f"importlib.util.find_spec = lambda name, *rest: None if name == {missing!r} else find(name, *rest)\n"
-        "from deepthrift.cli import main\n"
+        "from deepthrift_router.cli import main\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -115,7 +115,7 @@ def test_commands_and_options_are_completed() -> None:
             "COMP_CWORD": str(words.count(" ")),
         }
         done = subprocess.run(
-            [sys.executable, "-c", "from deepthrift.cli import main; main()"],
+            [sys.executable, "-c", "from deepthrift_router.cli import main; main()"],
             capture_output=True,
             text=True,
             check=False,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deepthrift.cli import _batching
+from deepthrift_router.cli._batches import run as _batching
 from tests.cli.conftest import Run
 from tests.cli.processes import running
 from tests.sdk.batch.files import last_lines, read_lines, row, write_rows

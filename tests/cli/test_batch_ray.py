@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 import pytest
 
-from deepthrift.cli._batch_ray import check_place
-from deepthrift.cli._connect import Place
-from deepthrift.cli._endpoint import Endpoint
+from deepthrift_router.cli._batches.ray import check_place
+from deepthrift_router.cli._shared.connect import Place
+from deepthrift_router.cli._shared.endpoint import Endpoint
 from tests.cli.conftest import Run
 from tests.cli.processes import deepthrift, running
 from tests.sdk.batch.files import last_lines, read_lines, row, write_rows
@@ -93,7 +93,7 @@ def test_a_node_killed_in_the_middle_loses_nothing_and_pays_nothing_twice(tmp_pa
 def test_what_cannot_be_shared_is_refused_before_anything_starts(
     run: Run, tmp_path: Path, more: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepthrift.cli._connect.fetch", lambda name, output: None)
+    monkeypatch.setattr("deepthrift_router.cli._shared.connect.fetch", lambda name, output: None)
     source = write_rows(tmp_path / "in.jsonl", [row("a")])
     url = () if "--local" in more or "--url" in more else ("--url", "http://127.0.0.1:9/v1")
     ran = run("batch", "run", str(source), str(tmp_path / "out.jsonl"), *url, *more, input=f"{KEY}\n")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 import pytest
 
-from deepthrift.cli._endpoint import Endpoint, resolve
-from deepthrift.cli._options import EndpointOptions
+from deepthrift_router.cli._shared.endpoint import Endpoint, resolve
+from deepthrift_router.cli._shared.options import EndpointOptions
 
 DEEPSEEK = {"DEEPSEEK_API_KEY": "sk-deepseek"}
 OPENAI = {"OPENAI_BASE_URL": "http://proxy/v1", "OPENAI_API_KEY": "sk-openai"}

@@ -183,7 +183,7 @@ def test_doctor_tells_what_is_missing_and_what_mends_it(tmp_path: Path) -> None:
         "import importlib.util, sys\n"
         "find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *rest: None if name == 'xllamacpp' else find(name, *rest)\n"
-        "from deepthrift.cli import main\n"
+        "from deepthrift_router.cli import main\n"
         "sys.argv = ['deepthrift', 'doctor', '--offline']\n"
         "main()\n"
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deepthrift import Client, HostProfile
-from deepthrift.cli._launch import engine_plan, launches, servable, template_text
 from deepthrift_pricing import known_weights
+from deepthrift_router.cli._models.launch import engine_plan, launches, servable, template_text
 from tests.cli.conftest import Run
 from tests.support.bill_server import Answer, BillServer
 from tests.support.v31_reference import render

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deepthrift.cli._loading import loading
-from deepthrift.cli._output import Output
 from deepthrift.local import EngineProgress
+from deepthrift_router.cli._models.loading import loading
+from deepthrift_router.cli._shared.output import Output
 from tests.cli.processes import deepthrift
 
 

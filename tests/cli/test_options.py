@@ -105,7 +105,7 @@ def test_an_engine_with_wrong_settings_fetches_no_model(run: Run, monkeypatch: p
     def fetched(*_: object, **__: object) -> None:
         raise AssertionError("a model was fetched")
 
-    monkeypatch.setattr("deepthrift.cli._connect.fetch", fetched)
+    monkeypatch.setattr("deepthrift_router.cli._shared.connect.fetch", fetched)
     assert run("engine", "serve", "--slots", "0").code == 2
     assert run("engine", "serve", "--lan").code == 2
     for wrong in (("--hour", "abc"), ("--hour", "0"), ("--hour", "1", "--utilisation", "2"), ("--out", "mine.toml")):

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from deepthrift import AsyncClient, Client
-from deepthrift.cli._probe import MODES, Probe
-from deepthrift.cli._probe_profile import toml_of
-from deepthrift.cli._probe_questions import LIMIT, MOST_REQUESTS
 from deepthrift.hosts import Dialect, HostProfile
 from deepthrift_pricing import Ledger, Mode, PriceBook
+from deepthrift_router.cli._models.probe import MODES, Probe
+from deepthrift_router.cli._models.probe_profile import toml_of
+from deepthrift_router.cli._models.probe_questions import LIMIT, MOST_REQUESTS
 from tests.cli.conftest import Ran, Run
 from tests.support.bill_server import Answer, BillServer, Failure, Received
 from tests.support.dialect import Dialect as ServerDialect

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from deepthrift.cli._output import Output
-from deepthrift.cli._routing import progress
 from deepthrift_pricing import Ledger
 from deepthrift_pricing.errors import LedgerUnavailable
+from deepthrift_router.cli._asking.routing import progress
+from deepthrift_router.cli._shared.output import Output
 from tests.cli.conftest import Run
 from tests.support.bill_server import Answer, BillServer
 

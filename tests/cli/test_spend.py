@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deepthrift.cli import _budgets
-from deepthrift.cli._paths import budgets_file, default_ledger
 from deepthrift_pricing import AttemptRequest, Budget, Ledger, Mode, Money, PriceBook, Usage, new_id
-from deepthrift_pricing._store_url import safe_url
+from deepthrift_pricing._store.url import safe_url
+from deepthrift_router.cli._money import budgets as _budgets
+from deepthrift_router.cli._shared.paths import budgets_file, default_ledger
 from tests.cli.conftest import Run
 from tests.cli.processes import COMMAND, PATIENCE, environment
 from tests.cli.test_chat import Terminal

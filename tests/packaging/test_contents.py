@@ -56,7 +56,7 @@ def test_wheel_metadata(wheel: Path, names: set[str]) -> None:
     assert fields["License-Expression"] == "Apache-2.0"
     assert fields["Requires-Python"] == ">=3.11"
     assert {"local", "cli", "all"} <= set(fields.get_all("Provides-Extra", []))
-    assert "deepthrift = deepthrift.cli:main" in scripts
+    assert "deepthrift = deepthrift_router.cli:main" in scripts
     core = {Requirement(text).name for text in fields.get_all("Requires-Dist", []) if "extra" not in text}
     assert core == {"httpx", "pydantic", "tenacity", "tiktoken"}
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift_pricing import Budget, BudgetStatus, Money
-from deepthrift_pricing._budget import admits
+from deepthrift_pricing._values.budget import admits
 from deepthrift_pricing.errors import ConfigurationError
 
 

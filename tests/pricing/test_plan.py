@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift_pricing import Money, Usage
-from deepthrift_pricing._hardware import Machine, Weights, known_machines, known_weights
-from deepthrift_pricing._plan import HOURS_PER_MONTH, Load, make_plan
-from deepthrift_pricing._price import Price
+from deepthrift_pricing._prices.hardware import Machine, Weights, known_machines, known_weights
+from deepthrift_pricing._prices.plan import HOURS_PER_MONTH, Load, make_plan
+from deepthrift_pricing._prices.price import Price
 from deepthrift_pricing.errors import ConfigurationError
 
 MACHINES = {machine.id: machine for machine in known_machines()}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift_pricing import PrefixTracker, Usage
-from deepthrift_pricing._prefix import common_prefix
+from deepthrift_pricing._estimate.prefix import common_prefix
 from tests.pricing.ledgers import Clock
 
 WHERE = {"host": "deepseek", "model": "deepseek-chat"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deepthrift_pricing import Price, PriceBook
-from deepthrift_pricing._price_data import packaged_names, packaged_prices, parse_prices
+from deepthrift_pricing._prices.data import packaged_names, packaged_prices, parse_prices
 from deepthrift_pricing.errors import PriceDataError
 
 FILES = [*packaged_names(), *(f"profiles/{name}" for name in packaged_names("profiles"))]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from deepthrift_pricing import Budget, Ledger, Money
-from deepthrift_pricing import _store_postgres as postgres
+from deepthrift_pricing._store import postgres
 from deepthrift_pricing.errors import ConfigurationError, LedgerClosed, LedgerError, LedgerUnavailable
 from tests.pricing.ledgers import BILL, WORST, settle, spent, wanted
 from tests.support.databases import postgres_url
@@ -50,7 +50,8 @@ def test_a_lost_connection_is_made_anew(url: str) -> None:
 
 
 def test_a_connection_lost_in_the_middle_undoes_everything(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deepthrift_pricing import _counters, _ledger_bookings
+    from deepthrift_pricing._ledger import bookings as _ledger_bookings
+    from deepthrift_pricing._ledger import counters as _counters
 
     with Ledger.open(url, budgets=[Budget("1", per="day")]) as ledger:
         attempt = ledger.try_reserve(wanted())

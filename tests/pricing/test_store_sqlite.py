@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from deepthrift_pricing import Budget, Ledger, Money
-from deepthrift_pricing._schema import VERSION
-from deepthrift_pricing._store_sqlite import SqliteStore
+from deepthrift_pricing._store.schema import VERSION
+from deepthrift_pricing._store.sqlite import SqliteStore
 from deepthrift_pricing.errors import LedgerClosed, LedgerError, LedgerUnavailable
 from tests.pricing.ledgers import BILL, NOON, WORST, cost, settle, spent, wanted
 
@@ -246,7 +246,7 @@ def test_a_booking_from_inside_a_booking_is_refused_instead_of_breaking_it() -> 
 
 def test_an_interrupt_between_two_statements_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
     with Ledger.open("memory:", budgets=[Budget("1", per="day")]) as ledger:
-        from deepthrift_pricing import _ledger_bookings
+        from deepthrift_pricing._ledger import bookings as _ledger_bookings
 
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deepthrift_pricing import Budget
-from deepthrift_pricing._window import micros, moment
+from deepthrift_pricing._values.window import micros, moment
 
 CASES: list[tuple[dict[str, Any], str, str, str | None]] = [
     # settings, moment, start, end (UTC)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from deepthrift import AsyncClient, _books
+from deepthrift import AsyncClient
+from deepthrift._call.attempt import booking as _books
 from deepthrift_pricing import Ledger, utc_now
 from deepthrift_router import ModeRouter, RoutedReply
 from tests.support.bill_server import Answer, Behaviour, BillServer, Handler

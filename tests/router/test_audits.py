@@ -16,7 +16,7 @@ from deepthrift import AsyncClient, Client, Messages, Reply
 from deepthrift.errors import ConfigurationError, LedgerUnavailable, NoLift, NotEnoughLabels
 from deepthrift_pricing import Budget, Ledger, utc_now
 from deepthrift_router import Answered, ModeRouter, RouterStore, Setting, SettingsFolder, calibrate
-from deepthrift_router._estimates import report_of
+from deepthrift_router._learn.estimates import report_of
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, routing
 from tests.support.bill_server import Answer, BillServer
 from tests.support.doors import settings

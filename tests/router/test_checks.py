@@ -13,9 +13,9 @@ from deepthrift import AsyncClient
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Ledger, utc_now
 from deepthrift_router import Fits, Matches, ModeRouter, PassesTests, Sandbox
-from deepthrift_router._belief import Belief
-from deepthrift_router._likelihoods import Likelihoods, SignalData
-from deepthrift_router._setting import Lift, Setting
+from deepthrift_router._belief.belief import Belief
+from deepthrift_router._belief.likelihoods import Likelihoods, SignalData
+from deepthrift_router._learn.setting import Lift, Setting
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, route
 from tests.support.bill_server import Answer, Behaviour, BillServer, Failure
 from tests.support.doors import settings

@@ -16,10 +16,11 @@ from pydantic import BaseModel
 from deepthrift import AsyncClient, Client
 from deepthrift.errors import ConfigurationError, NotEnoughLabels, StructuredOutputError
 from deepthrift_pricing import Budget, Ledger
-from deepthrift_router import Belief, ModeRouter, Preferences, RouterStore, _calls
-from deepthrift_router._decide import Offer, Stakes, best_step
-from deepthrift_router._share import ShareControl
-from deepthrift_router._verification import Prospect
+from deepthrift_router import Belief, ModeRouter, Preferences, RouterStore
+from deepthrift_router._belief.verification import Prospect
+from deepthrift_router._calls import calls as _calls
+from deepthrift_router._decide.decide import Offer, Stakes, best_step
+from deepthrift_router._decide.share import ShareControl
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, Pace, by_mode, route, routing
 from tests.router.test_audits import labelled_row
 from tests.router.test_checks import fitted

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift_router import Prior, Score
-from deepthrift_router._features import conversation_text, text_features
+from deepthrift_router._answers.features import conversation_text, text_features
 from tests.support.bill_server import Answer, BillServer
 
 FAMILIAR = "Find the Greatest Common Divisor (GCD) of these numbers: 428, 500. Give only the GCD as your final answer."

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepthrift.errors import ConfigurationError
-from deepthrift_router._risk_control import LabelledCall, control_quality_loss, loss_bound, loss_p_value
+from deepthrift_router._learn.risk_control import LabelledCall, control_quality_loss, loss_bound, loss_p_value
 
 
 def draw(random: Random, calls: int) -> list[LabelledCall]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from deepthrift import AsyncClient
 from deepthrift_pricing import Ledger, Money, Price, Usage
 from deepthrift_router import Savings
-from deepthrift_router._savings import estimated_savings, measured_savings
+from deepthrift_router._record.savings import estimated_savings, measured_savings
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, route, routing
 from tests.support.bill_server import Answer
 

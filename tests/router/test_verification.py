@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from deepthrift_pricing import Money
 from deepthrift_router import Belief, parse_answer
-from deepthrift_router._hedging import hedging_of
-from deepthrift_router._likelihoods import Likelihoods
-from deepthrift_router._verification import Verification, extent_of
+from deepthrift_router._answers.hedging import hedging_of
+from deepthrift_router._belief.likelihoods import Likelihoods
+from deepthrift_router._belief.verification import Verification, extent_of
 
 FREE = Money.zero()
 EVEN = Belief((0.4, 0.05, 0.25, 0.3))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from deepthrift import AsyncClient, CircuitBreaker
-from deepthrift._breaker import Circuit
+from deepthrift._admission.breaker import Circuit
 from deepthrift.errors import (
     AttemptTimeout,
     BadRequest,

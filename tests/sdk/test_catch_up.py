@@ -153,7 +153,7 @@ async def test_an_answer_without_end_is_left_all_the_same() -> None:
 
 async def test_a_cancellation_while_it_catches_up_is_booked_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaving is itself cancelled: what had been taken in by then is booked."""
-    from deepthrift._stream_attempt import StreamAttempt
+    from deepthrift._call.attempt.streamed import StreamAttempt
 
     async def hangs(self: StreamAttempt) -> None:
         await asyncio.sleep(60)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift._conversation import Conversation
-from deepthrift._messages import Message
+from deepthrift._client.conversation import Conversation
+from deepthrift._types.messages import Message
 from deepthrift.errors import ContextLengthExceeded, InvalidRequestError
 
 TOOL_TURN: list[Message] = [

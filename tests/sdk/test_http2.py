@@ -11,8 +11,8 @@ import pytest
 import trustme
 
 from deepthrift import AsyncClient
-from deepthrift._http2 import Http2Connection
-from deepthrift._multiplexed import Http2Transport
+from deepthrift._net.http2 import Http2Connection
+from deepthrift._net.multiplexed import Http2Transport
 from deepthrift.errors import ConnectionFailed, MissingExtra, StatusError, StreamInterrupted
 from deepthrift_pricing import Ledger
 from tests.sdk.test_network import answer, listening
@@ -197,6 +197,6 @@ async def test_a_certificate_is_verified(authority: trustme.CA) -> None:
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepthrift._network.find_spec", lambda _: None)
+    monkeypatch.setattr("deepthrift._net.network.find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"deepthrift\[http2\]"):
         AsyncClient("https://gpu-box/v1", host="vllm", model=MODEL, prices=prices(), http2=True)

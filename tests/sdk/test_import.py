@@ -22,7 +22,7 @@ print(json.dumps([before, after, [path for path in read if path.endswith(".xz")]
 def test_what_is_not_loaded() -> None:
     done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
     imported, with_client, vocabularies = json.loads(done.stdout)
-    heavy = {"xllamacpp", "numpy", "sklearn", "gguf", "tokenizers", "deepthrift.local", "deepthrift.cli"}
+    heavy = {"xllamacpp", "numpy", "sklearn", "gguf", "tokenizers", "deepthrift.local", "deepthrift_router.cli"}
     assert not heavy & set(with_client)
     assert not {"click", "rich", "httpx", "tenacity"} & set(imported)
     assert "httpx" in with_client

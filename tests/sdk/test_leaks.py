@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deepthrift import AsyncClient
-from deepthrift._transport import OriginTransport
+from deepthrift._net.transport import OriginTransport
 from deepthrift_pricing import Budget, Ledger
 from tests.support.bill_server import Answer, BillServer
 from tests.support.doors import booked, owed, settings

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from deepthrift import AsyncClient
-from deepthrift._limiter import Limiter
+from deepthrift._admission.limiter import Limiter
 from deepthrift.errors import ConfigurationError, DeadlineExceeded, RateLimited
 from tests.support.bill_server import Answer, BillServer, Failure, Received
 from tests.support.doors import Door, every_door, settings, through_async, through_sync

@@ -16,8 +16,8 @@ import pytest
 import trustme
 
 from deepthrift import AsyncClient
-from deepthrift._endpoint import RequestBody
-from deepthrift._transport import OriginTransport
+from deepthrift._net.sender import RequestBody
+from deepthrift._net.transport import OriginTransport
 from deepthrift.errors import ConfigurationError, ConnectionFailed
 from tests.sdk.raw_server import plain, raw_server
 from tests.support.bill_server import Answer, BillServer

@@ -9,8 +9,8 @@ from typing import Any
 import httpcore
 import pytest
 
-from deepthrift._addresses import connected
-from deepthrift._sockets import Sockets
+from deepthrift._net.addresses import connected
+from deepthrift._net.sockets import Sockets
 from tests.sdk.raw_server import raw_server, stream_head
 from tests.support.ports import dead_port
 

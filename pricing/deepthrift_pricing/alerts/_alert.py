@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from deepthrift_pricing._budget import BudgetStatus
+from deepthrift_pricing._values.budget import BudgetStatus
 
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 """How urgent an alert is."""

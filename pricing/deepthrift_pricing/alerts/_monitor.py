@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
 
-from deepthrift_pricing._attempt import utc_now
-from deepthrift_pricing._ledger import Ledger
-from deepthrift_pricing._money import Money
-from deepthrift_pricing._window import micros
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._values.attempt import utc_now
+from deepthrift_pricing._values.money import Money
+from deepthrift_pricing._values.window import micros
 from deepthrift_pricing.alerts._alert import Alert
 from deepthrift_pricing.alerts._rules import Forecast, NoBalance, Rule, Threshold, low_balance
 from deepthrift_pricing.alerts._sinks import LoggingSink, Sink

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from deepthrift_pricing._attempt import Attempt
-from deepthrift_pricing._budget import BudgetStatus
-from deepthrift_pricing._ledger import Ledger
-from deepthrift_pricing._money import Money
-from deepthrift_pricing._zone import zone_of
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._values.attempt import Attempt
+from deepthrift_pricing._values.budget import BudgetStatus
+from deepthrift_pricing._values.money import Money
+from deepthrift_pricing._values.zone import zone_of
 from deepthrift_pricing.alerts._alert import Alert, Severity
 from deepthrift_pricing.errors import ConfigurationError
 

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
 
-from deepthrift_pricing._attempt import Attempt
-from deepthrift_pricing._ledger import Ledger
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._values.attempt import Attempt
 from deepthrift_pricing.errors import ConfigurationError
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]

@@ -11,8 +11,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from deepthrift_pricing._ledger import Ledger
-from deepthrift_pricing._money import Currency, Money
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._values.money import Currency, Money
 from deepthrift_pricing.errors import ConfigurationError
 
 TOLERANCE: Final = Decimal("0.01")

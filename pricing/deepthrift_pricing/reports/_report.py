@@ -9,13 +9,13 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from deepthrift_pricing._attempt import Attempt, utc_now
-from deepthrift_pricing._budget import BudgetStatus
-from deepthrift_pricing._ledger import Ledger
-from deepthrift_pricing._money import Currency, Money
-from deepthrift_pricing._price import Price
-from deepthrift_pricing._price_book import PriceBook
-from deepthrift_pricing._spend import SpendRow
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._ledger.spend import SpendRow
+from deepthrift_pricing._prices.book import PriceBook
+from deepthrift_pricing._prices.price import Price
+from deepthrift_pricing._values.attempt import Attempt, utc_now
+from deepthrift_pricing._values.budget import BudgetStatus
+from deepthrift_pricing._values.money import Currency, Money
 from deepthrift_pricing.reports._counterfactual import Counterfactual, always, elsewhere, no_cache
 
 _SHARE = Decimal("0.0001")

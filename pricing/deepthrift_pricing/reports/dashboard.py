@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from deepthrift_pricing._attempt import utc_now
-from deepthrift_pricing._ledger import Ledger
-from deepthrift_pricing._money import Currency
-from deepthrift_pricing._price import Price
-from deepthrift_pricing._price_book import PriceBook
-from deepthrift_pricing._zone import zone_of
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._prices.book import PriceBook
+from deepthrift_pricing._prices.price import Price
+from deepthrift_pricing._values.attempt import utc_now
+from deepthrift_pricing._values.money import Currency
+from deepthrift_pricing._values.zone import zone_of
 from deepthrift_pricing.errors import ConfigurationError, LedgerError
 from deepthrift_pricing.reports.page._data import gather
 from deepthrift_pricing.reports.page._figures import need_matplotlib

@@ -14,13 +14,13 @@ import openai
 from deepthrift import AsyncClient, Client, HostProfile
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Budget, Ledger, PriceBook
-from deepthrift_router._router import ModeRouter
+from deepthrift_router._door.router import ModeRouter
 from deepthrift_router.compat._failures import as_openai, standing_for
 from deepthrift_router.compat._routes import Routes
 from deepthrift_router.compat._transport import RETRIES, AsyncTransport, Door, Transport
 
 if TYPE_CHECKING:
-    from deepthrift._client import ClientSettings
+    from deepthrift._client.client import ClientSettings
 
 C = TypeVar("C", bound=AsyncClient | Client)
 _NO_KEY: Final = "none"

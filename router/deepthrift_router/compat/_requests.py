@@ -10,8 +10,8 @@ from typing import Final, cast
 from deepthrift import Message
 from deepthrift.errors import InvalidRequestError
 from deepthrift_pricing import new_id
-from deepthrift_router._decision import RoutePolicy
-from deepthrift_router._preferences import Preferences, RouteOptions
+from deepthrift_router._decide.preferences import Preferences, RouteOptions
+from deepthrift_router._record.decision import RoutePolicy
 
 ROUTED: Final = ("auto", "deepseek-v3.1")
 """Model names that stand for the endpoint's own model, in whichever mode pays."""

@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 from deepthrift import AsyncClient, Client
 from deepthrift.errors import NotFound
 from deepthrift_pricing import Ledger
-from deepthrift_router._router import ModeRouter
+from deepthrift_router._door.router import ModeRouter
 from deepthrift_router.compat._requests import ALIASES
 
 C = TypeVar("C", bound=AsyncClient | Client)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing import Cost, Mode
-from deepthrift_router._decision import Decision
-from deepthrift_router._reply import RoutedReply, Step
-from deepthrift_router._savings import Savings
+from deepthrift_router._record.decision import Decision
+from deepthrift_router._record.reply import RoutedReply, Step
+from deepthrift_router._record.savings import Savings
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionChunk

@@ -14,10 +14,10 @@ import openai
 
 from deepthrift import AsyncClient, Client
 from deepthrift.errors import DeepthriftError, NotFound
-from deepthrift_router._preferences import RouteOptions
-from deepthrift_router._reply import RoutedReply
-from deepthrift_router._router import ModeRouter
-from deepthrift_router._stream import AsyncRoutedStream, on_loop
+from deepthrift_router._decide.preferences import RouteOptions
+from deepthrift_router._door.router import ModeRouter
+from deepthrift_router._door.stream import AsyncRoutedStream, on_loop
+from deepthrift_router._record.reply import RoutedReply
 from deepthrift_router.compat._answers import Chunks, completion
 from deepthrift_router.compat._failures import as_openai, failed
 from deepthrift_router.compat._requests import ROUTED, ChatRequest, read_request

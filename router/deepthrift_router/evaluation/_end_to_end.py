@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from deepthrift import AsyncClient
 from deepthrift_pricing import Money
-from deepthrift_router._reply import RoutedReply
-from deepthrift_router._router import ModeRouter
+from deepthrift_router._door.router import ModeRouter
+from deepthrift_router._record.reply import RoutedReply
 from deepthrift_router.evaluation._judged import OfflineDecision, decide
 from deepthrift_router.evaluation._outcomes import Outcome
 from deepthrift_router.evaluation._recording import recordings_of

@@ -177,7 +177,7 @@ def _rules(judged: Sequence[Judged], standard: Sequence[float], most: int) -> li
 
 def two_sample_rule(judged: Sequence[Judged]) -> list[float]:
     """1 where two standard samples differ or one has no answer, else 0."""
-    from deepthrift_router._answers import same_answer
+    from deepthrift_router._answers.answers import same_answer
 
     found: list[float] = []
     for each in judged:

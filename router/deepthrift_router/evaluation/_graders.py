@@ -8,10 +8,10 @@ from secrets import token_hex
 from typing import Final, Literal, Protocol, TypeAlias
 
 from deepthrift.errors import ConfigurationError
-from deepthrift_router._answers import normal_form, parse_answer, same_answer
-from deepthrift_router._quantities import Quantity, parse_quantity
-from deepthrift_router._sandbox import Sandbox
-from deepthrift_router._validators import code_of
+from deepthrift_router._answers.answers import normal_form, parse_answer, same_answer
+from deepthrift_router._answers.quantities import Quantity, parse_quantity
+from deepthrift_router._evidence.sandbox import Sandbox
+from deepthrift_router._evidence.validators import code_of
 from deepthrift_router.evaluation._outcomes import Outcome
 
 GraderName: TypeAlias = Literal["exact", "numeric", "choice", "regex", "code"]

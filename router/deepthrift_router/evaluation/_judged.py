@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from deepthrift_pricing import Money
-from deepthrift_router._belief import Belief
-from deepthrift_router._decide import Offer, Stakes, best_step
-from deepthrift_router._hedging import hedging_of
-from deepthrift_router._likelihoods import Likelihoods
-from deepthrift_router._prior import Prior, Scorer
-from deepthrift_router._verification import HEDGING, Verification
+from deepthrift_router._answers.hedging import hedging_of
+from deepthrift_router._belief.belief import Belief
+from deepthrift_router._belief.likelihoods import Likelihoods
+from deepthrift_router._belief.prior import Prior, Scorer
+from deepthrift_router._belief.verification import HEDGING, Verification
+from deepthrift_router._decide.decide import Offer, Stakes, best_step
 from deepthrift_router.evaluation._outcomes import Outcome
 
 Believe: TypeAlias = Callable[[Outcome], tuple[Belief, float]]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deepthrift.errors import ConfigurationError
-from deepthrift_router._answers import Answer, normal_form, parse_answer
-from deepthrift_router._features import conversation_text
+from deepthrift_router._answers.answers import Answer, normal_form, parse_answer
+from deepthrift_router._answers.features import conversation_text
 
 if TYPE_CHECKING:
     from deepthrift import Messages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepthrift_pricing.tokens import count_text
-from deepthrift_router._answers import parse_answer, same_answer
+from deepthrift_router._answers.answers import parse_answer, same_answer
 from deepthrift_router.evaluation._outcomes import Outcome
 
 FRAME = 6

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Mode
-from deepthrift_router._features import conversation_text
+from deepthrift_router._answers.features import conversation_text
 from deepthrift_router.evaluation._recording import Recording, recordings_of
 
 if TYPE_CHECKING:

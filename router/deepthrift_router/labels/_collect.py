@@ -11,17 +11,17 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from deepthrift._private_files import private_descriptor
+from deepthrift._util.private_files import private_descriptor
 from deepthrift.batch._lock import lock
 from deepthrift.errors import ConfigurationError, DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Currency, Money
-from deepthrift_router._checks import CHECKS, CheckName, checks_of
+from deepthrift_router._evidence.checks import CHECKS, CheckName, checks_of
 from deepthrift_router.evaluation import Outcome
 from deepthrift_router.labels._asking import HOPELESS, Asker, StoppedBy, stopped_by
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
-    from deepthrift_router._sandbox import Sandbox
+    from deepthrift_router._evidence.sandbox import Sandbox
     from deepthrift_router.labels._graders import ReferenceGrader
 
 Progress: TypeAlias = Callable[["Collected"], object]

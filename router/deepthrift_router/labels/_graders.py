@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 from deepthrift import Reply
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Money
-from deepthrift_router._signals import unusable
+from deepthrift_router._evidence.signals import unusable
 from deepthrift_router.evaluation import CodeGrader, Grader, grader_named
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
-    from deepthrift_router._sandbox import Sandbox
+    from deepthrift_router._evidence.sandbox import Sandbox
 
 LiveGraderName: TypeAlias = Literal["exact", "numeric", "choice", "regex", "code", "judge"]
 """`exact`: the same answer in normal form. `numeric`: the same number, in whatever unit or format. `choice`: the same

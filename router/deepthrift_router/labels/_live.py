@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict
 from deepthrift.errors import ConfigurationError, DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Currency, Money
 from deepthrift_pricing.reports import bootstrap_mean
-from deepthrift_router._estimates import Figure
+from deepthrift_router._learn.estimates import Figure
 from deepthrift_router.labels._asking import HOPELESS, StoppedBy, stopped_by
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
-    from deepthrift_router._router import ModeRouter
+    from deepthrift_router._door.router import ModeRouter
     from deepthrift_router.evaluation import Outcome
     from deepthrift_router.labels._graders import ReferenceGrader
 

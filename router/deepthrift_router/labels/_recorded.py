@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
-from deepthrift_router._answered import Answered, process_of
-from deepthrift_router._likelihoods import Likelihoods
-from deepthrift_router._posterior import posterior
-from deepthrift_router._prior import Prior, Scorer
-from deepthrift_router._setting import Setting
-from deepthrift_router._store import RouterStore
-from deepthrift_router._tokens import span_of
-from deepthrift_router._verification import CROSS_CHECK, check_outcome, extent_of, replay
+from deepthrift_router._answers.tokens import span_of
+from deepthrift_router._belief.likelihoods import Likelihoods
+from deepthrift_router._belief.posterior import posterior
+from deepthrift_router._belief.prior import Prior, Scorer
+from deepthrift_router._belief.verification import CROSS_CHECK, check_outcome, extent_of, replay
+from deepthrift_router._learn.answered import Answered, process_of
+from deepthrift_router._learn.setting import Setting
+from deepthrift_router._learn.store import RouterStore
 from deepthrift_router.evaluation import Outcome
 
 _AT = datetime(2000, 1, 1, tzinfo=UTC)

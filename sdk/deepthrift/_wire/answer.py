@@ -8,8 +8,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from deepthrift._events import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
-from deepthrift._reply import TokenLogprob, ToolCall
+from deepthrift._types.events import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
+from deepthrift._types.reply import TokenLogprob, ToolCall
 from deepthrift._wire.chunk import Choice, Chunk, Delta, Logprob, Logprobs
 from deepthrift._wire.split import Kind, Piece, ThinkSplitter, late_close
 from deepthrift._wire.toolcalls import BEGIN, ToolCalls, ToolText, from_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from deepthrift._reply import ToolCall
+from deepthrift._types.reply import ToolCall
 from deepthrift._wire.chunk import ToolCallPart
 
 BEGIN: Final = "<｜tool▁calls▁begin｜>"

@@ -1,12 +1,12 @@
 """Many calls from a file or a list: in the OpenAI batch format, resumable, and nothing paid twice unasked."""
 
 from deepthrift.batch._chatter import Chatter, SyncChatter
-from deepthrift.batch._cluster import RayCluster
 from deepthrift.batch._estimate import BatchEstimate, ModeEstimate
-from deepthrift.batch._native_wire import NativeBatch, NativeState, RequestCounts
+from deepthrift.batch._native.wire import NativeBatch, NativeState, RequestCounts
 from deepthrift.batch._progress import BatchProgress, BatchSummary
 from deepthrift.batch._result import BatchResult, Outcome
 from deepthrift.batch._row import BatchRow
+from deepthrift.cluster._cluster import RayCluster
 
 __all__ = [
     "BatchEstimate",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepthrift._locks import try_lock
+from deepthrift._util.file_locks import try_lock
 from deepthrift.errors import BatchError
 
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias, cast
 from pydantic import BaseModel
 
 from deepthrift import errors
-from deepthrift._reply import Reply, TokenLogprob
+from deepthrift._types.reply import Reply, TokenLogprob
 from deepthrift.batch._row import BatchRow
 from deepthrift.errors import (
     APIError,

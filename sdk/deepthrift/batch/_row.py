@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NoReturn, TypeAlias, cast, get_args
 
-from deepthrift._messages import JSONObject, Message, Messages
-from deepthrift._options import ChatOptions, options_of
+from deepthrift._types.messages import JSONObject, Message, Messages
+from deepthrift._types.options import ChatOptions, options_of
 from deepthrift._wire.conversation import wire_messages
 from deepthrift._wire.request import settled
 from deepthrift.errors import InvalidRequestError

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deepthrift._private_files import private_descriptor
+from deepthrift._util.private_files import private_descriptor
 from deepthrift.batch._appender import Appender
 from deepthrift.batch._input import Check, InputFile
 from deepthrift.batch._journal import AT_A_TIME, Head, Progressed, read_results, replay

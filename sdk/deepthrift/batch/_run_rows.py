@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
-from deepthrift._messages import JSONObject
+from deepthrift._types.messages import JSONObject
 from deepthrift.batch._input import Check
 from deepthrift.batch._result import BatchResult
 from deepthrift.batch._row import BatchRow, parse_row

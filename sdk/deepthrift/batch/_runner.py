@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Protocol, Unpack
 
-from deepthrift._messages import Messages
-from deepthrift._options import ChatOptions
-from deepthrift._reply import Reply
+from deepthrift._types.messages import Messages
+from deepthrift._types.options import ChatOptions
+from deepthrift._types.reply import Reply
 from deepthrift.batch._chatter import Chatter
 from deepthrift.batch._result import BatchResult, costs
 from deepthrift.batch._row import BatchRow, row_mode

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from deepthrift._messages import Messages
-from deepthrift._reply import Reply
+from deepthrift._types.messages import Messages
+from deepthrift._types.reply import Reply
 
 Agree: TypeAlias = Callable[[Reply, Reply, Messages], bool | None]
 """Tells whether two answers to a conversation say the same; `None` when that cannot be told."""

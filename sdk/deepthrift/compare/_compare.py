@@ -8,11 +8,11 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Literal, Unpack, cast
 
-from deepthrift._async_client import AsyncClient
-from deepthrift._client import Client
-from deepthrift._messages import JSONObject
-from deepthrift._options import CallOptions, ChatOptions
-from deepthrift._reply import Reply
+from deepthrift._client.async_client import AsyncClient
+from deepthrift._client.client import Client
+from deepthrift._types.messages import JSONObject
+from deepthrift._types.options import CallOptions, ChatOptions
+from deepthrift._types.reply import Reply
 from deepthrift.batch import BatchResult, BatchRow, Chatter, SyncChatter
 from deepthrift.batch._result import costs
 from deepthrift.batch._runner import meets_every_row

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, cast
 
-from deepthrift._messages import JSONObject, Messages
+from deepthrift._types.messages import JSONObject, Messages
 from deepthrift.batch import BatchRow
 from deepthrift.batch._row import parse_row
 from deepthrift.errors import InvalidRequestError

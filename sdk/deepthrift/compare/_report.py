@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from deepthrift._reply import Reply
+from deepthrift._types.reply import Reply
 from deepthrift.batch import BatchResult
 from deepthrift.batch._result import public_name
 from deepthrift.compare._pair import Pair

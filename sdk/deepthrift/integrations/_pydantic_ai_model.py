@@ -14,8 +14,8 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse, 
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings, ToolOrOutput
 
-from deepthrift._events import Finished, ReasoningDelta, TextDelta, ToolCallDelta
-from deepthrift._reply import Reply
+from deepthrift._types.events import Finished, ReasoningDelta, TextDelta, ToolCallDelta
+from deepthrift._types.reply import Reply
 from deepthrift.errors import (
     APIError,
     ConfigurationError,

@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias, cast
 
-from deepthrift._async_client import AsyncClient
-from deepthrift._client import Client
-from deepthrift._reply import Reply
+from deepthrift._client.async_client import AsyncClient
+from deepthrift._client.client import Client
+from deepthrift._types.reply import Reply
 from deepthrift.errors import ConfigurationError
 
 

@@ -19,15 +19,17 @@ from typing import Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict
 
 from deepthrift.errors import ConfigurationError, DownloadError, ModelFileError
-from deepthrift.local import _lock, _registry, _stored
-from deepthrift.local._choices import ModelChoice, choices, fitting
-from deepthrift.local._fetch import fetch_wheel
-from deepthrift.local._gguf import read_header
-from deepthrift.local._lock import LockedModel
-from deepthrift.local._profile import has_switch
-from deepthrift.local._pull_from import HUB, Request, forget, is_source, pull_from
-from deepthrift.local._registry import DEFAULT, ModelEntry, models_folder
-from deepthrift.local._templates import Family, family_of
+from deepthrift.local._engine.profile import has_switch
+from deepthrift.local._engine.templates import Family, family_of
+from deepthrift.local._models import lock_file as _lock
+from deepthrift.local._models import registry as _registry
+from deepthrift.local._models import stored as _stored
+from deepthrift.local._models.choices import ModelChoice, choices, fitting
+from deepthrift.local._models.fetch import fetch_wheel
+from deepthrift.local._models.gguf import read_header
+from deepthrift.local._models.lock_file import LockedModel
+from deepthrift.local._models.pull_from import HUB, Request, forget, is_source, pull_from
+from deepthrift.local._models.registry import DEFAULT, ModelEntry, models_folder
 
 __all__ = [
     "DEFAULT",

@@ -111,7 +111,7 @@ def key_of(request: Request) -> bytes:
 
 def is_complete(body: bytes) -> bool:
     """Whether an answer, plain or as events, came to its own end and says something."""
-    from deepthrift._relay import Meter
+    from deepthrift._call.attempt.middleware_chain import Meter
     from deepthrift._wire.answer import Accumulator
     from deepthrift.hosts import HostProfile
 

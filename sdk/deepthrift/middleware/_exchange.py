@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self, TypeAlias
 
-from deepthrift._messages import JSONObject, JSONValue
-from deepthrift._secrets import shown
+from deepthrift._types.messages import JSONObject, JSONValue
+from deepthrift._util.secrets import shown
 from deepthrift_pricing import Mode, Purpose
 
 

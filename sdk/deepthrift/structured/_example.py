@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
-from deepthrift._messages import JSONObject, JSONValue
+from deepthrift._types.messages import JSONObject, JSONValue
 
 _FORMATS: Final[Mapping[str, str]] = {
     "date": "2025-08-21",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from deepthrift._group import Group
-from deepthrift._messages import JSONObject, Message, Messages
-from deepthrift._options import CallOptions, ChatOptions, chat_options
-from deepthrift._reply import Reply
+from deepthrift._call.group import Group
+from deepthrift._types.messages import JSONObject, Message, Messages
+from deepthrift._types.options import CallOptions, ChatOptions, chat_options
+from deepthrift._types.reply import Reply
 from deepthrift.errors import (
     APIError,
     DeadlineExceeded,
@@ -23,7 +23,7 @@ from deepthrift.structured._target import Misfit, Target
 from deepthrift_pricing import Mode
 
 if TYPE_CHECKING:
-    from deepthrift._async_tasks import AsyncTasks
+    from deepthrift._client.async_tasks import AsyncTasks
 
 M = TypeVar("M")
 

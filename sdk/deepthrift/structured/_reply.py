@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from deepthrift._reply import Reply
+from deepthrift._types.reply import Reply
 
 M = TypeVar("M")
 

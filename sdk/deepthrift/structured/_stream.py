@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, cast
 
 from pydantic_core import from_json
 
-from deepthrift._events import StreamEvent, TextDelta
-from deepthrift._group import request_info
-from deepthrift._messages import JSONValue
-from deepthrift._reply import Reply
-from deepthrift._stream import AsyncStream
+from deepthrift._call.group import request_info
+from deepthrift._call.stream import AsyncStream
+from deepthrift._types.events import StreamEvent, TextDelta
+from deepthrift._types.messages import JSONValue
+from deepthrift._types.reply import Reply
 from deepthrift.errors import ConfigurationError, StructuredOutputError
 from deepthrift.structured._parse import cut_off
 from deepthrift.structured._reply import Parsed
 from deepthrift.structured._target import Misfit, Target
 
 if TYPE_CHECKING:
-    from deepthrift._client import Stream
+    from deepthrift._client.client import Stream
 
 M = TypeVar("M")
 

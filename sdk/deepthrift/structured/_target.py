@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import from_json
 
-from deepthrift._messages import JSONObject, JSONValue, Message, Messages, UserMessage, message_list
+from deepthrift._types.messages import JSONObject, JSONValue, Message, Messages, UserMessage, message_list
 from deepthrift.errors import InvalidRequestError
 from deepthrift.hosts import Feature
 from deepthrift.structured._example import example_of

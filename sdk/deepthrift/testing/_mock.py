@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import httpx
 
-from deepthrift._messages import JSONObject, JSONValue
+from deepthrift._types.messages import JSONObject, JSONValue
 from deepthrift.errors import UnmatchedRequest
 from deepthrift.testing._replies import MockBehaviour, MockDisconnect, MockError, MockReply
 from deepthrift.testing._sent import SentRequest

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from deepthrift._messages import JSONObject, JSONValue
+from deepthrift._types.messages import JSONObject, JSONValue
 from deepthrift_pricing import Mode
 
 

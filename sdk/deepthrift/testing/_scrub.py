@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import httpx
 
-from deepthrift._secrets import HIDDEN, is_secret
+from deepthrift._util.secrets import HIDDEN, is_secret
 from deepthrift._wire.failures import without_secrets
 
 _FIELD: Final = re.compile(

@@ -9,8 +9,8 @@ from typing import Final, cast
 
 import httpx
 
-from deepthrift._messages import JSONObject
-from deepthrift._secrets import shown
+from deepthrift._types.messages import JSONObject
+from deepthrift._util.secrets import shown
 from deepthrift_pricing import Mode
 
 _OBJECT: Final[Mapping[str, object]] = {}

@@ -1,6 +1,6 @@
 """Function calling: typed Python functions that the model may call."""
 
-from deepthrift.tools._reply import ToolLoopEvent, ToolReply, ToolResult, ToolStarted
+from deepthrift._types.tool_reply import ToolLoopEvent, ToolReply, ToolResult, ToolStarted
 from deepthrift.tools._running import OnError
 from deepthrift.tools._tool import Tool
 

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from deepthrift._group import Group
-from deepthrift._messages import Message, Messages, ToolCallParam, ToolMessage, message_list
-from deepthrift._options import CallOptions, ChatOptions, chat_options
-from deepthrift._reply import Reply, ToolCall
+from deepthrift._call.group import Group
+from deepthrift._types.messages import Message, Messages, ToolCallParam, ToolMessage, message_list
+from deepthrift._types.options import CallOptions, ChatOptions, chat_options
+from deepthrift._types.reply import Reply, ToolCall
+from deepthrift._types.tool_reply import ToolLoopEvent, ToolReply, ToolResult
 from deepthrift.errors import (
     APIError,
     DeadlineExceeded,
@@ -19,13 +20,12 @@ from deepthrift.errors import (
     ToolError,
     ToolLoopExceeded,
 )
-from deepthrift.tools._reply import ToolLoopEvent, ToolReply, ToolResult
 from deepthrift.tools._running import Toolbox
 from deepthrift_pricing import Mode, Money
 
 if TYPE_CHECKING:
-    from deepthrift._async_tasks import AsyncTasks
-    from deepthrift._options import ToolChoice
+    from deepthrift._client.async_tasks import AsyncTasks
+    from deepthrift._types.options import ToolChoice
 
 
 class ToolLoop:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from deepthrift._messages import JSONValue
+from deepthrift._types.messages import JSONValue
 from deepthrift.errors import ConfigurationError
 from deepthrift.tools._docstring import read_docstring
 

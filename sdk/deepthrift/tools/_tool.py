@@ -11,10 +11,10 @@ from typing import cast
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from deepthrift._messages import JSONValue
+from deepthrift._types.messages import JSONValue
+from deepthrift._util.threads import in_thread
 from deepthrift.tools._docstring import read_docstring
 from deepthrift.tools._schema import arguments_model, parameters_schema, validate_arguments
-from deepthrift.tools._threads import in_thread
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deepthrift.batch import BatchRow
-from deepthrift.batch._remote_worker import RowWorker, WorkerSpec
+from deepthrift.cluster._remote_worker import RowWorker, WorkerSpec
 
 
 class DeadError(Exception):

@@ -12,7 +12,7 @@ import pytest
 
 from deepthrift import AsyncClient, CircuitBreaker, Client, Endpoint
 from deepthrift.batch import RayCluster
-from deepthrift.batch._cluster import worker_spec
+from deepthrift.cluster._cluster import worker_spec
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Budget, Ledger
 from deepthrift_router import ModeRouter

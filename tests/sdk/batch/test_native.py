@@ -11,7 +11,7 @@ import pytest
 
 from deepthrift import AsyncClient, Client, HostProfile
 from deepthrift.batch import NativeBatch
-from deepthrift.batch._native_wire import NativeBatch as Told
+from deepthrift.batch._native.wire import NativeBatch as Told
 from deepthrift.errors import (
     BatchError,
     BudgetExceeded,

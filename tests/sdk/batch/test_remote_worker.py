@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from deepthrift import errors
-from deepthrift._core import Settings
+from deepthrift._call.core import Settings
 from deepthrift.batch import BatchResult, BatchRow
-from deepthrift.batch._ray import RayWorkers
-from deepthrift.batch._remote_worker import PackedError, RowWorker, WorkerSpec
 from deepthrift.batch._result import output_line
 from deepthrift.batch._row import check_row
+from deepthrift.cluster._ray import RayWorkers
+from deepthrift.cluster._remote_worker import PackedError, RowWorker, WorkerSpec
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Budget, Money, PriceBook
 from tests.sdk.batch.fake_ray import FakeCluster, cluster

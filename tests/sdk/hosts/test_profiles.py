@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from deepthrift._options import Options
+from deepthrift._types.options import Options
 from deepthrift._wire.conversation import wire_messages
 from deepthrift._wire.request import build_request
 from deepthrift.errors import ConfigurationError, UnsupportedFeature

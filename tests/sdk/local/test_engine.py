@@ -14,7 +14,7 @@ import pytest
 
 from deepthrift.errors import ConfigurationError, EngineStartFailed, ModelFileError, UnsupportedMachine
 from deepthrift.local import Engine, EngineProgress, Family
-from deepthrift.local._start import processors
+from deepthrift.local._process.start import processors
 from deepthrift_pricing.tokens import count_messages
 from tests.support.tiny_gguf import STANDARD_ANSWER, THINKING_ANSWER, THOUGHTS, tiny_gguf
 
@@ -224,7 +224,7 @@ async def test_a_model_that_cannot_be_loaded_is_told_with_the_log(tiny: Path, tm
 
 
 async def test_a_port_taken_meanwhile_is_told(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepthrift.local._settings.check_port", lambda *_: None)
+    monkeypatch.setattr("deepthrift.local._engine.settings.check_port", lambda *_: None)
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(EngineStartFailed, match="took the engine's port"),

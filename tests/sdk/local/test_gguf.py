@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from deepthrift.errors import ModelFileError
 from deepthrift.local import Family, read_header
-from deepthrift.local._gguf import _BLOCKS
-from deepthrift.local._templates import family_of
+from deepthrift.local._engine.templates import family_of
+from deepthrift.local._models.gguf import _BLOCKS
 
 
 def text(value: str) -> bytes:

@@ -11,8 +11,8 @@ import pytest
 
 from deepthrift.errors import MissingExtra, UnsupportedMachine
 from deepthrift.local import Engine, check_machine
-from deepthrift.local._health import busy_slots
-from deepthrift.local._machine import describe_exit, import_failure, missing_instructions
+from deepthrift.local._engine.machine import describe_exit, import_failure, missing_instructions
+from deepthrift.local._process.health import busy_slots
 from tests.sdk.raw_server import plain, raw_server
 
 HASWELL = "processor\t: 0\nflags\t\t: fpu sse2 avx avx2 fma f16c bmi1 bmi2\n"

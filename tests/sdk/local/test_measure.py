@@ -11,7 +11,7 @@ import pytest
 from deepthrift import AsyncClient
 from deepthrift.errors import ConfigurationError
 from deepthrift.local import Engine, Throughput, measure
-from deepthrift.local._measure import price_file
+from deepthrift.local._engine.measure import price_file
 from deepthrift_pricing import PriceBook
 from tests.cli.processes import deepthrift
 from tests.support.tiny_gguf import tiny_gguf

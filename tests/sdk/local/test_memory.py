@@ -10,10 +10,10 @@ import pytest
 
 from deepthrift.errors import NotEnoughMemory
 from deepthrift.local import Engine, read_header
-from deepthrift.local._crashes import Crash
-from deepthrift.local._logfile import LogFile
-from deepthrift.local._memory import available_bytes, cache_bytes, kills, needed_bytes, said_out_of_memory
-from deepthrift.local._settings import EngineSettings, Plan, spawn
+from deepthrift.local._engine.memory import available_bytes, cache_bytes, kills, needed_bytes, said_out_of_memory
+from deepthrift.local._engine.settings import EngineSettings, Plan, spawn
+from deepthrift.local._process.crashes import Crash
+from deepthrift.local._process.logfile import LogFile
 
 pytestmark = pytest.mark.engine
 
@@ -60,7 +60,7 @@ def test_what_is_free(tmp_path: Path) -> None:
 async def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepthrift.local._memory.available_bytes", lambda: 50_000_000)
+    monkeypatch.setattr("deepthrift.local._engine.memory.available_bytes", lambda: 50_000_000)
     with pytest.raises(NotEnoughMemory, match=r"needs about 0\.1 GB .*0\.1 GB are free.*check_memory=False"):
         async with Engine(tiny):
             pass
@@ -75,7 +75,7 @@ async def test_a_model_that_does_not_fit_can_be_tried_all_the_same(tiny: Path) -
         told.append(given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepthrift.local._settings.Child", take)
+        patch.setattr("deepthrift.local._engine.settings.Child", take)
         for chosen in (settings, replace(settings, check_memory=True)):
             spawn(chosen, plan, key="", last_port=0, sink=None)
     assert [given["memory_needed"] for given in told] == [None, needed_bytes(plan.header, 4096)]

@@ -23,8 +23,10 @@ import pytest
 from pydantic import ValidationError
 
 from deepthrift.errors import DownloadError, ModelFileError
-from deepthrift.local import Engine, EngineProgress, _fetch, _registry, models
-from deepthrift.local._registry import ModelEntry, WheelSource
+from deepthrift.local import Engine, EngineProgress, models
+from deepthrift.local._models import fetch as _fetch
+from deepthrift.local._models import registry as _registry
+from deepthrift.local._models.registry import ModelEntry, WheelSource
 from deepthrift.local.models import PullProgress
 
 MODEL = b"GGUF" + os.urandom(300_000)

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deepthrift._counting import count_prompt
-from deepthrift._options import Options
+from deepthrift._call.prepare.counting import count_prompt
+from deepthrift._types.options import Options
 from deepthrift._wire.request import build_request
 from deepthrift.local import Engine
 from deepthrift_pricing.tokens import tools_prompt

@@ -13,7 +13,8 @@ import pytest
 from huggingface_hub import close_session
 
 from deepthrift.errors import ConfigurationError, DownloadError, ModelFileError
-from deepthrift.local import Engine, _hub, models
+from deepthrift.local import Engine, models
+from deepthrift.local._models import hub as _hub
 from deepthrift.local.models import PullProgress
 from tests.cli.processes import deepthrift
 from tests.sdk.local.hub_server import COMMIT, Hub, running_hub, sha256

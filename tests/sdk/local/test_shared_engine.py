@@ -19,7 +19,7 @@ import pytest
 from deepthrift import AsyncClient
 from deepthrift.errors import ConfigurationError, EngineCrashed, ModelFileError
 from deepthrift.local import Engine
-from deepthrift.local._lease import FileLock, Lease, leases
+from deepthrift.local._shared.lease import FileLock, Lease, leases
 from tests.sdk.local.processes import is_running, until
 from tests.support.tiny_gguf import STANDARD_ANSWER
 
@@ -172,7 +172,7 @@ async def test_a_start_that_fails_is_told_to_whoever_asked(tmp_path: Path) -> No
 def test_a_lease_ends_with_its_process(tmp_path: Path) -> None:
     folder = tmp_path / "leases"
     assert leases(folder) == []
-    script = "import sys, time\nfrom pathlib import Path\nfrom deepthrift.local._lease import Lease\n"
+    script = "import sys, time\nfrom pathlib import Path\nfrom deepthrift.local._shared.lease import Lease\n"
     script += "held = Lease(Path(sys.argv[1]))\nprint(1, flush=True)\ntime.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE)
     assert process.stdout is not None

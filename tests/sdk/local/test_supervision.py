@@ -13,7 +13,7 @@ import pytest
 from deepthrift import AsyncClient, Client
 from deepthrift.errors import ConfigurationError, EngineCrashed, EngineKeepsCrashing, StreamInterrupted
 from deepthrift.local import Engine
-from deepthrift.local._crashes import Crash, History
+from deepthrift.local._process.crashes import Crash, History
 from deepthrift_pricing import Ledger
 from tests.sdk.local.processes import is_running, until
 from tests.support.tiny_gguf import STANDARD_ANSWER

@@ -12,8 +12,8 @@ import pytest
 
 from deepthrift.errors import ConfigurationError, ModelFileError
 from deepthrift.local import Family, GGUFHeader
-from deepthrift.local._profile import profile_for
-from deepthrift.local._templates import family_of, template_text
+from deepthrift.local._engine.profile import profile_for
+from deepthrift.local._engine.templates import family_of, template_text
 
 BASE = GGUFHeader(
     path=Path("m.gguf"),

@@ -22,7 +22,7 @@ from deepthrift.errors import (
 )
 from deepthrift.middleware import CallNext, Request, Response, ResponseCache
 from deepthrift_pricing import Attempt, Budget, Ledger, PriceBook
-from deepthrift_pricing._ledger_bookings import LedgerBookings
+from deepthrift_pricing._ledger.bookings import LedgerBookings
 from deepthrift_router import ModeRouter
 from tests.support.bill_server import Answer, BillServer, Failure
 from tests.support.doors import Door, ask, booked, every_door, prices, settings

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift._events import ReasoningDelta, StreamEvent, TextDelta
+from deepthrift._types.events import ReasoningDelta, StreamEvent, TextDelta
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.sse import EventDecoder

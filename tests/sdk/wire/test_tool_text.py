@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift._events import ReasoningDelta, TextDelta
+from deepthrift._types.events import ReasoningDelta, TextDelta
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.toolcalls import BEGIN, from_text

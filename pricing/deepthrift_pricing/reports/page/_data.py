@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
-from deepthrift_pricing._attempt import Attempt
-from deepthrift_pricing._budget import BudgetStatus
-from deepthrift_pricing._ledger import Ledger
-from deepthrift_pricing._money import Currency, Money
-from deepthrift_pricing._price import Price
-from deepthrift_pricing._price_book import PriceBook
-from deepthrift_pricing._zone import zone_of
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._prices.book import PriceBook
+from deepthrift_pricing._prices.price import Price
+from deepthrift_pricing._values.attempt import Attempt
+from deepthrift_pricing._values.budget import BudgetStatus
+from deepthrift_pricing._values.money import Currency, Money
+from deepthrift_pricing._values.zone import zone_of
 from deepthrift_pricing.alerts import exhaustion
 from deepthrift_pricing.reports._report import Report
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
-from deepthrift_pricing._money import Money
+from deepthrift_pricing._values.money import Money
 
 _SIGNS: Final = {"USD": "$", "CNY": "¥"}
 

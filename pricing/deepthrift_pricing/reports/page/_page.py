@@ -11,11 +11,11 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-from deepthrift_pricing._ledger import Ledger
-from deepthrift_pricing._money import Currency, Money
-from deepthrift_pricing._price import Price
-from deepthrift_pricing._price_book import PriceBook
-from deepthrift_pricing._spend import SpendRow
+from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._ledger.spend import SpendRow
+from deepthrift_pricing._prices.book import PriceBook
+from deepthrift_pricing._prices.price import Price
+from deepthrift_pricing._values.money import Currency, Money
 from deepthrift_pricing.reports._counterfactual import Counterfactual
 from deepthrift_pricing.reports.page import _figures as figures
 from deepthrift_pricing.reports.page._data import PageData, gather

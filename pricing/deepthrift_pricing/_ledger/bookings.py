@@ -1,0 +1,388 @@
+"""The writing side of the ledger: reserve before the request, then settle, release or hold."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias, cast
+
+from deepthrift_pricing._ledger.counters import Counter, Counts, NewScopes, Refusal, add_counts, counts_of
+from deepthrift_pricing._ledger.reads import Decide, LedgerReads
+from deepthrift_pricing._ledger.records import (
+    END,
+    END_AS_KNOWN,
+    INSERT,
+    SELECT,
+    Outcome,
+    attempt_of,
+    ended,
+    ending,
+    held,
+    reservation,
+    reserved_attempt,
+)
+from deepthrift_pricing._ledger.refusals import check_end, check_request, no_room, shortage
+from deepthrift_pricing._ledger.waiters import Queue
+from deepthrift_pricing._store.protocol import Store, Transaction
+from deepthrift_pricing._values.attempt import Attempt, AttemptRequest
+from deepthrift_pricing._values.budget import MOST_PICO, Budget, BudgetStatus, Policy
+from deepthrift_pricing._values.cost import Cost
+from deepthrift_pricing._values.money import Money
+from deepthrift_pricing._values.usage import Usage
+from deepthrift_pricing._values.window import micros
+from deepthrift_pricing.errors import (
+    ConfigurationError,
+    CurrencyMismatch,
+    LedgerError,
+    LedgerUnavailable,
+    UnknownReservation,
+)
+
+Refit: TypeAlias = Callable[[AttemptRequest, Money, Policy], AttemptRequest | None]
+"""Makes a request smaller, as a policy of `clamp` or `downgrade` asks, given the room left; `None` when it cannot.
+
+What it returns is checked against the budgets that it then falls under, and it is asked again while it does not fit: so
+`downgrade` may change the mode first, and shorten only when that was not enough. It is called inside the ledger's
+transaction, so it has to be quick and must not use the ledger."""
+
+Observer: TypeAlias = Callable[[Attempt], None]
+"""Called with an attempt that has ended."""
+
+_LOG: Final = logging.getLogger("deepthrift.budget")
+_AT_HAND: Final = 10_000
+"""Reservations of this process that are kept in memory beside the store."""
+_REFITS: Final = 4
+"""A request that was refitted may fall under other budgets, and be refitted again, this often."""
+
+
+class LedgerBookings(LedgerReads):
+    """What can be booked in a ledger."""
+
+    def __init__(
+        self, store: Store, budgets: Iterable[Budget], clock: Callable[[], datetime], url: str, lease: float
+    ) -> None:
+        if not lease > 0:
+            raise ConfigurationError(f"a lease lasts longer than {lease!r} s; give the seconds a request may take")
+        super().__init__(store, budgets, clock, url)
+        self._lease = timedelta(seconds=lease) // timedelta(microseconds=1)
+        self._queue = Queue()
+        self._under_way: dict[str, Attempt] = {}
+        self._observers: tuple[Observer, ...] = ()
+        with store.write() as db:
+            self._counters.register(db, self._now())
+        self.sweep()
+
+    def try_reserve(self, request: AttemptRequest, *, refit: Refit | None = None) -> Attempt:
+        """Reserves the worst case against every budget in scope at once, or against none.
+
+        The reservation is in the store when this returns. The attempt starts now, and this moment chooses its windows.
+        A second reservation of the same attempt returns the first.
+
+        Args:
+            request: What is to be reserved.
+            refit: Makes it smaller where a budget's policy is to clamp or downgrade; without it, they refuse.
+
+        Raises:
+            BudgetExceeded: A budget has no room; nothing is reserved.
+            CurrencyMismatch: A budget in scope is in the other currency.
+            LedgerUnavailable: The store cannot be written; nothing is reserved.
+        """
+        self._flush()
+        check_request(request)
+        now = self._now()
+        with self._store.write() as db:
+            try:
+                fitted = self._fit(db, request, refit, now)
+            except NewScopes:
+                self._refresh(db)
+                fitted = self._fit(db, request, refit, now)
+            fitting, attempt, covering, refused, warned = fitted
+            if refused:
+                if earlier := self._reserved_before(db, request):
+                    return earlier
+                if self._expire(db, now):
+                    refused, _ = self._counters.refusals(db, covering, fitting.worst.pico, now)
+            elif db.run(INSERT, reservation(fitting, now, now + self._lease)):
+                add_counts(db, covering, now, Counts(reserved=fitting.worst.pico))
+            else:
+                return self._reserved_before(db, request) or attempt
+        if refused:
+            raise no_room(request, refused)
+        for status in warned:
+            _LOG.warning("over budget: %s", shortage(fitting, status))
+        self._remember(attempt)
+        return attempt
+
+    def settle(
+        self,
+        attempt_id: str,
+        *,
+        usage: Usage | None,
+        cost: Cost,
+        ended_at: datetime,
+        finish_reason: str | None = None,
+        http_status: int | None = None,
+        error: str | None = None,
+    ) -> Attempt:
+        """Books what the attempt really cost, in the windows that it was reserved in, and gives the rest back.
+
+        The whole cost is booked, also above the reservation or above a budget's limit. A second settle changes nothing.
+        An attempt that was held as unknown, or released too early, is settled all the same.
+
+        Raises:
+            ConfigurationError: The cost, or the usage, is more than a ledger can hold; the reservation stands.
+            UnknownReservation: There is no such attempt in this ledger.
+            CurrencyMismatch: The cost is in another currency than the reservation.
+            LedgerUnavailable: The store cannot be written. The outcome is kept in memory and booked with the next use
+                of this ledger; until then the reservation stands.
+        """
+        check_end(usage, cost)
+
+        def outcome(attempt: Attempt) -> Outcome | None:
+            if attempt.status == "settled":
+                return None
+            reserved = attempt.reserved
+            if cost.currency != reserved.currency:
+                raise CurrencyMismatch(
+                    f"the attempt {attempt_id!r} was reserved in {reserved.currency} and cannot be settled in "
+                    f"{cost.currency}"
+                )
+            if cost.total > reserved:
+                _LOG.warning("attempt %s cost %s, more than the %s it reserved", attempt_id, cost.total, reserved)
+            return Outcome("settled", micros(ended_at), cost, usage, finish_reason, http_status, error)
+
+        return self._end(attempt_id, outcome)
+
+    def release(
+        self,
+        attempt_id: str,
+        *,
+        ended_at: datetime,
+        finish_reason: str | None = None,
+        http_status: int | None = None,
+        error: str | None = None,
+    ) -> Attempt:
+        """Gives the reservation back: the attempt is known not to be billed. A second release changes nothing.
+
+        One with a `finish_reason` was answered without being sent, by a cache for one.
+
+        Raises:
+            UnknownReservation: There is no such attempt in this ledger.
+            LedgerUnavailable: The store cannot be written; see `settle`.
+        """
+
+        def outcome(attempt: Attempt) -> Outcome | None:
+            if attempt.status in ("settled", "released"):
+                return None
+            nothing = Cost.zero(attempt.reserved.currency)
+            return Outcome("released", micros(ended_at), nothing, None, finish_reason, http_status, error)
+
+        return self._end(attempt_id, outcome)
+
+    def book_unsent(
+        self,
+        request: AttemptRequest,
+        *,
+        ended_at: datetime,
+        finish_reason: str | None = None,
+        http_status: int | None = None,
+        error: str | None = None,
+    ) -> Attempt:
+        """Books an attempt for which nothing was reserved, because it was answered without being sent: by a cache.
+
+        It is `released` at once and costs 0, so it needs no room in any budget. A second one of the same id changes
+        nothing.
+
+        Raises:
+            ConfigurationError: Its worst case, or its tokens, are more than a ledger can hold.
+            LedgerUnavailable: The store cannot be written; the attempt is not booked, and cost nothing.
+        """
+        check_request(request)
+        self._flush()
+        started = micros(request.started_at)
+        before = reserved_attempt(request, started)
+        nothing = Cost.zero(request.worst.currency)
+        outcome = Outcome("released", micros(ended_at), nothing, None, finish_reason, http_status, error)
+        with self._store.write() as db:
+            if not db.run(INSERT, reservation(request, started, started)):
+                row = db.one(f"{SELECT} WHERE id = ?", (request.attempt_id,))
+                return before if row is None else attempt_of(row)
+            db.run(END, ending(before, outcome))
+        attempt = ended(before, outcome)
+        self._tell(attempt)
+        return attempt
+
+    def hold_unknown(
+        self,
+        attempt_id: str,
+        *,
+        ended_at: datetime | None = None,
+        usage: Usage | None = None,
+        finish_reason: str | None = None,
+        http_status: int | None = None,
+        error: str | None = None,
+    ) -> Attempt:
+        """Keeps the worst case booked, marked as unknown: the attempt may have been billed, and nobody knows how much.
+
+        A later `settle` or `release` corrects it. A second hold changes nothing.
+
+        Raises:
+            UnknownReservation: There is no such attempt in this ledger.
+            LedgerUnavailable: The store cannot be written; see `settle`.
+        """
+        ended_micros = self._now() if ended_at is None else micros(ended_at)
+
+        def outcome(attempt: Attempt) -> Outcome | None:
+            if attempt.status != "reserved":
+                return None
+            cost = held(attempt.reserved, attempt.cost.price_ids)
+            return Outcome("unknown", ended_micros, cost, usage, finish_reason, http_status, error)
+
+        return self._end(attempt_id, outcome)
+
+    def renew(self, attempt_id: str) -> None:
+        """Begins the lease of an attempt under way anew, for a request that takes longer than the lease.
+
+        Raises:
+            LedgerUnavailable: The store cannot be written.
+        """
+        self._flush()
+        with self._store.write() as db:
+            db.run(
+                "UPDATE attempts SET lease_until = ? WHERE id = ? AND status = 'reserved'",
+                (self._now() + self._lease, attempt_id),
+            )
+
+    def sweep(self) -> list[Attempt]:
+        """Holds as unknown every attempt whose lease is over: its owner died or forgot it.
+
+        Returns:
+            The attempts that were swept up.
+
+        Raises:
+            LedgerUnavailable: The store cannot be written.
+        """
+        self._flush()
+        with self._store.write() as db:
+            self._refresh(db)
+            swept = self._expire(db, self._now())
+        if swept:
+            self._queue.rouse()
+        return swept
+
+    def subscribe(self, observer: Observer) -> Callable[[], None]:
+        """Calls `observer` with each attempt that ends in this process, once it is booked: for metrics and the like.
+
+        It runs in the caller's thread, so it has to be quick; what it raises is logged and goes no further.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        self._observers = (*self._observers, observer)
+
+        def end() -> None:
+            self._observers = tuple(each for each in self._observers if each is not observer)
+
+        return end
+
+    def _fit(
+        self, db: Transaction, request: AttemptRequest, refit: Refit | None, now: int
+    ) -> tuple[AttemptRequest, Attempt, list[tuple[Counter, str]], list[Refusal], list[BudgetStatus]]:
+        """The request, refitted where a policy says so, as an attempt; what it counts in; and who refuses or warns."""
+        refits = 0
+        while True:
+            attempt = reserved_attempt(request, now)
+            self._counters.check_currency(attempt)
+            covering = self._counters.covering(attempt)
+            refused, warned = self._counters.refusals(db, covering, request.worst.pico, now)
+            tight = [refusal.status for refusal in refused if refusal.status.budget.policy in ("clamp", "downgrade")]
+            if refit is None or not tight or len(tight) < len(refused) or refits == _REFITS:
+                return request, attempt, covering, refused, warned
+            least = min(tight, key=lambda status: status.left)
+            smaller = refit(request, least.left, least.budget.policy)
+            if smaller is None:
+                return request, attempt, covering, refused, warned
+            if smaller.attempt_id != request.attempt_id or not 0 <= smaller.worst.pico < MOST_PICO:
+                raise ConfigurationError("refit must return the same attempt with a smaller worst case")
+            request = smaller
+            refits += 1
+
+    def _end(self, attempt_id: str, decide: Decide) -> Attempt:
+        self._flush()
+        try:
+            with self._store.write() as db:
+                attempt = self._book(db, attempt_id, decide)
+        except LedgerUnavailable as error:
+            self._pending.setdefault(attempt_id, decide)
+            error.message += "; what the attempt cost is kept in memory and booked as soon as the ledger can be written"
+            raise
+        known = self._under_way.pop(attempt_id, None)
+        self._queue.rouse()
+        if known is not None:  # a second end of the same attempt is not told again
+            self._tell(attempt)
+        return attempt
+
+    def _tell(self, attempt: Attempt) -> None:
+        for observer in self._observers:
+            try:
+                observer(attempt)
+            except Exception:
+                _LOG.exception("an observer of the ledger failed")
+
+    def _book(self, db: Transaction, attempt_id: str, decide: Decide) -> Attempt:
+        """Ends an attempt as `decide` says of its state, as known in memory, or else as it stands in the store."""
+        before = self._under_way.get(attempt_id)
+        outcome = None if before is None else decide(before)
+        if (
+            before is None
+            or outcome is None
+            or not db.run(END_AS_KNOWN, (*ending(before, outcome), self._counters.version))
+        ):
+            self._refresh(db)
+            row = db.one(f"{SELECT} WHERE id = ?", (attempt_id,))
+            if row is None:
+                raise UnknownReservation(
+                    f"the attempt {attempt_id!r} was never reserved in this ledger; reserve it first"
+                )
+            before = attempt_of(row)
+            outcome = decide(before)
+            if outcome is None:
+                return before
+            db.run(END, ending(before, outcome))
+        after = ended(before, outcome)
+        self._counters.move(db, before, counts_of(before), counts_of(after))
+        return after
+
+    def _expire(self, db: Transaction, now: int) -> list[Attempt]:
+        expired = db.all("SELECT id FROM attempts WHERE status = 'reserved' AND lease_until <= ?", (now,))
+
+        def lost(attempt: Attempt) -> Outcome | None:
+            if attempt.status != "reserved":
+                return None
+            cost = held(attempt.reserved, attempt.cost.price_ids)
+            return Outcome("unknown", None, cost, None, None, None, "LeaseExpired")
+
+        return [self._book(db, cast("str", row[0]), lost) for row in expired]
+
+    def _refresh(self, db: Transaction) -> None:
+        if self._store.shared:
+            self._counters.refresh(db)
+
+    def _remember(self, attempt: Attempt) -> None:
+        """Keeps a reservation at hand for its settle; of those that nobody ends, the oldest are forgotten."""
+        if len(self._under_way) >= _AT_HAND:
+            with contextlib.suppress(KeyError, RuntimeError, StopIteration):
+                del self._under_way[next(iter(self._under_way))]
+        self._under_way[attempt.id] = attempt
+
+    @staticmethod
+    def _reserved_before(db: Transaction, request: AttemptRequest) -> Attempt | None:
+        row = db.one(f"{SELECT} WHERE id = ?", (request.attempt_id,))
+        if row is None:
+            return None
+        attempt = attempt_of(row)
+        if attempt.call_id != request.call_id or attempt.status != "reserved":
+            raise LedgerError(f"the attempt {request.attempt_id!r} is booked already; every attempt needs its own id")
+        return attempt

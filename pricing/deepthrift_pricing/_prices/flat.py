@@ -1,0 +1,67 @@
+"""One price at all times, as the rows of a price book."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TypeAlias
+
+from pydantic import ValidationError
+
+from deepthrift_pricing._prices.price import Price
+from deepthrift_pricing._values.attempt import utc_now
+from deepthrift_pricing._values.money import Currency
+from deepthrift_pricing._values.usage import Mode
+from deepthrift_pricing.errors import PriceDataError
+
+Amount: TypeAlias = Decimal | str | int
+
+
+def flat_rows(
+    amounts: Mapping[str, Amount | None],
+    thinking: Mapping[str, Amount] | None,
+    *,
+    currency: Currency,
+    host: str,
+    model: str,
+    name: str,
+) -> list[Price]:
+    """The row, and one for thinking mode where amounts differ there.
+
+    Raises:
+        PriceDataError: An amount is not a possible price.
+    """
+    rows = [_row(name, amounts, None, currency, host, model)]
+    if thinking is not None:
+        if unknown := sorted(set(thinking) - set(amounts)):
+            raise PriceDataError(f"thinking: {unknown[0]!r} is none of cache_miss, cache_hit, completion")
+        rows.append(_row(f"{name}/thinking", {**amounts, **thinking}, "thinking", currency, host, model))
+    return rows
+
+
+def _row(
+    name: str,
+    amounts: Mapping[str, Amount | None],
+    mode: Mode | None,
+    currency: Currency,
+    host: str,
+    model: str,
+) -> Price:
+    for part, amount in amounts.items():
+        if isinstance(amount, float):
+            raise PriceDataError(f"{part}: prices are exact: write '{amount}' as text, not as a float")
+    fields = {
+        **amounts,
+        "id": name,
+        "mode": mode,
+        "currency": currency,
+        "host": host,
+        "models": (model,),
+        "source": "given in code",
+        "checked": utc_now().date(),
+    }
+    try:
+        return Price.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise PriceDataError(f"{'.'.join(str(part) for part in first['loc']) or name}: {first['msg']}") from error

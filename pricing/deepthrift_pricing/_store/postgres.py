@@ -1,0 +1,276 @@
+"""The ledger's store in PostgreSQL, for a fleet: one schema that many machines share."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Literal, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from deepthrift_pricing._store.protocol import Row, Value
+from deepthrift_pricing._store.schema import TABLES, VERSION
+from deepthrift_pricing._store.url import safe_url
+from deepthrift_pricing.errors import ConfigurationError, LedgerClosed, LedgerError, LedgerUnavailable
+
+if TYPE_CHECKING:
+    import psycopg
+
+LOCK_SECONDS: Final = 10
+"""How long a writer waits for the others, each of which takes a few round trips."""
+_CONNECT_SECONDS: Final = 10
+_LOCK_KEY: Final = "hashtextextended('deepthrift ' || current_schema(), 0)"
+_BEGIN_WRITE: Final = f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK_KEY})".encode()
+_BEGIN_READ: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+
+
+class PostgresStore:
+    """A ledger in one schema of a PostgreSQL database, `deepthrift` unless the URL says `?schema=…`."""
+
+    def __init__(self, url: str) -> None:
+        """Opens the ledger, and creates its schema and tables where there are none.
+
+        Raises:
+            ConfigurationError: `deepthrift[postgres]` is not installed, or the schema's name is impossible.
+            LedgerUnavailable: The database cannot be reached or written.
+            LedgerError: The schema is of something else, or was made by a newer version.
+        """
+        self._url, self._schema = _without_schema(url)
+        self._name = safe_url(url)
+        self._lock = threading.RLock()
+        self._connection: psycopg.Connection[tuple[Value, ...]] | None = None
+        self._process = os.getpid()
+        self._closed = False
+        self.inside = False
+        """Whether a transaction is open in this process."""
+        self._write = _Transaction(self, _BEGIN_WRITE)
+        self._read = _Transaction(self, _BEGIN_READ)
+        try:
+            import psycopg
+        except ImportError as error:
+            raise ConfigurationError(
+                "a ledger in PostgreSQL needs an extra; install it: pip install 'deepthrift[postgres]'"
+            ) from error
+        self.error: type[Exception] = psycopg.Error
+        self._connect(new=True)
+
+    @property
+    def shared(self) -> bool:
+        """Other processes may use it at the same time."""
+        return True
+
+    @property
+    def tag_sql(self) -> str:
+        """The expression for the value of a tag of an attempt, with one parameter: the tag's name."""
+        return "(CAST(attempts.tags AS jsonb) ->> CAST(? AS text))"
+
+    def write(self) -> _Transaction:
+        """A transaction that no other writer can come between."""
+        return self._write
+
+    def read(self) -> _Transaction:
+        """A consistent view."""
+        return self._read
+
+    def compact(self) -> None:
+        """Nothing to do: PostgreSQL's autovacuum sees to it."""
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.acquire()
+        try:
+            self._closed = True
+            self.drop()
+        finally:
+            self.give_back()
+
+    def acquire(self) -> None:
+        """Takes the connection for this thread."""
+        if self._process != os.getpid():  # a connection must not cross a fork; the child makes its own
+            self._lock = threading.RLock()
+            self.inside = False
+            self._process = os.getpid()
+            _ABANDONED.append(self._connection)
+            self._connection = None
+        self._lock.acquire()
+
+    def give_back(self) -> None:
+        """Leaves the connection to other threads."""
+        self._lock.release()
+
+    def drop(self) -> None:
+        """Closes the connection; the next transaction makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def connection(self) -> psycopg.Connection[tuple[Value, ...]]:
+        """The connection, made anew if it was lost."""
+        if self._closed:
+            raise LedgerClosed("the ledger is closed; open it again with Ledger.open()")
+        if self._connection is None or self._connection.closed:
+            return self._connect(new=False)
+        return self._connection
+
+    def _connect(self, *, new: bool) -> psycopg.Connection[tuple[Value, ...]]:
+        import psycopg
+        from psycopg import sql
+
+        connection: psycopg.Connection[tuple[Value, ...]] | None = None
+        try:
+            connection = psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+            schema = sql.Identifier(self._schema)
+            if new:
+                self._migrate(connection, schema)
+            connection.execute(sql.SQL("SET search_path TO {}").format(schema))
+            connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{LOCK_SECONDS}s")))
+        except psycopg.Error as error:
+            if connection is not None:
+                connection.close()
+            raise self.failed(error) from error
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _migrate(self, connection: psycopg.Connection[tuple[Value, ...]], schema: object) -> None:
+        from psycopg import sql
+
+        with connection.transaction():
+            # Two machines that open a new ledger at once must not both create it.
+            connection.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended('deepthrift ' || %s, 0))", (self._schema,)
+            )
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(cast("sql.Identifier", schema)))
+            connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(cast("sql.Identifier", schema)))
+            tables = {
+                row[0]
+                for row in connection.execute(
+                    "SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (self._schema,)
+                )
+            }
+            if not tables:
+                for statement in TABLES:
+                    connection.execute(statement)
+                connection.execute("INSERT INTO ledger (name, value) VALUES ('schema_version', %s)", (VERSION,))
+                return
+            if not {"ledger", "attempts", "budget_windows"} <= tables:
+                raise LedgerError(f"the schema {self._schema!r} is of something else; choose another with ?schema=…")
+            row = connection.execute("SELECT value FROM ledger WHERE name = 'schema_version'").fetchone()
+            version = int(cast("int", row[0])) if row else 0
+            if version != VERSION:
+                raise LedgerError(
+                    f"the ledger {self._name!r} was made by a newer Deepthrift (its version is {version}, this one "
+                    f"knows {VERSION}); upgrade Deepthrift"
+                )
+
+    def failed(self, error: Exception) -> LedgerError:
+        """`error` in words that say what to do, without the password."""
+        text = " ".join(str(error).split())
+        state = getattr(error, "sqlstate", None) or ""
+        if state == "55P03":
+            advice = f"other machines have kept it locked for {LOCK_SECONDS} s; look for one that hangs"
+        elif state.startswith("53"):
+            advice = "make room on its disk, or allow it more connections, then call again"
+        elif state.startswith(("28", "42501")):
+            advice = "check the user, the password and the rights on the schema"
+        else:
+            advice = "check that it runs and can be reached; nothing was changed, so call again"
+        return LedgerUnavailable(f"the ledger {self._name!r} is not available: {text}; {advice}")
+
+
+_ABANDONED: Final[list[object]] = []
+"""Connections of the parent, seen from a forked child, which must neither use nor close them."""
+
+
+class _Transaction:
+    """A transaction of the store; one at a time, so it is made once."""
+
+    __slots__ = ("_begin", "_connection", "_store")
+
+    def __init__(self, store: PostgresStore, begin: bytes) -> None:
+        self._store = store
+        self._begin = begin
+        self._connection: psycopg.Connection[tuple[Value, ...]] | None = None
+
+    def __enter__(self) -> _Transaction:
+        store = self._store
+        store.acquire()
+        try:
+            if store.inside:
+                raise LedgerError("the ledger was called from inside its own transaction, by a finalizer or a signal")
+            fresh = store.connection()
+            try:
+                self._start(fresh)
+            except store.error:
+                # The connection may have been lost since its last use. Nothing was asked of it yet, so ask once more.
+                store.drop()
+                self._start(store.connection())
+            store.inside = True
+        except store.error as error:
+            store.drop()
+            store.give_back()
+            raise store.failed(error) from error
+        except BaseException:
+            store.give_back()
+            raise
+        return self
+
+    def _start(self, connection: psycopg.Connection[tuple[Value, ...]]) -> None:
+        if connection.info.transaction_status:  # an interrupt struck between a statement and its end
+            connection.execute("ROLLBACK")
+        connection.execute(self._begin)
+        self._connection = connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        store = self._store
+        connection = cast("psycopg.Connection[tuple[Value, ...]]", self._connection)
+        store.inside = False
+        try:
+            connection.execute("COMMIT" if kind is None else "ROLLBACK")
+        except store.error as failure:
+            store.drop()
+            if not isinstance(error, store.error):
+                raise store.failed(failure) from failure
+        finally:
+            store.give_back()
+        if isinstance(error, store.error):
+            raise store.failed(error) from error
+        return False
+
+    def all(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """Every row of a query."""
+        connection = cast("psycopg.Connection[tuple[Value, ...]]", self._connection)
+        return connection.execute(_translated(sql), values).fetchall()
+
+    def one(self, sql: str, values: Sequence[Value] = ()) -> Row | None:
+        """The first row of a query, or `None`."""
+        connection = cast("psycopg.Connection[tuple[Value, ...]]", self._connection)
+        return connection.execute(_translated(sql), values).fetchone()
+
+    def run(self, sql: str, values: Sequence[Value] = ()) -> int:
+        """A statement that changes rows; returns how many."""
+        connection = cast("psycopg.Connection[tuple[Value, ...]]", self._connection)
+        return connection.execute(_translated(sql), values).rowcount
+
+
+@lru_cache(maxsize=256)
+def _translated(sql: str) -> bytes:
+    """The ledger's statements mark parameters with `?`, and hold neither `?` nor `%` otherwise."""
+    return sql.replace("?", "%s").encode()
+
+
+def _without_schema(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    settings = parse_qsl(parts.query, keep_blank_values=True)
+    schema = dict(settings).get("schema", "deepthrift")
+    if not schema or len(schema) > 63 or "\0" in schema or schema.startswith("pg_"):
+        raise ConfigurationError(f"{schema!r} cannot be the name of a schema; use letters, digits and underscores")
+    kept = urlencode([(name, value) for name, value in settings if name != "schema"])
+    return urlunsplit(parts._replace(query=kept)), schema

@@ -1,0 +1,165 @@
+"""What a router remembers and what follows from it: labels, the setting in force, thresholds that keep a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepthrift.errors import LedgerError, NotEnoughLabels
+from deepthrift_router._belief.belief import Belief
+from deepthrift_router._belief.likelihoods import Likelihoods
+from deepthrift_router._belief.posterior import posterior
+from deepthrift_router._belief.prior import Scorer
+from deepthrift_router._decide.outlook import Outlook
+from deepthrift_router._decide.preferences import Preferences
+from deepthrift_router._decide.share import ShareControl
+from deepthrift_router._evidence.checks import Check
+from deepthrift_router._learn.answered import Answered, LabelSource, answered, process_of
+from deepthrift_router._learn.risk_control import LabelledCall, RiskControl, control_quality_loss
+from deepthrift_router._learn.setting import Setting, SettingsFolder
+from deepthrift_router._learn.store import RouterStore
+from deepthrift_router._record.reply import RoutedReply
+
+_RECENT = 500
+_LABELS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A threshold on the gain, and what it promises, in words."""
+
+    gain: float
+    promise: str
+
+
+class Memory:
+    """The store, the setting in force and the shadow, and the thresholds that they lead to."""
+
+    def __init__(
+        self,
+        store: RouterStore,
+        setting: Setting | None,
+        shadow: Setting | None,
+        max_samples: int,
+        checks: Sequence[Check] = (),
+        *,
+        own_scorer: bool,
+    ) -> None:
+        self.store = store
+        self.setting = setting
+        self.shadow = shadow
+        self.likelihoods = Likelihoods.builtin() if setting is None else setting.likelihoods()
+        weighed = [check for check in checks if self.likelihoods.table(check.name, check.condition or "any")]
+        self.process = process_of(max_samples, [f"{each.name} {each.condition or ''}".strip() for each in weighed])
+        # Scores of another scorer are other scores: what was learned under one says nothing of the other.
+        version = "shipped" if setting is None else setting.version
+        self.version = f"{version}+own scorer" if own_scorer else version
+        self._shares: dict[float, ShareControl] = {}
+        self._controls: dict[tuple[float, int], RiskControl] = {}
+        self._shadow_likelihoods = None if shadow is None else shadow.likelihoods()
+
+    def threshold(self, preferences: Preferences) -> Threshold | None:
+        """The threshold that meets a preference, or `None` where none was stated.
+
+        Raises:
+            NotEnoughLabels: There are too few labels for `max_quality_loss`.
+        """
+        if preferences.max_quality_loss is not None:
+            control = self.control(preferences.max_quality_loss)
+            if control.threshold is None:
+                needed = None if control.more_labels is None else control.labels + control.more_labels
+                raise NotEnoughLabels(
+                    f"{control.reason}; label answers with feedback(), audits and a grader, or `deepthrift collect`",
+                    labels=control.labels,
+                    needed=needed,
+                )
+            return Threshold(control.threshold, control.reason)
+        if preferences.target_share is not None:
+            share = self.share(preferences.target_share)
+            so_far = "" if share.share is None else f" ({share.share:.0%} of {share.answers} so far)"
+            return Threshold(share.threshold, f"{share.target:.0%} of the answers are to be escalated{so_far}")
+        return None
+
+    def control(self, max_loss: float) -> RiskControl:
+        """The threshold for a bound on the quality lost, worked out afresh when there are more labels."""
+        count = self.store.count_labelled(self.version)
+        found = self._controls.get((max_loss, count))
+        if found is None:
+            found = control_quality_loss(self._labels(), max_loss)
+            self._controls = {key: value for key, value in self._controls.items() if key[1] == count}
+            self._controls[max_loss, count] = found
+        return found
+
+    def share(self, target: float) -> ShareControl:
+        """The control of a target share, begun from the gains on record."""
+        found = self._shares.get(target)
+        if found is None:
+            rows = self.store.rows(limit=_RECENT, setting=self.version)
+            gains = [row.gain for row in rows if row.process == self.process]
+            found = self._shares[target] = ShareControl(target, gains)
+        return found
+
+    def _labels(self) -> list[LabelledCall]:
+        """Labelled answers whose evidence was bought as it will be: the same for each, whatever it said."""
+        rows = self.store.rows(limit=_LABELS, setting=self.version, labelled=True)
+        calls = [
+            LabelledCall(row.gain, bool(row.kept_right), bool(row.thinking_right))
+            for row in rows
+            if row.process == self.process
+        ]
+        if self.setting is not None and self.process == self.setting.process:
+            calls += [LabelledCall(gain, bool(kept), bool(think)) for gain, kept, think in self.setting.gains]
+        return calls
+
+    def remember(self, reply: RoutedReply, outlook: Outlook, scorer: Scorer) -> RoutedReply:
+        """Keep what is known of `reply`; a store that cannot be written is a warning, and never costs the answer."""
+        shadow = self.shadow_action(reply, outlook, scorer)
+        if shadow is not None:
+            reply = reply.model_copy(update={"decision": reply.decision.model_copy(update={"shadow": shadow})})
+        threshold = outlook.preference.threshold
+        process = self.process if threshold is not None and outlook.plan == "cascade" else "auto"
+        base = outlook.score
+        if self.setting is not None and self.setting.prior is not None:
+            base = scorer.score(outlook.request.messages)
+        row = answered(
+            reply, base, question=self.store.hash_of(outlook.request.question), process=process, shadow=shadow
+        )
+        try:
+            self.store.add(row)
+        except LedgerError as error:
+            told = f"the router's store could not be written: {error.message}"
+            return reply.model_copy(update={"warnings": (*reply.warnings, told)})
+        return reply
+
+    def shadow_action(self, reply: RoutedReply, outlook: Outlook, scorer: Scorer) -> str | None:
+        """What the shadow setting would have done on the same evidence; `None` without one."""
+        if self.shadow is None or self._shadow_likelihoods is None:
+            return None
+        score = self.shadow.scorer(scorer).score(outlook.request.messages)
+        seen = [(item.signal, item.condition, item.outcome) for item in reply.decision.evidence]
+        belief = posterior(Belief(score.cells), score.weight, seen, self._shadow_likelihoods)
+        if not outlook.rungs:
+            return "accept"
+        if outlook.preference.threshold is not None:
+            return "escalate" if belief.gain >= outlook.preference.threshold else "accept"
+        pays = float(outlook.value.pico) * belief.gain > outlook.price_of(outlook.rungs[0])
+        return "escalate" if pays else "accept"
+
+    def label(self, group_id: str, right: bool, source: LabelSource) -> Answered | None:
+        """Note whether the answer that was given is right."""
+        return self.store.change(group_id, lambda row: row.with_verdict(right, source))
+
+
+def read_setting(settings: Setting | SettingsFolder | Path | str | None) -> Setting | None:
+    """A setting as the user names it: itself, its file, or the folder whose current one is in force.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    if settings is None or isinstance(settings, Setting):
+        return settings
+    if isinstance(settings, SettingsFolder):
+        return settings.current()
+    path = Path(settings)
+    return SettingsFolder(path).current() if path.is_dir() or path.suffix != ".json" else Setting.read(path)

@@ -1,0 +1,129 @@
+"""The record of one routed answer: what was believed, what each plan would have cost, what was bought, and why."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from deepthrift_pricing import Mode, Money
+from deepthrift_router._belief.prior import Score
+
+RoutePolicy: TypeAlias = Literal["auto", "cascade", "standard", "thinking", "specialist"]
+"""`auto`: the plan of the highest expected utility. `cascade`: standard and a second sample first, thinking when they
+do not agree. `standard`, `thinking`, `specialist`: that only."""
+
+PlanName: TypeAlias = Literal["standard", "cascade", "thinking", "specialist"]
+"""`standard`: accept the standard answer. `cascade`: standard, verify, maybe escalate. `thinking`: think at once.
+`specialist`: ask the model on another endpoint at once."""
+
+
+class TokenLength(BaseModel):
+    """How many completion tokens a mode is expected to use."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    mode: Mode
+    expected: float
+    low: float
+    """Lower end of the 95 % interval of the mean."""
+    high: float
+    calls: int
+    """How many recorded calls it rests on."""
+    source: Literal["recorded", "prior"]
+    """`recorded`: this ledger's own calls. `prior`: the training data's, which may be far from yours."""
+
+
+class PlanCost(BaseModel):
+    """One plan that was considered before the first call."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    plan: PlanName
+    cost: Money
+    """Expected cost."""
+    low: Money
+    high: Money
+    worst: Money
+    """What a budget would have to reserve, all its calls together."""
+    p_right: float
+    """Probability that the answer is right."""
+    utility: Money
+    """`p_right` times the value of a right answer, less the expected cost and, where a second has a value, the wait."""
+    seconds: float | None = None
+    """How long it is expected to take; `None` where nobody asked or too few calls are on record."""
+    sampled: float = 0.0
+    """Chance that a second standard sample is bought."""
+    escalated: float = 0.0
+    """Chance that thinking, or the specialist, is asked: 1 where it is asked at once."""
+    possible: bool = True
+    note: str = ""
+    """Why it was not possible."""
+
+
+class Evidence(BaseModel):
+    """One thing that was looked at, and what it did to the belief."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    signal: str
+    outcome: str
+    condition: str = "any"
+    """Which table of likelihoods it was read in, such as by the length of the answer."""
+    detail: str = ""
+    weight: float | None
+    """Change of the log odds that the standard answer is right; `None`: no data, so no weight."""
+    decisive: bool = False
+    """It settles the matter by itself: there is no answer, or your own validator refused it."""
+    cost: Money
+    p_standard: float
+    """Probability that the standard answer is right, afterwards."""
+
+
+class Decision(BaseModel):
+    """Why the answer is what it is."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    policy: RoutePolicy
+    plan: PlanName
+    """The plan that was chosen before the first call."""
+    reason: str
+    """In a sentence or two: what was done and why."""
+    score: Score
+    """What the question alone said."""
+    p_standard: float
+    """Probability that the standard answer is right, on all the evidence."""
+    p_thinking: float
+    """Probability that thinking answers right, on all the evidence."""
+    plans: tuple[PlanCost, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Evidence that could not be had or has no data, each with the reason."""
+    degraded: tuple[str, ...] = ()
+    """Where budget, cost limit, host or an error left less than was wanted."""
+    value_of_right_answer: Money
+    value_source: Literal["given", "default"]
+    max_cost: Money | None = None
+    threshold: float | None = None
+    """Escalated from this gain on, where a target share or a bound on the quality lost sets it."""
+    budget_left: Money | None = None
+    """The least room among the budgets in scope when the plan was made; `None`: no budget."""
+    prompt_tokens: int
+    lengths: tuple[TokenLength, ...] = ()
+    group_id: str
+    """Every attempt of this answer carries it in the ledger."""
+    setting: str = "shipped"
+    """The version of the setting that the likelihoods and the prior come from."""
+    shadow: str | None = None
+    """What the shadow setting would have done at the end, where there is one."""
+
+    @property
+    def gain(self) -> float:
+        """`p_thinking - p_standard` on all the evidence."""
+        return self.p_thinking - self.p_standard
+
+    @property
+    def complexity(self) -> float:
+        """How hard the question looks, 0 to 1, as scored before the first call."""
+        return self.score.complexity

@@ -1,0 +1,93 @@
+"""What is written down about a routed answer: the decision, the savings, the sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deepthrift import Reply
+from deepthrift_pricing import Attempt, Currency, Money, Usage
+from deepthrift_router._belief.belief import Belief
+from deepthrift_router._decide.economy import LEAST_RECORDED
+from deepthrift_router._record.decision import Decision, Evidence
+from deepthrift_router._record.savings import Savings, estimated_savings, measured_savings
+
+if TYPE_CHECKING:
+    from deepthrift_router._decide.outlook import Outlook
+    from deepthrift_router._decide.tiers import Rung
+
+
+def decision_of(
+    outlook: Outlook,
+    *,
+    belief: Belief,
+    reason: str,
+    evidence: Sequence[Evidence] = (),
+    missing: Sequence[str] = (),
+    degraded: Sequence[str] = (),
+    setting: str = "shipped",
+    shadow: str | None = None,
+) -> Decision:
+    """The record of a decision."""
+    missing = [*missing]
+    lengths = (outlook.costs.length, *(rung.length for rung in outlook.rungs if rung.name == "thinking"))
+    if any(length.source == "prior" for length in lengths):
+        missing.append(
+            f"lengths: fewer than {LEAST_RECORDED} calls of a mode are recorded, so the training data's are used"
+        )
+    if outlook.costs.cached_share is None:
+        missing.append("cache: no second call is recorded, so none of its prompt is taken to be cached")
+    return Decision(
+        policy=outlook.preference.policy,
+        plan=outlook.plan,
+        reason=reason,
+        score=outlook.score,
+        p_standard=belief.p_standard,
+        p_thinking=belief.p_thinking,
+        plans=tuple(outlook.plans.values()),
+        evidence=tuple(evidence),
+        missing=tuple(dict.fromkeys(missing)),
+        degraded=tuple(dict.fromkeys(degraded)),
+        value_of_right_answer=outlook.value,
+        value_source="default" if outlook.preference.value is None else "given",
+        max_cost=outlook.preference.max_cost,
+        threshold=outlook.preference.threshold,
+        budget_left=None if outlook.room is None else outlook.room.left,
+        prompt_tokens=outlook.costs.prompt_tokens,
+        lengths=lengths,
+        group_id=outlook.request.group_id,
+        setting=setting,
+        shadow=shadow,
+    )
+
+
+def total_cost(attempts: Sequence[Attempt], currency: Currency) -> Money:
+    """What attempts cost together, as far as is known."""
+    return Money.sum((attempt.cost.total for attempt in attempts), currency)
+
+
+def total_usage(attempts: Sequence[Attempt]) -> Usage:
+    """The tokens of attempts together, as far as is known."""
+    usages = [attempt.usage for attempt in attempts if attempt.usage is not None]
+    total = usages[0] if usages else Usage.of(0, 0, certainty="unknown")
+    for usage in usages[1:]:
+        total = total + usage
+    return total
+
+
+def savings_of(
+    outlook: Outlook, spent: Money, first: Reply, thought: tuple[Reply, Rung] | None, *, passes: int
+) -> Savings:
+    """What was saved against always thinking: measured where thinking ran, else estimated from recorded calls."""
+    rung = outlook.thinking
+    if rung is None:
+        return Savings.unknown(spent, f"there is no thinking to compare with: {outlook.no_thinking}")
+    if thought is None or thought[1].name != "thinking":
+        return estimated_savings(spent, rung.recorded, first.usage, rung.price, passes=passes)
+    thinking = thought[0]
+    if thinking.mode != "thinking":
+        return Savings.unknown(spent, "thinking was asked for, but standard mode ran")
+    settled = [attempt for attempt in thinking.attempts if attempt.status == "settled" and attempt.usage is not None]
+    if not settled:
+        return Savings.unknown(spent, "what thinking used is not exactly known")
+    return measured_savings(spent, total_usage(settled), first.usage, rung.price, passes=passes)

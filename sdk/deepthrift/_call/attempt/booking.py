@@ -1,0 +1,296 @@
+"""The bookkeeping of one call: every attempt reserved before it is sent, and booked however it ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from copy import copy
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from deepthrift._call.core import Core
+from deepthrift._call.prepare.fit import Fit
+from deepthrift._call.prepare.passes import Passes, Step
+from deepthrift.errors import DeepthriftError, LedgerError, PriceNotFound, RequestInfo
+from deepthrift_pricing import (
+    Attempt,
+    AttemptRequest,
+    Certainty,
+    Cost,
+    Mode,
+    Money,
+    Purpose,
+    Usage,
+    new_id,
+    utc_now,
+)
+from deepthrift_pricing._ledger.records import unsent_attempt
+
+if TYPE_CHECKING:
+    from deepthrift._wire.request import WireRequest
+    from deepthrift.middleware import Request
+
+_LOG: Final = logging.getLogger("deepthrift")
+
+
+class Books:
+    """Books the attempts of one call. Every method but `reserve` is immediate, so that no cancellation can part it."""
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        purpose: Purpose,
+        group_id: str | None,
+        tags: Mapping[str, str],
+    ) -> None:
+        self._core = core
+        self._purpose: Purpose = purpose
+        self._tags = tags
+        self.call_id = new_id("call")
+        self.group_id = group_id or self.call_id
+        self.attempts: list[Attempt] = []
+        self.warnings: list[str] = []
+        self.cached = False
+        """Whether a cache has answered."""
+        self._unsent: dict[str, AttemptRequest] = {}
+
+    def at(self, core: Core) -> Books:
+        """The same books for attempts at another endpoint: with its name and its prices."""
+        books = copy(self)
+        books._core = core
+        return books
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The attempts so far, in order."""
+        return tuple(attempt.id for attempt in self.attempts)
+
+    @property
+    def spend(self) -> Money | None:
+        """What the attempts cost, or `None` when there were none."""
+        if not self.attempts:
+            return None
+        return Money.sum((attempt.cost.total for attempt in self.attempts), self._core.currency)
+
+    async def reserve(self, passes: Passes, step: Step, wait: float | None) -> tuple[Attempt, Step]:
+        """Reserve the worst case of `step`, waiting up to `wait` seconds for room.
+
+        Returns:
+            The attempt, and what to send for it: `step`, or less of it where a budget's policy says so.
+
+        Raises:
+            PriceNotFound: There is no price for it.
+            BudgetExceeded: It does not fit a budget.
+            LedgerUnavailable: The ledger cannot be written.
+        """
+        request, core = step.request, self._core
+        asked = self._asked(request.model, request.mode, step.prompt.tokens, request.max_tokens)
+        fit = Fit(passes, step, core.profile, core.model, core.prices)
+        attempt = await core.ledger.reserve(asked, timeout=wait, refit=fit)
+        self.attempts.append(attempt)
+        return attempt, fit.step_for(attempt, asked)
+
+    async def reserve_prompt(self, tokens: int, wait: float | None) -> Attempt:
+        """Reserve a request that generates nothing, such as one for embeddings. Errors are those of `reserve`."""
+        asked = self._asked(self._core.model, "standard", tokens, 0)
+        attempt = await self._core.ledger.reserve(asked, timeout=wait)
+        self.attempts.append(attempt)
+        return attempt
+
+    def draft(self, step: Step) -> tuple[AttemptRequest, Attempt]:
+        """An attempt for which nothing is reserved, because somebody may have its answer already.
+
+        Raises:
+            PriceNotFound: There is no price for it.
+        """
+        request = step.request
+        asked = self._asked(request.model, request.mode, step.prompt.tokens, request.max_tokens)
+        return asked, unsent_attempt(asked)
+
+    def take_unsent(self, asked: AttemptRequest, attempt: Attempt) -> None:
+        """Make a draft one of the attempts: it is answered, and nothing will be sent for it."""
+        self._unsent[attempt.id] = asked
+        self.attempts.append(attempt)
+
+    def _asked(self, model: str, mode: Mode, prompt_tokens: int, max_tokens: int) -> AttemptRequest:
+        core, started_at = self._core, utc_now()
+        return AttemptRequest(
+            attempt_id=new_id("att"),
+            call_id=self.call_id,
+            group_id=self.group_id,
+            purpose=self._purpose,
+            host=core.profile.name,
+            model=model,
+            mode=mode,
+            prompt_tokens=prompt_tokens,
+            max_tokens=max_tokens,
+            worst=core.prices.worst(
+                host=core.profile.name,
+                model=model,
+                mode=mode,
+                prompt_tokens=prompt_tokens,
+                max_tokens=max_tokens,
+                at=started_at,
+                currency=core.currency,
+            ),
+            tags=self._tags,
+            started_at=started_at,
+        )
+
+    def cost_of(self, attempt: Attempt, usage: Usage, mode: Mode | None = None) -> Cost:
+        """The cost of `usage` at the prices of `attempt`'s time, in the mode that ran."""
+        return cost_of(self._core, attempt, usage, mode or attempt.mode, ended_at=utc_now())
+
+    def settle(
+        self,
+        attempt: Attempt,
+        usage: Usage,
+        *,
+        mode: Mode | None = None,
+        finish_reason: str | None = None,
+        http_status: int | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Book what `attempt` used."""
+        cost = self.cost_of(attempt, usage, mode)
+        if cost.total > attempt.reserved:
+            self.warnings.append(
+                f"the attempt cost {cost.total}, more than the {attempt.reserved} reserved, and is booked in full: the "
+                "host generated or counted more tokens than max_tokens and the prompt allow"
+            )
+        ended_at = utc_now()
+        try:
+            booked = self._core.ledger.settle(
+                attempt.id,
+                usage=usage,
+                cost=cost,
+                ended_at=ended_at,
+                finish_reason=finish_reason,
+                http_status=http_status,
+                error=_name(error),
+            )
+        except LedgerError as failure:
+            booked = attempt.model_copy(
+                update={
+                    "status": "settled",
+                    "usage": usage,
+                    "cost": cost,
+                    "ended_at": ended_at,
+                    "finish_reason": finish_reason,
+                    "http_status": http_status,
+                    "error": _name(error),
+                }
+            )
+            self._not_written(attempt, failure)
+        self._replace(booked)
+
+    def exchange(self, attempt: Attempt, request: WireRequest, told: tuple[str, Mapping[str, str]]) -> Request:
+        """`attempt` as the middleware sees it, given where it goes and its headers."""
+        from deepthrift.middleware import Request
+
+        return Request(
+            url=told[0],
+            headers=told[1],
+            body=json.loads(request.body),
+            host=attempt.host,
+            model=attempt.model,
+            mode=attempt.mode,
+            stream=request.stream,
+            attempt_id=attempt.id,
+            call_id=attempt.call_id,
+            group_id=attempt.group_id,
+            purpose=attempt.purpose,
+            tags=attempt.tags,
+        )
+
+    def release(
+        self,
+        attempt: Attempt,
+        *,
+        http_status: int | None = None,
+        finish_reason: str | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Book that `attempt` is known not to be billed; with a `finish_reason`, because it was answered unsent."""
+        ledger, unsent, ended_at = self._core.ledger, self._unsent.get(attempt.id), utc_now()
+        how = {"finish_reason": finish_reason, "error": _name(error)}
+        try:
+            if unsent is not None:
+                booked = ledger.book_unsent(unsent, ended_at=ended_at, http_status=http_status, **how)
+            else:
+                booked = ledger.release(attempt.id, ended_at=ended_at, http_status=http_status, **how)
+        except LedgerError as failure:
+            booked = attempt.model_copy(
+                update={"status": "released", "cost": Cost.zero(self._core.currency), "http_status": http_status}
+            )
+            self._not_written(attempt, failure)
+        self._replace(booked)
+
+    def hold(self, attempt: Attempt, *, http_status: int | None = None, error: BaseException | None = None) -> None:
+        """Book that nobody knows whether `attempt` is billed: it stays at its worst case."""
+        try:
+            booked = self._core.ledger.hold_unknown(
+                attempt.id, ended_at=utc_now(), http_status=http_status, error=_name(error)
+            )
+        except LedgerError as failure:
+            booked = attempt.model_copy(
+                update={"status": "unknown", "cost": _whole(attempt.reserved, "unknown"), "http_status": http_status}
+            )
+            self._not_written(attempt, failure)
+        self._replace(booked)
+
+    def _not_written(self, attempt: Attempt, failure: LedgerError) -> None:
+        told = f"attempt {attempt.id} could not be booked ({failure}); " + (
+            "it was answered without being sent, and cost nothing"
+            if attempt.id in self._unsent
+            else f"it stays reserved at its worst case of {attempt.reserved} until the ledger sweeps it"
+        )
+        self.warnings.append(told)
+        _LOG.error(told)
+
+    def _replace(self, booked: Attempt) -> None:
+        for place, held in enumerate(self.attempts):
+            if held.id == booked.id:
+                self.attempts[place] = booked
+
+    def annotate(self, error: DeepthriftError, request: RequestInfo) -> DeepthriftError:
+        """`error`, told what was asked for, and what was tried and spent."""
+        error.request = error.request or request
+        error.attempt_ids = self.ids
+        error.spend = self.spend
+        return error
+
+
+def cost_of(
+    core: Core, attempt: Attempt, usage: Usage, mode: Mode, *, ended_at: datetime, tier: str = "standard"
+) -> Cost:
+    """The cost of `usage` at the prices of `attempt`'s time, in the mode that ran, else in the one asked for."""
+    for each in (mode, attempt.mode):
+        try:
+            return core.prices.cost(
+                usage,
+                host=core.profile.name,
+                model=attempt.model,
+                mode=each,
+                started_at=attempt.started_at,
+                ended_at=ended_at,
+                currency=core.currency,
+                tier=tier,
+            )
+        except PriceNotFound:
+            continue
+    # Its price ended while it ran: what was reserved is the best that is known.
+    return _whole(attempt.reserved, "estimated")
+
+
+def _whole(amount: Money, certainty: Certainty) -> Cost:
+    nothing = Money(0, amount.currency)
+    return Cost(
+        total=amount, cache_hit=nothing, cache_miss=amount, completion=nothing, reasoning=nothing, certainty=certainty
+    )
+
+
+def _name(error: BaseException | None) -> str | None:
+    return None if error is None else type(error).__name__

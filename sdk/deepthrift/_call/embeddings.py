@@ -1,0 +1,216 @@
+"""Texts turned into vectors: checked, reserved, asked for in batches, booked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, cast
+
+import httpx
+from pydantic import BaseModel, FiniteFloat, JsonValue, ValidationError
+
+from deepthrift._admission.clock import Clock, with_retries
+from deepthrift._call.attempt.booking import Books
+from deepthrift._call.core import Core
+from deepthrift._net.sender import RequestBody
+from deepthrift._types.reply import Embeddings
+from deepthrift._wire.failures import NOT_BILLED, status_error
+from deepthrift.errors import (
+    ConnectionFailed,
+    DeepthriftError,
+    InvalidRequestError,
+    MalformedResponse,
+    RateLimited,
+    RequestInfo,
+    ServerError,
+    UnsupportedFeature,
+)
+from deepthrift_pricing import Cost, Usage, parse_usage
+
+_PATH: Final = "/embeddings"
+_BATCH: Final = 256
+_ERROR_BODY: Final = 65_536
+_FRAME: Final = 4
+"""Tokens that a server may put around each text."""
+_NOT_IMPLEMENTED: Final = 501
+
+
+class _Vector(BaseModel):
+    index: int
+    embedding: tuple[FiniteFloat, ...]
+
+
+class _Answer(BaseModel):
+    data: list[_Vector]
+    model: str | None = None
+    usage: dict[str, JsonValue] | None = None
+
+
+async def embed(core: Core, texts: str | Sequence[str], tags: Mapping[str, str] | None) -> Embeddings:
+    """The vectors of `texts`.
+
+    Raises:
+        InvalidRequestError: There is nothing to embed, or something that is not text.
+        UnsupportedFeature: The host makes no embeddings.
+        DeepthriftError: A batch failed; the error carries what was tried and spent.
+    """
+    given = _checked(texts)
+    if not core.profile.embeddings:
+        raise UnsupportedFeature(
+            f"{core.profile.name!r} makes no embeddings: start the embedded engine with Engine(…, embeddings=True), or "
+            "set embeddings = true in the profile of a host that does"
+        )
+    return await _Embedding(core, given, {**core.settings.tags, **(tags or {})}).run()
+
+
+def _checked(texts: object) -> list[str]:
+    given: object = [texts] if isinstance(texts, str) else texts
+    if not isinstance(given, Sequence) or isinstance(given, bytes) or not given:
+        raise InvalidRequestError("there is nothing to embed; give a text, or a list of texts")
+    found: list[str] = []
+    for place, text in enumerate(cast("Sequence[object]", given)):
+        if not isinstance(text, str) or not text:
+            raise InvalidRequestError(f"texts[{place}] is not a text, or is empty; only words have a meaning to embed")
+        found.append(text)
+    return found
+
+
+class _Embedding:
+    """One call: batches one after the other, each an attempt of its own."""
+
+    def __init__(self, core: Core, texts: list[str], tags: Mapping[str, str]) -> None:
+        self._core = core
+        self._texts = texts
+        self._books = Books(core, purpose="answer", group_id=None, tags=tags)
+        settings = core.settings
+        self._time = Clock(timeout=settings.timeout, idle_timeout=settings.idle_timeout, deadline=settings.deadline)
+        self._model = core.model
+
+    async def run(self) -> Embeddings:
+        vectors: list[tuple[float, ...]] = []
+        try:
+            for batch in self._batches():
+
+                async def once(batch: list[str] = batch) -> list[tuple[float, ...]]:
+                    return await self._ask(batch)
+
+                vectors += await with_retries(
+                    once, may_retry=self._may_retry, max_retries=self._core.settings.max_retries, clock=self._time
+                )
+        except DeepthriftError as error:
+            raise self._books.annotate(error, self._info()) from error.__cause__
+        usages = [attempt.usage for attempt in self._books.attempts if attempt.usage is not None]
+        total = usages[0]
+        for usage in usages[1:]:
+            total = total + usage
+        attempts = tuple(self._books.attempts)
+        return Embeddings(
+            vectors=tuple(vectors),
+            usage=total,
+            cost=Cost.sum((attempt.cost for attempt in attempts), self._core.currency),
+            attempts=attempts,
+            model=self._model,
+            host=self._core.profile.name,
+            call_id=self._books.call_id,
+            seconds=self._time.elapsed,
+        )
+
+    def _batches(self) -> Iterator[list[str]]:
+        for start in range(0, len(self._texts), _BATCH):
+            yield self._texts[start : start + _BATCH]
+
+    def _may_retry(self, error: BaseException) -> bool:
+        last = self._books.attempts[-1] if self._books.attempts else None
+        if last is None or last.status != "released":
+            return False
+        if isinstance(error, ServerError):
+            return error.status != _NOT_IMPLEMENTED
+        return isinstance(error, RateLimited | ConnectionFailed)
+
+    async def _ask(self, texts: list[str]) -> list[tuple[float, ...]]:
+        core = self._core
+        bound = sum(len(text.encode(errors="replace")) + _FRAME for text in texts)
+        data = json.dumps({"model": core.model, "input": texts, **core.settings.extra_body}, ensure_ascii=False).encode(
+            errors="replace"
+        )
+        ticket = await core.gate.enter(self._time)
+        try:
+            held = await self._books.reserve_prompt(bound, core.budget_wait(self._time))
+        except BaseException:
+            ticket.leave(None)
+            raise
+        body, status, booked, incoming = RequestBody(data), None, False, None
+        end = self._time.attempt_end()
+        try:
+            async with asyncio.timeout_at(end):
+                incoming = await core.endpoint.send(_PATH, body, len(data), {})
+                status = incoming.status
+                answer = await incoming.read_all()
+            if status >= 300:
+                raise status_error(
+                    status, answer[:_ERROR_BODY], incoming.headers, host=core.profile.name, secrets=(core.key,)
+                )
+            found = _parsed(answer)
+            self._books.settle(held, _used(found, bound), mode="standard", finish_reason="stop", http_status=status)
+            booked = True
+            ticket.leave(None, came_through=True)
+            self._model = found.model or self._model
+            return _in_order(found, len(texts))
+        except BaseException as error:
+            ours = self._translated(error, end, sent=body.sent)
+            ticket.leave(ours)
+            if not booked:
+                refused = status is not None and status >= 300 and status in NOT_BILLED
+                book = self._books.release if refused or not body.sent else self._books.hold
+                book(held, http_status=status, error=ours)
+            if ours is error:
+                raise
+            raise ours from error
+        finally:
+            if incoming is not None:
+                core.endpoint.close_behind(incoming)
+
+    def _translated(self, error: BaseException, end: float, *, sent: bool) -> BaseException:
+        if isinstance(error, TimeoutError) and error.errno is None:
+            return self._time.timed_out(end)
+        if isinstance(error, httpx.HTTPError | OSError):
+            tail = "It may be billed, so it stays booked" if sent else "Nothing was sent"
+            said = str(error).rstrip(".") or type(error).__name__
+            return ConnectionFailed(f"the connection to {self._core.endpoint.url} was lost: {said}. {tail}")
+        return error
+
+    def _info(self) -> RequestInfo:
+        core = self._core
+        return RequestInfo(
+            host=core.profile.name,
+            url=str(core.endpoint.url),
+            model=core.model,
+            mode="standard",
+            messages=len(self._texts),
+            max_tokens=0,
+            call_id=self._books.call_id,
+        )
+
+
+def _parsed(answer: bytes) -> _Answer:
+    try:
+        return _Answer.model_validate_json(answer.strip())
+    except ValidationError:
+        raise MalformedResponse("the endpoint's embeddings cannot be read; does the model make any?") from None
+
+
+def _used(found: _Answer, bound: int) -> Usage:
+    """The tokens of the texts as the host counted them; where it tells none that can be, their upper bound."""
+    told = parse_usage({**found.usage, "completion_tokens": 0}, prompt_tokens=bound) if found.usage else None
+    return told or Usage.of(bound, 0, certainty="estimated", notes=("the host reported no usage",))
+
+
+def _in_order(found: _Answer, wanted: int) -> list[tuple[float, ...]]:
+    vectors = {each.index: each.embedding for each in found.data}
+    lengths = {len(vector) for vector in vectors.values()}
+    if sorted(vectors) != list(range(wanted)) or len(lengths) != 1 or lengths == {0}:
+        raise MalformedResponse(
+            f"{wanted} texts were sent and {len(vectors)} vectors of {len(lengths)} lengths came back; they are booked"
+        )
+    return [vectors[place] for place in range(wanted)]

@@ -1,0 +1,222 @@
+"""What a call will cost, before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from deepthrift._call.prepare.completion import estimate_completion
+from deepthrift._call.prepare.counting import count_and_ids
+from deepthrift._call.prepare.limits import Limits, first_limits, second_limits
+from deepthrift._types.expected_length import ExpectedLength, told_length
+from deepthrift._types.further_options import CompletionOptions
+from deepthrift._types.options import Options
+from deepthrift._wire.conversation import WireMessage, question_of, wire_messages, with_question
+from deepthrift._wire.request import settled
+from deepthrift.errors import ContextLengthExceeded, InvalidRequestError, PriceNotFound
+from deepthrift.hosts import HostProfile
+from deepthrift_pricing import (
+    Certainty,
+    Currency,
+    Estimate,
+    Ledger,
+    Money,
+    PrefixPrediction,
+    PrefixTracker,
+    PriceBook,
+    Usage,
+    estimate_cost,
+)
+
+if TYPE_CHECKING:
+    from deepthrift._client.endpoints import Upstream
+
+T = TypeVar("T")
+_NOTES_MARGIN: Final = 64
+"""Tokens by which notes may grow when they become part of a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The most that a call can come to, all its passes together."""
+
+    prompt_tokens: int
+    max_tokens: int
+    worst: Money
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """One request of a call."""
+
+    prompt_tokens: int
+    certainty: Certainty
+    ids: list[int] | None
+    max_tokens: int
+
+
+def estimate_call(
+    profile: HostProfile,
+    model: str,
+    prices: PriceBook,
+    currency: Currency,
+    ledger: Ledger,
+    prefixes: PrefixTracker | None,
+    options: Options,
+    expected_length: ExpectedLength | None = None,
+) -> Estimate:
+    """The estimate of a call; with two passes, of both together. Without `prefixes`, the cache is left out of it.
+
+    Raises:
+        InvalidRequestError: The request is wrong.
+        PriceNotFound: It has no price.
+    """
+    if isinstance(options, CompletionOptions):
+        return estimate_completion(profile, model, prices, currency, ledger, options, expected_length)
+    options, name, passes = _passes(profile, model, options)
+    length = told_length(expected_length, options.messages, options.mode)
+    history: Sequence[Usage] = ()
+    if length is None:
+        history = ledger.completion_history(host=profile.name, model=name, mode=options.mode)
+
+    def one(each: _Pass, length: int | None) -> Estimate:
+        ids = each.ids
+        return estimate_cost(
+            prices,
+            host=profile.name,
+            model=name,
+            mode=options.mode,
+            prompt_tokens=each.prompt_tokens,
+            max_tokens=each.max_tokens,
+            prompt_certainty=each.certainty,
+            history=history,
+            completion_tokens=length,
+            prefix=None if ids is None or prefixes is None else _predicted(prefixes, ids, profile, name),
+            currency=currency,
+        )
+
+    if len(passes) == 1:
+        return one(passes[0], length)
+    first = one(passes[0], None if length is None else (length + 1) // 2)
+    second = one(passes[1], None if length is None else length // 2)
+    lengths = (first.likely_completion_tokens, second.likely_completion_tokens)
+    return second.model_copy(
+        update={
+            "prompt_tokens": first.prompt_tokens + second.prompt_tokens,
+            "max_tokens": first.max_tokens + second.max_tokens,
+            "least": first.least + second.least,
+            "worst": first.worst + second.worst,
+            "likely": None if first.likely is None or second.likely is None else first.likely + second.likely,
+            "likely_completion_tokens": None if None in lengths else sum(each or 0 for each in lengths),
+            "likely_cache_hit_tokens": first.likely_cache_hit_tokens + second.likely_cache_hit_tokens,
+            "prefix": None,
+        }
+    )
+
+
+def estimate_over(
+    upstreams: Sequence[Upstream],
+    ledger: Ledger,
+    prefixes: PrefixTracker | None,
+    options: Options,
+    expected_length: ExpectedLength | None = None,
+) -> Estimate:
+    """The estimate of a call that may go to any of `upstreams`: that of the first which can do it, its least and worst
+    cost those of all.
+
+    Raises:
+        InvalidRequestError: The request is wrong, or none of them can do it.
+        PriceNotFound: It has no price.
+    """
+
+    def one(each: Upstream) -> Estimate:
+        to = each.connection
+        return estimate_call(
+            to.profile, to.model, each.prices, each.currency, ledger, prefixes, options, expected_length
+        )
+
+    found = _possible(upstreams, one)
+    if len(found) == 1:
+        return found[0]
+    least = min((each.least for each in found), key=lambda money: money.pico)
+    worst = max((each.worst for each in found), key=lambda money: money.pico)
+    return found[0].model_copy(update={"least": least, "worst": worst})
+
+
+def bound_over(upstreams: Sequence[Upstream], options: Options) -> Bound:
+    """The bound alone of what `estimate_over` tells: neither the ledger nor the cache is looked into.
+
+    Raises:
+        InvalidRequestError: The request is wrong, or none of them can do it.
+        PriceNotFound: It has no price.
+    """
+    found = _possible(upstreams, lambda each: _bound(each, options))
+    if len(found) == 1:
+        return found[0]
+    return replace(found[0], worst=max((each.worst for each in found), key=lambda money: money.pico))
+
+
+def _bound(upstream: Upstream, given: Options) -> Bound:
+    profile = upstream.connection.profile
+    options, name, passes = _passes(profile, upstream.connection.model, given)
+    worst = Money.zero(upstream.currency)
+    for each in passes:
+        worst += upstream.prices.worst(
+            host=profile.name,
+            model=name,
+            mode=options.mode,
+            prompt_tokens=each.prompt_tokens,
+            max_tokens=each.max_tokens,
+            currency=upstream.currency,
+        )
+    return Bound(sum(each.prompt_tokens for each in passes), sum(each.max_tokens for each in passes), worst)
+
+
+def _possible(upstreams: Sequence[Upstream], one: Callable[[Upstream], T]) -> list[T]:
+    """What `one` says of each that can do the call, at least of one."""
+    found: list[T] = []
+    failure: InvalidRequestError | PriceNotFound | None = None
+    for each in upstreams:
+        try:
+            found.append(one(each))
+        except (InvalidRequestError, PriceNotFound) as error:
+            failure = failure or error
+    if not found:
+        raise failure or InvalidRequestError("there is no endpoint")
+    return found
+
+
+def _passes(profile: HostProfile, model: str, given: Options) -> tuple[Options, str, Sequence[_Pass]]:
+    """The options as they are sent, the model's name there, and the requests of the call."""
+    options, _ = settled(given, profile)
+    messages = wire_messages(options.messages, profile, mode=options.mode, tools=bool(options.tools))
+    name = profile.model_for(options.mode, model)
+    two_pass = profile.two_pass if options.mode == "thinking" else None
+
+    def one(sent: Sequence[WireMessage], notes: bool, extra: int) -> _Pass:
+        prompt, ids = count_and_ids(profile, name, sent, mode=options.mode, tools=options.tools)
+        tokens = prompt.tokens + extra
+        limits = _limits(profile, options, tokens, first=notes or two_pass is None, notes=notes)
+        if limits.exceeded and prompt.exact:
+            raise ContextLengthExceeded(f"{limits.exceeded}; shorten the conversation, or lower max_tokens")
+        return _Pass(tokens, prompt.certainty, ids, limits.max_tokens)
+
+    if two_pass is None:
+        return options, name, (one(messages, False, 0),)
+    question = question_of(messages)
+    first = one(with_question(messages, two_pass.thinking_prompt(question)), True, 0)
+    answer = with_question(messages, two_pass.answer_prompt(question, ""))
+    return options, name, (first, one(answer, False, first.max_tokens + _NOTES_MARGIN))
+
+
+def _predicted(prefixes: PrefixTracker, ids: Sequence[int], profile: HostProfile, model: str) -> PrefixPrediction:
+    from deepthrift_pricing.tokens import decode
+
+    return prefixes.predict(ids, host=profile.name, model=model, decode=decode)
+
+
+def _limits(profile: HostProfile, options: Options, prompt_tokens: int, *, first: bool, notes: bool) -> Limits:
+    if first:
+        return first_limits(profile, options, prompt_tokens, notes=notes)
+    return second_limits(profile, options, prompt_tokens, 0)

@@ -1,0 +1,126 @@
+"""From what the user said to where requests go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from deepthrift._net.network import Network
+from deepthrift._net.sender import Endpoint
+from deepthrift._net.transport import transport_for
+from deepthrift._util.version import version
+from deepthrift.errors import ConfigurationError
+from deepthrift.hosts import HostProfile
+from deepthrift_pricing import PriceBook
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where requests go, and as whom."""
+
+    url: str
+    profile: HostProfile
+    model: str
+    key: str | None = field(repr=False)
+
+    def endpoint(
+        self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, network: Network
+    ) -> Endpoint:
+        """The endpoint, reached through `transport`, or the client's own one."""
+        url = httpx.URL(self.url)
+        base = {
+            "accept": "application/json, text/event-stream",
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "user-agent": f"deepthrift/{version()}",
+        }
+        if self.key:
+            base["authorization"] = f"Bearer {self.key}"
+        return Endpoint(
+            self.url,
+            transport if transport is not None else transport_for(url, network),
+            {**base, **{name.lower(): value for name, value in headers.items()}},
+        )
+
+
+def connect(
+    base_url: str | None, *, host: str | HostProfile | None, model: str | None, api_key: str | None
+) -> Connection:
+    """Where requests go, told from what the user said and the environment.
+
+    Raises:
+        ConfigurationError: The URL, the host or the model does not fit.
+    """
+    profile = _named(host, model) if isinstance(host, str) else host
+    url = base_url
+    trusted = False
+    if url is None:
+        url = profile.base_url if profile is not None else None
+    if url is None and (profile is None or profile.name == "openai"):
+        url = os.environ.get("OPENAI_BASE_URL") or None
+        trusted = url is not None
+    if url is None:
+        raise ConfigurationError("give the endpoint's URL, such as 'http://gpu-box:8000/v1', or host='deepseek'")
+    parsed = _checked_url(url)
+    profile = profile or HostProfile.for_url(url, model=model)
+    key = api_key
+    if key is None and profile.api_key_env is not None and (trusted or profile.owns(url)):
+        key = os.environ.get(profile.api_key_env) or None
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise ConfigurationError("api_key holds characters that no header can carry; was it pasted with a line break?")
+    name = model or profile.model
+    if name is None:
+        raise ConfigurationError(f"give the model's name: the host {profile.name!r} has none of its own")
+    fixed = {mode: profile.switch(mode).model for mode in ("standard", "thinking")}
+    if model is not None and all(fixed.values()) and model not in fixed.values():
+        raise ConfigurationError(
+            f"{profile.name!r} tells the mode by the model's name ({fixed['standard']!r}, {fixed['thinking']!r}), so "
+            f"model={model!r} cannot be sent; leave it out, or name another host"
+        )
+    return Connection(url=str(parsed).rstrip("/"), profile=profile, model=name, key=key)
+
+
+def _named(host: str, model: str | None) -> HostProfile:
+    """The profile `host`; where the host has one of its own for `model`, that one."""
+    profile = HostProfile.named(host)
+    if host == profile.name and model is not None and profile.base_url is not None:
+        other = HostProfile.for_url(profile.base_url, model=model)
+        if other.name == host:
+            return other
+    return profile
+
+
+def _checked_url(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError) as error:
+        raise ConfigurationError(f"{url!r} is not a URL: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigurationError(f"{url!r} is not a URL that can be called; write it as 'http://gpu-box:8000/v1'")
+    if parsed.userinfo:
+        raise ConfigurationError("the URL holds a user or password; pass api_key=… or headers={…} instead")
+    return parsed
+
+
+def price_book(prices: PriceBook | str | Path | None) -> PriceBook:
+    """The prices that the user meant.
+
+    Raises:
+        ConfigurationError: There is no such profile.
+        PriceDataError: The file is wrong.
+    """
+    if prices is None:
+        return PriceBook.builtin()
+    if isinstance(prices, PriceBook):
+        return prices
+    if not isinstance(prices, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(
+            f"prices is a PriceBook, the name of a profile or a file of prices, not {type(prices).__name__}"
+        )
+    if isinstance(prices, Path) or prices.endswith(".toml"):
+        return PriceBook.load(prices)
+    return PriceBook.named(prices)

@@ -1,5 +1,0 @@
-"""`python -m deepthrift.cli` is the `deepthrift` command."""
-
-from deepthrift.cli import main
-
-main()
