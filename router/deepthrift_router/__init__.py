@@ -2,10 +2,10 @@
 
 from deepthrift_router._answers.answers import Answer, AnswerKind, normal_form, parse_answer, same_answer
 from deepthrift_router._belief.belief import Belief, Cells
+from deepthrift_router._belief.evidence import Evidence
 from deepthrift_router._belief.prior import Prior, Score, Scorer
 from deepthrift_router._decide.preferences import Amount, Preferences, RouteOptions
 from deepthrift_router._door.parsing import RoutedParsed
-from deepthrift_router._door.presenter import Escalated, RoutedEvent, StreamMode
 from deepthrift_router._door.router import ModeRouter
 from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream
 from deepthrift_router._evidence.checks import CheckName
@@ -18,7 +18,8 @@ from deepthrift_router._learn.calibrate import calibrate
 from deepthrift_router._learn.estimates import AuditReport, Figure
 from deepthrift_router._learn.setting import Lift, PriorShift, Setting, SettingsFolder
 from deepthrift_router._learn.store import RouterStore
-from deepthrift_router._record.decision import Decision, Evidence, PlanCost, PlanName, RoutePolicy, TokenLength
+from deepthrift_router._record.decision import Decision, PlanCost, PlanName, RoutePolicy, TokenLength
+from deepthrift_router._record.presenter import Escalated, RoutedEvent, StreamMode
 from deepthrift_router._record.reply import RoutedReply, Step
 from deepthrift_router._record.savings import Savings
 

@@ -1,0 +1,1 @@
+"""The ledger: bookings, counters of budgets, spend."""

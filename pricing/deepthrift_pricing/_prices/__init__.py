@@ -1,0 +1,1 @@
+"""Prices: rows, books, sources and machines of one's own."""

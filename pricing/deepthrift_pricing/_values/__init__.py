@@ -1,0 +1,1 @@
+"""Values: money, usage, cost, attempt, budget, window."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Iterable
 from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
@@ -69,6 +72,15 @@ class Usage(BaseModel):
             certainty=certainty,
             notes=notes,
         )
+
+    @classmethod
+    def sum(cls, usages: Iterable[Usage | None]) -> Usage:
+        """The sum of the usages that are known; nothing, marked `unknown`, where none of several is."""
+        given = list(usages)
+        known = [usage for usage in given if usage is not None]
+        if not known:
+            return cls.of(0, 0, certainty="unknown" if given else "exact")
+        return functools.reduce(operator.add, known)
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

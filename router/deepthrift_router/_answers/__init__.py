@@ -1,0 +1,1 @@
+"""The answer inside a reply: normal forms, wording, length."""

@@ -1,0 +1,1 @@
+"""The chances that each mode is right, and how evidence moves them."""

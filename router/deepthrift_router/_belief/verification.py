@@ -11,8 +11,8 @@ from deepthrift_pricing import Money
 from deepthrift_router._answers.answers import Answer, same_answer
 from deepthrift_router._answers.hedging import hedging_of
 from deepthrift_router._belief.belief import Belief
+from deepthrift_router._belief.evidence import Evidence
 from deepthrift_router._belief.likelihoods import Likelihoods
-from deepthrift_router._record.decision import Evidence
 
 AGREEMENT: Final = "agreement"
 THIRD: Final = "third_sample"

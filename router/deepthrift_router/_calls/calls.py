@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeAlias
 from deepthrift import ChatOptions, Finished, Messages, Reply, StreamEvent, TextDelta
 from deepthrift.errors import DeadlineExceeded, DeepthriftError
 from deepthrift_pricing import Attempt, Cost, Currency, Mode, Money, Purpose, Usage
-from deepthrift_router._run.record import total_cost, total_usage
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -51,7 +50,7 @@ class Calls:
     @property
     def spent(self) -> Money:
         """What all calls cost so far, as far as is known."""
-        return total_cost(self.attempts, self._currency)
+        return Money.sum((attempt.cost.total for attempt in self.attempts), self._currency)
 
     @property
     def cost(self) -> Cost:
@@ -61,7 +60,7 @@ class Calls:
     @property
     def usage(self) -> Usage:
         """The tokens of all calls."""
-        return total_usage(self.attempts)
+        return Usage.sum(attempt.usage for attempt in self.attempts)
 
     @property
     def seconds(self) -> float:

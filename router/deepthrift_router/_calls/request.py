@@ -72,7 +72,6 @@ class Request:
         asked = self._asked("thinking", purpose, host, self.thinking_options(host))
         if not hint:
             return asked
-        from deepthrift_router._evidence.checks import as_messages
 
         messages: list[Message] = [
             *as_messages(asked.messages),
@@ -105,3 +104,8 @@ class Request:
         messages, format_ = self.target.ask(self.messages, host.rules(mode).features)
         options["response_format"] = format_
         return Asked(mode, purpose, messages, self.max_tokens, options)
+
+
+def as_messages(messages: Messages) -> list[Message]:
+    """`messages` as a list; a string is one user message."""
+    return [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)

@@ -1,0 +1,1 @@
+"""Utilities, tiers and plans."""

@@ -18,7 +18,6 @@ from deepthrift_router._decide.history import History
 from deepthrift_router._decide.outlook import Outlook, Preference, look_out
 from deepthrift_router._decide.preferences import Amount, Preferences, RouteOptions, by_tags, money, split_options
 from deepthrift_router._door.parsing import FitsTarget, RoutedParsed, parsed
-from deepthrift_router._door.presenter import StreamMode, Telling
 from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream, on_loop
 from deepthrift_router._evidence.checks import CHECKS, CheckName, checks_of
 from deepthrift_router._evidence.sandbox import Sandbox
@@ -30,6 +29,7 @@ from deepthrift_router._learn.memory import Memory, read_setting
 from deepthrift_router._learn.setting import Setting, SettingsFolder
 from deepthrift_router._learn.store import RouterStore, open_store
 from deepthrift_router._record.decision import Decision, RoutePolicy
+from deepthrift_router._record.presenter import StreamMode, Telling
 from deepthrift_router._record.reply import RoutedReply
 from deepthrift_router._run.leg import Setup
 from deepthrift_router._run.reasons import sentences

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 from deepthrift import Finished
 from deepthrift._util.pulled import Pulled
 from deepthrift.errors import ConfigurationError
-from deepthrift_router._door.presenter import RoutedEvent, StreamMode, Telling
+from deepthrift_router._record.presenter import RoutedEvent, StreamMode, Telling
 from deepthrift_router._record.reply import RoutedReply
 
 if TYPE_CHECKING:

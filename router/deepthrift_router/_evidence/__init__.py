@@ -1,0 +1,1 @@
+"""Samples, checks, validators and the sandbox."""

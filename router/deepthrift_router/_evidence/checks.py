@@ -12,6 +12,7 @@ from deepthrift.errors import ConfigurationError
 from deepthrift_router._answers.answers import Answer, parse_answer, same_answer
 from deepthrift_router._belief.verification import CROSS_CHECK, check_outcome
 from deepthrift_router._calls.calls import Asked
+from deepthrift_router._calls.request import as_messages
 from deepthrift_router._evidence.sandbox import Sandbox
 from deepthrift_router._evidence.signals import Draft, Reading
 from deepthrift_router._evidence.validators import code_of
@@ -221,11 +222,6 @@ def checks_of(names: Sequence[CheckName], cross_check: Sequence[AsyncClient], sa
     }
     others: list[Check] = [CrossCheck(cross_check)] if cross_check else []
     return [*others, *(makers[name]() for name in dict.fromkeys(names))]
-
-
-def as_messages(messages: Messages) -> list[Message]:
-    """`messages` as a list; a string is one user message."""
-    return [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
 
 
 def extended(messages: Messages, text: str) -> list[Message]:

@@ -1,0 +1,1 @@
+"""Labels, audits, calibration and promises."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from deepthrift import Messages, Reply
 from deepthrift.errors import DeepthriftError, LedgerError
+from deepthrift_pricing import Money
 from deepthrift_router._answers.answers import same_answer
 from deepthrift_router._decide.outlook import Outlook, room_now
 from deepthrift_router._evidence.signals import Draft, unusable
 from deepthrift_router._learn.answered import Answered
 from deepthrift_router._learn.estimates import drift_of
 from deepthrift_router._learn.store import RouterStore
-from deepthrift_router._run.record import total_cost
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -146,7 +146,7 @@ class Audits:
         options["group_id"], options["purpose"] = request.group_id, "audit"
         reply = await client.chat(asked.messages, mode=asked.mode, max_tokens=asked.max_tokens, **options)
         both = Outcomes(outcomes.kept, reply) if thinking else Outcomes(reply, outcomes.thought)
-        cost = total_cost(reply.attempts, outlook.value.currency).pico
+        cost = Money.sum((attempt.cost.total for attempt in reply.attempts), outlook.value.currency).pico
         await self._grade_both(outlook, both, self._rate, cost)
 
     async def _grade_both(self, outlook: Outlook, outcomes: Outcomes, propensity: float, cost: int) -> None:

@@ -1,0 +1,1 @@
+"""The decision and the savings as users see them."""

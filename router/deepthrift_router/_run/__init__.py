@@ -1,0 +1,1 @@
+"""One routed answer, from the plan to the reply."""

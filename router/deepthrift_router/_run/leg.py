@@ -14,13 +14,13 @@ from deepthrift_router._belief.verification import Verification
 from deepthrift_router._calls.calls import Asked, Calls
 from deepthrift_router._decide.outlook import Outlook
 from deepthrift_router._decide.tiers import Rung, RungName, bound_of
-from deepthrift_router._door.presenter import Telling
 from deepthrift_router._evidence.checks import Check
 from deepthrift_router._evidence.evidence import Reader
 from deepthrift_router._evidence.signals import Draft, unusable
 from deepthrift_router._evidence.validators import Validator
 from deepthrift_router._evidence.watch import PartialValidator, Watch
 from deepthrift_router._learn.audits import Outcomes
+from deepthrift_router._record.presenter import Telling
 from deepthrift_router._record.reply import RoutedReply, Step
 from deepthrift_router._run.evidence_policy import Buyer
 from deepthrift_router._run.reasons import sentences

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deepthrift import Reply
-from deepthrift_pricing import Attempt, Currency, Money, Usage
+from deepthrift_pricing import Money, Usage
 from deepthrift_router._belief.belief import Belief
+from deepthrift_router._belief.evidence import Evidence
 from deepthrift_router._decide.economy import LEAST_RECORDED
-from deepthrift_router._record.decision import Decision, Evidence
+from deepthrift_router._record.decision import Decision
 from deepthrift_router._record.savings import Savings, estimated_savings, measured_savings
 
 if TYPE_CHECKING:
@@ -61,20 +62,6 @@ def decision_of(
     )
 
 
-def total_cost(attempts: Sequence[Attempt], currency: Currency) -> Money:
-    """What attempts cost together, as far as is known."""
-    return Money.sum((attempt.cost.total for attempt in attempts), currency)
-
-
-def total_usage(attempts: Sequence[Attempt]) -> Usage:
-    """The tokens of attempts together, as far as is known."""
-    usages = [attempt.usage for attempt in attempts if attempt.usage is not None]
-    total = usages[0] if usages else Usage.of(0, 0, certainty="unknown")
-    for usage in usages[1:]:
-        total = total + usage
-    return total
-
-
 def savings_of(
     outlook: Outlook, spent: Money, first: Reply, thought: tuple[Reply, Rung] | None, *, passes: int
 ) -> Savings:
@@ -90,4 +77,5 @@ def savings_of(
     settled = [attempt for attempt in thinking.attempts if attempt.status == "settled" and attempt.usage is not None]
     if not settled:
         return Savings.unknown(spent, "what thinking used is not exactly known")
-    return measured_savings(spent, total_usage(settled), first.usage, rung.price, passes=passes)
+    usage = Usage.sum(attempt.usage for attempt in settled)
+    return measured_savings(spent, usage, first.usage, rung.price, passes=passes)

@@ -9,28 +9,11 @@ from typing import Any, Final
 
 import click
 
+from deepthrift_router.cli._commands import commands, module_of
 from deepthrift_router.cli._shared.exits import INTERRUPTED, OK, report
 
-COMMANDS: Final = {
-    "ask": "Ask one question and stream the answer.",
-    "batch": "Answer a file of requests, resumably.",
-    "budget": "Set, show and reset budgets on your spend.",
-    "calibrate": "Fit the router on labels of your own.",
-    "chat": "Hold a conversation.",
-    "collect": "Ask both modes your prompts, for labels of your own.",
-    "compare": "Ask two endpoints the same, side by side.",
-    "count": "Count tokens exactly as V3.1 does.",
-    "dashboard": "Show the spend live in a browser.",
-    "demo": "A dozen questions through the router on a real local model.",
-    "doctor": "Say what is missing, and the command that mends it.",
-    "engine": "Serve a local model on this machine.",
-    "evaluate": "Judge the router on recorded outcomes, or live.",
-    "models": "List, pull and remove local models.",
-    "plan": "Compare hosted prices with machines of your own.",
-    "price": "Show the prices in force and explain a cost.",
-    "route": "Show what the router would do, what it costs, and why.",
-    "spend": "Read the ledger back.",
-}
+COMMANDS: Final = commands()
+"""Every command with one line on what it does."""
 
 EPILOG: Final = """\b
 Start here:
@@ -66,7 +49,7 @@ class Root(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"deepthrift_router.cli._commands.{cmd_name}")
+        module = importlib.import_module(module_of(cmd_name))
         command = getattr(module, "command", None)
         assert isinstance(command, click.Command)  # noqa: S101 - each module names its own `command`
         return command

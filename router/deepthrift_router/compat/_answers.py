@@ -10,7 +10,7 @@ from operator import add
 
 from deepthrift import Finished, ReasoningDelta, Reply, TextDelta, TokenLogprob, ToolCallDelta
 from deepthrift_pricing import Usage
-from deepthrift_router._door.presenter import Escalated, RoutedEvent
+from deepthrift_router._record.presenter import Escalated, RoutedEvent
 from deepthrift_router._record.reply import RoutedReply
 from deepthrift_router.compat._routing import Routing
 

@@ -1,0 +1,1 @@
+"""One call, from the options to the reply."""

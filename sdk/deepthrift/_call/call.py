@@ -201,7 +201,7 @@ class Call:
         earlier = self._books.attempts[:-1]
         return reply.model_copy(
             update={
-                "usage": _sum_usage([*(attempt.usage for attempt in earlier), usage]),
+                "usage": Usage.sum([*(attempt.usage for attempt in earlier), usage]),
                 "cost": Cost.sum([*(attempt.cost for attempt in earlier), cost], self._core.currency),
             }
         )
@@ -299,7 +299,7 @@ class Call:
             mode=answer.mode,
             requested_mode=self._options.mode,
             finish_reason=answer.finish_reason,
-            usage=_sum_usage([_used(attempt) for attempt in attempts]),
+            usage=Usage.sum([_used(attempt) for attempt in attempts]),
             cost=Cost.sum((attempt.cost for attempt in attempts), self._core.currency),
             attempts=attempts,
             model=answer.model or (step.request.model if step is not None else self._core.model),
@@ -343,14 +343,6 @@ def _used(attempt: Attempt) -> Usage | None:
 
 def _as_reasoning(event: StreamEvent) -> StreamEvent:
     return ReasoningDelta(event.text) if isinstance(event, TextDelta) else event
-
-
-def _sum_usage(usages: Sequence[Usage | None]) -> Usage:
-    total: Usage | None = None
-    for usage in usages:
-        if usage is not None:
-            total = usage if total is None else total + usage
-    return total or Usage.of(0, 0, certainty="unknown" if usages else "exact")
 
 
 def _nothing(options: Options) -> Answer:

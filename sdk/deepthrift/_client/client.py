@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack
 
 from deepthrift._admission.breaker import CircuitBreaker
 from deepthrift._call.stream import AsyncStream
+from deepthrift._call.sync_stream import Stream, on_loop
 from deepthrift._client.async_client import AsyncClient
 from deepthrift._client.batches import Batches
 from deepthrift._client.endpoints import Endpoint, EndpointStatus
 from deepthrift._client.requests import Requests
 from deepthrift._net.network import Cert, Verify
 from deepthrift._types.engine_options import EngineOptions
-from deepthrift._types.events import StreamEvent
 from deepthrift._types.messages import JSONObject
-from deepthrift._types.reply import Reply
 from deepthrift._util.loop import Loop
-from deepthrift._util.pulled import Pulled
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Ledger, PrefixTracker, PriceBook
 
@@ -32,35 +30,6 @@ if TYPE_CHECKING:
     from deepthrift.middleware import Middleware
 
 T = TypeVar("T")
-
-
-class Stream(Pulled[StreamEvent]):
-    """A call whose answer arrives in pieces: `with client.stream(…) as stream: for event in stream: …`.
-
-    Leaving the loop or the block in any way stops the upstream at once and books what arrived. Events end with
-    `Finished`, whose reply `stream.reply` returns as well.
-    """
-
-    def __init__(self, loop: Loop, stream: AsyncStream) -> None:
-        super().__init__(loop, stream)
-        self._stream = stream
-
-    @property
-    def reply(self) -> Reply:
-        """The complete reply; after an early end, as much of it as had arrived.
-
-        Raises:
-            ConfigurationError: The stream has not ended; `snapshot()` has what there is.
-        """
-        return self._stream.reply
-
-    def snapshot(self) -> Reply:
-        """The reply as far as it has come, its usage and cost estimated."""
-        return self._loop.run(_on_loop(self._stream.snapshot))
-
-
-async def _on_loop(work: Callable[[], T]) -> T:
-    return work()
 
 
 class ClientSettings(TypedDict, total=False):
@@ -216,4 +185,4 @@ class Client(Requests, Batches):
                 self._finalizer()
 
     def _opened(self, opening: Callable[[], AsyncStream]) -> Stream:
-        return Stream(self._loop, self._loop.run(_on_loop(opening)))
+        return Stream(self._loop, self._loop.run(on_loop(opening)))

@@ -1,0 +1,1 @@
+"""Connections: sockets, pools, HTTP/2 and transports."""

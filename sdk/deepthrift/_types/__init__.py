@@ -1,0 +1,1 @@
+"""The types that users see: messages, options, replies, events and errors."""

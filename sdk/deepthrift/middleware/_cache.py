@@ -111,8 +111,8 @@ def key_of(request: Request) -> bytes:
 
 def is_complete(body: bytes) -> bool:
     """Whether an answer, plain or as events, came to its own end and says something."""
-    from deepthrift._call.attempt.middleware_chain import Meter
     from deepthrift._wire.answer import Accumulator
+    from deepthrift._wire.meter import Meter
     from deepthrift.hosts import HostProfile
 
     meter = Meter(Accumulator(HostProfile.named("openai"), "standard"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from deepthrift._call.chats import Chats
 from deepthrift._call.group import Group
 from deepthrift._types.messages import JSONObject, Message, Messages
 from deepthrift._types.options import CallOptions, ChatOptions, chat_options
@@ -22,9 +23,6 @@ from deepthrift.structured._reply import Parsed
 from deepthrift.structured._target import Misfit, Target
 from deepthrift_pricing import Mode
 
-if TYPE_CHECKING:
-    from deepthrift._client.async_tasks import AsyncTasks
-
 M = TypeVar("M")
 
 
@@ -37,7 +35,7 @@ class Parsing(Generic[M]):
 
     def __init__(
         self,
-        client: AsyncTasks,
+        client: Chats,
         messages: Messages,
         into: type[M],
         *,

@@ -19,7 +19,7 @@ from deepthrift.structured._reply import Parsed
 from deepthrift.structured._target import Misfit, Target
 
 if TYPE_CHECKING:
-    from deepthrift._client.client import Stream
+    from deepthrift._call.sync_stream import Stream
 
 M = TypeVar("M")
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from deepthrift._call.chats import Chats
 from deepthrift._call.group import Group
 from deepthrift._types.messages import Message, Messages, ToolCallParam, ToolMessage, message_list
 from deepthrift._types.options import CallOptions, ChatOptions, chat_options
@@ -24,7 +25,6 @@ from deepthrift.tools._running import Toolbox
 from deepthrift_pricing import Mode, Money
 
 if TYPE_CHECKING:
-    from deepthrift._client.async_tasks import AsyncTasks
     from deepthrift._types.options import ToolChoice
 
 
@@ -37,7 +37,7 @@ class ToolLoop:
 
     def __init__(
         self,
-        client: AsyncTasks,
+        client: Chats,
         messages: Messages,
         toolbox: Toolbox,
         *,

@@ -9,22 +9,16 @@ from typing import Any, Final, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.json_schema import JsonSchemaValue
 
 from deepthrift._types.messages import JSONValue
+from deepthrift._util.json_schema import WithoutTitles
 from deepthrift.errors import ConfigurationError
 from deepthrift.tools._docstring import read_docstring
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOT_STRICT: Final = ("minLength", "maxLength", "minItems", "maxItems", "default", "title")
 """Keywords that strict mode refuses (api-docs.deepseek.com, guides/tool_calls), and titles, which only cost tokens."""
-
-
-class WithoutTitles(GenerateJsonSchema):
-    """Titles repeat the names in other words and cost prompt tokens in every call."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
 
 
 def arguments_model(function: Callable[..., object], name: str) -> type[BaseModel]:

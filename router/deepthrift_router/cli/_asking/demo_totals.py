@@ -116,8 +116,4 @@ class Totals:
 
 def usage_of(attempts: Sequence[Attempt]) -> Usage:
     """The tokens of all attempts, as far as they are known."""
-    total = Usage.of(0, 0)
-    for attempt in attempts:
-        if attempt.usage is not None:
-            total += attempt.usage
-    return total
+    return Usage.sum(attempt.usage for attempt in attempts)

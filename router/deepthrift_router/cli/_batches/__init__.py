@@ -1,0 +1,1 @@
+"""What `deepthrift batch` does."""

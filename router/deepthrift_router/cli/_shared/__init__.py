@@ -1,0 +1,1 @@
+"""What every command uses: endpoint, options, output, exit codes."""

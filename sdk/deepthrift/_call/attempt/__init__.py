@@ -1,0 +1,1 @@
+"""One attempt: reserved, sent, read and booked."""

@@ -128,7 +128,8 @@ class BaseAttempt:
 
     async def _send_through(self) -> Incoming:
         """Send through the middleware; what comes out of it is read like a response off the wire."""
-        from deepthrift._call.attempt.middleware_chain import Meter, Relay, Relayed
+        from deepthrift._call.attempt.middleware_chain import Relay, Relayed
+        from deepthrift._wire.meter import Meter
 
         core, request, found = self._core, self.step.request, self._found
         self._relay = relay = Relay(

@@ -1,0 +1,1 @@
+"""What a call will send: checked, counted, limited and built."""

@@ -1,0 +1,1 @@
+"""The engine as the client sees it: settings, profile, transport."""

@@ -1,0 +1,1 @@
+"""The engine's own process: start, health, crashes, end."""

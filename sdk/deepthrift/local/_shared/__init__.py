@@ -1,0 +1,1 @@
+"""One engine that several processes share."""

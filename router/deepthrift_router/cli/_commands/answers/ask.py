@@ -1,4 +1,4 @@
-"""`deepthrift ask`: one question, streamed, with what it cost."""
+"""Ask one question and stream the answer."""
 
 from __future__ import annotations
 

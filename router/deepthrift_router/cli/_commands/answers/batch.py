@@ -1,4 +1,4 @@
-"""`deepthrift batch`: a file of requests, answered here or handed to the host's own batch service."""
+"""Answer a file of requests, resumably."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`deepthrift chat`: a conversation at the terminal."""
+"""Hold a conversation."""
 
 from __future__ import annotations
 

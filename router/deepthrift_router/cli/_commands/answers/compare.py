@@ -1,4 +1,4 @@
-"""`deepthrift compare`: two endpoints side by side."""
+"""Ask two endpoints the same, side by side."""
 
 from __future__ import annotations
 

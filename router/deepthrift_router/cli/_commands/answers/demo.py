@@ -1,4 +1,4 @@
-"""`deepthrift demo`: the whole thing on a real local model, in a minute."""
+"""A dozen questions through the router on a real local model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`deepthrift route`: what the router would do with a question, and with `--run` its answer."""
+"""Show what the router would do, what it costs, and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`deepthrift doctor`: what works here, what does not, and the command that mends it."""
+"""Say what is missing, and the command that mends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`deepthrift engine`: a local model as an OpenAI-compatible server on this machine."""
+"""Serve a local model on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`deepthrift models`: the local models: list, pull, remove."""
+"""List, pull and remove local models."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Commands about tokens, prices and spend."""

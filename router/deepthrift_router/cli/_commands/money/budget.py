@@ -1,4 +1,4 @@
-"""`deepthrift budget`: limits on the spend of the command line."""
+"""Set, show and reset budgets on your spend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`deepthrift count`: exact token counts, of text or of a conversation, in both modes."""
+"""Count tokens exactly as V3.1 does."""
 
 from __future__ import annotations
 

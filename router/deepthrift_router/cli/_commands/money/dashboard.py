@@ -1,4 +1,4 @@
-"""`deepthrift dashboard`: the report page, live on this machine."""
+"""Show the spend live in a browser."""
 
 from __future__ import annotations
 

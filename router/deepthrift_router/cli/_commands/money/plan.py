@@ -1,4 +1,4 @@
-"""`deepthrift plan`: hosted against self-run for a given load."""
+"""Compare hosted prices with machines of your own."""
 
 from __future__ import annotations
 

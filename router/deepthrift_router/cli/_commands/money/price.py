@@ -1,4 +1,4 @@
-"""`deepthrift price`: the prices in force, and how a cost comes about."""
+"""Show the prices in force and explain a cost."""
 
 from __future__ import annotations
 

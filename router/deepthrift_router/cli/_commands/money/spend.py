@@ -1,4 +1,4 @@
-"""`deepthrift spend`: the ledger read back."""
+"""Read the ledger back."""
 
 from __future__ import annotations
 

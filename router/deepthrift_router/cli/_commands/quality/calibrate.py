@@ -1,4 +1,4 @@
-"""`deepthrift calibrate`: a setting of the router fitted on the user's own labels."""
+"""Fit the router on labels of your own."""
 
 from __future__ import annotations
 

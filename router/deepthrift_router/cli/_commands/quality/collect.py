@@ -1,4 +1,4 @@
-"""`deepthrift collect`: outcomes of both modes on the user's own prompts."""
+"""Ask both modes your prompts, for labels of your own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`deepthrift evaluate`: what the router is worth, on recorded outcomes or live."""
+"""Judge the router on recorded outcomes, or live."""
 
 from __future__ import annotations
 

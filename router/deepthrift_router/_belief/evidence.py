@@ -1,0 +1,28 @@
+"""One piece of evidence, and how far it moved the belief."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from deepthrift_pricing import Money
+
+
+class Evidence(BaseModel):
+    """One thing that was looked at, and what it did to the belief."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    signal: str
+    outcome: str
+    condition: str = "any"
+    """Which table of likelihoods it was read in, such as by the length of the answer."""
+    detail: str = ""
+    weight: float | None
+    """Change of the log odds that the standard answer is right; `None`: no data, so no weight."""
+    decisive: bool = False
+    """It settles the matter by itself: there is no answer, or your own validator refused it."""
+    cost: Money
+    p_standard: float
+    """Probability that the standard answer is right, afterwards."""
+
+
