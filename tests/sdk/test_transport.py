@@ -11,9 +11,10 @@ import pytest
 import respx
 
 from deepthrift import AsyncClient
+from deepthrift._net.choose import transport_for
 from deepthrift._net.network import Network
 from deepthrift._net.sender import Endpoint, RequestBody
-from deepthrift._net.transport import OriginTransport, transport_for
+from deepthrift._net.transport import OriginTransport
 from deepthrift.errors import ConfigurationError, ConnectionFailed
 from tests.sdk.raw_server import END, part, plain, raw_server, stream_head
 from tests.support.bill_server import Answer, BillServer

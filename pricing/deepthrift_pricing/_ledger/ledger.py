@@ -17,8 +17,9 @@ from deepthrift_pricing._ledger.bookings import LedgerBookings, Refit
 from deepthrift_pricing._ledger.records import reserved_attempt
 from deepthrift_pricing._ledger.refusals import NoRoom
 from deepthrift_pricing._ledger.waiters import Waiter
+from deepthrift_pricing._store.open import open_store
 from deepthrift_pricing._store.protocol import Store
-from deepthrift_pricing._store.url import open_store, safe_url
+from deepthrift_pricing._store.url import safe_url
 from deepthrift_pricing._values.attempt import Attempt, AttemptRequest, utc_now
 from deepthrift_pricing._values.budget import Budget
 from deepthrift_pricing._values.window import micros

@@ -1,38 +1,8 @@
-"""Which store a ledger's URL names. The database's own modules are loaded with the first ledger in it."""
+"""A ledger's URL, safe to show."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
-
-from deepthrift_pricing._store.protocol import Store
-from deepthrift_pricing.errors import ConfigurationError
-
-
-def open_store(url: str | Path) -> Store:
-    """The store that `url` names.
-
-    Raises:
-        ConfigurationError: It names none.
-    """
-    file: Path | None = None
-    if isinstance(url, Path):
-        file = url
-    elif url != "memory:":
-        scheme, _, rest = url.partition("://")
-        if scheme in ("postgresql", "postgres"):
-            from deepthrift_pricing._store.postgres import PostgresStore
-
-            return PostgresStore(url)
-        if scheme != "sqlite" or not rest.startswith("/") or len(rest) == 1:
-            raise ConfigurationError(
-                f"{safe_url(url)!r} names no ledger; use 'memory:', 'sqlite:///spend.db', "
-                "'sqlite:////an/absolute/path.db', 'postgresql://user@host/database', or a Path"
-            )
-        file = Path(unquote(rest[1:])).expanduser()
-    from deepthrift_pricing._store.sqlite import SqliteStore
-
-    return SqliteStore(file)
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 
 def safe_url(url: str) -> str:

@@ -24,5 +24,3 @@ class Evidence(BaseModel):
     cost: Money
     p_standard: float
     """Probability that the standard answer is right, afterwards."""
-
-

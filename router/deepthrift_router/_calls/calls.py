@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from deepthrift import ChatOptions, Finished, Messages, Reply, StreamEvent, TextDelta
+from deepthrift import ChatOptions, Finished, Reply, StreamEvent, TextDelta
 from deepthrift.errors import DeadlineExceeded, DeepthriftError
-from deepthrift_pricing import Attempt, Cost, Currency, Mode, Money, Purpose, Usage
+from deepthrift_pricing import Attempt, Cost, Currency, Money, Usage
+from deepthrift_router._calls.call_spec import Asked
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -19,17 +19,6 @@ Tell: TypeAlias = Callable[[StreamEvent], None]
 """Hears of each event of a streamed call."""
 Watch: TypeAlias = Callable[[str], bool]
 """Reads a streamed answer as far as it has come; true ends it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One call to be made."""
-
-    mode: Mode
-    purpose: Purpose
-    messages: Messages
-    max_tokens: int | None
-    options: ChatOptions
 
 
 class Calls:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from deepthrift_router._answers.features import conversation_text
-from deepthrift_router._calls.calls import Asked
+from deepthrift_router._calls.call_spec import Asked
 
 if TYPE_CHECKING:
     from deepthrift import ChatOptions, HostProfile, Message, Messages

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deepthrift import AsyncClient
     from deepthrift._call.prepare.estimate import Bound
     from deepthrift_router._belief.prior import Prior
-    from deepthrift_router._calls.calls import Asked
+    from deepthrift_router._calls.call_spec import Asked
     from deepthrift_router._calls.request import Request
     from deepthrift_router._decide.history import History
     from deepthrift_router._record.decision import TokenLength

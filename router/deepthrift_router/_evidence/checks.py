@@ -11,10 +11,10 @@ from deepthrift import ChatOptions, Message, Messages, Reply
 from deepthrift.errors import ConfigurationError
 from deepthrift_router._answers.answers import Answer, parse_answer, same_answer
 from deepthrift_router._belief.verification import CROSS_CHECK, check_outcome
-from deepthrift_router._calls.calls import Asked
+from deepthrift_router._calls.call_spec import Asked
 from deepthrift_router._calls.request import as_messages
+from deepthrift_router._evidence.draft import Draft, Reading
 from deepthrift_router._evidence.sandbox import Sandbox
-from deepthrift_router._evidence.signals import Draft, Reading
 from deepthrift_router._evidence.validators import code_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from deepthrift import Reply
 from deepthrift_pricing import Money
 from deepthrift_router._belief.verification import Verification, extent_of
-from deepthrift_router._evidence.signals import Draft, FinishSignal, free_signals, unusable
+from deepthrift_router._evidence.draft import Draft, unusable
+from deepthrift_router._evidence.signals import FinishSignal, free_signals
 from deepthrift_router._evidence.validators import Validator
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from deepthrift.errors import ConfigurationError
 from deepthrift_router._evidence.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from deepthrift_router._evidence.signals import Draft, Reading
+    from deepthrift_router._evidence.draft import Draft, Reading
 
 Validator: TypeAlias = Callable[[Reply], bool | str | Awaitable[bool | str]]
 """Your own check of an answer, awaited or not: `True` when it passes, else `False` or the reason as text. One that
@@ -111,7 +111,7 @@ class ValidatorSignal:
 
     async def read(self, draft: Draft) -> Reading | str:
         """`passed`, or decisively `refused`."""
-        from deepthrift_router._evidence.signals import Reading
+        from deepthrift_router._evidence.draft import Reading
 
         try:
             verdict = cast("object", self._check(draft.reply))

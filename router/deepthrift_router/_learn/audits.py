@@ -15,7 +15,7 @@ from deepthrift.errors import DeepthriftError, LedgerError
 from deepthrift_pricing import Money
 from deepthrift_router._answers.answers import same_answer
 from deepthrift_router._decide.outlook import Outlook, room_now
-from deepthrift_router._evidence.signals import Draft, unusable
+from deepthrift_router._evidence.draft import Draft, unusable
 from deepthrift_router._learn.answered import Answered
 from deepthrift_router._learn.estimates import drift_of
 from deepthrift_router._learn.store import RouterStore

@@ -62,8 +62,6 @@ class PlanCost(BaseModel):
     """Why it was not possible."""
 
 
-
-
 class Decision(BaseModel):
     """Why the answer is what it is."""
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from deepthrift.errors import DeepthriftError
 from deepthrift_pricing import Money
 from deepthrift_router._belief.verification import Verification
-from deepthrift_router._calls.calls import Asked, Calls
+from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.calls import Calls
 from deepthrift_router._decide.decide import Offer, Stakes, best_step
 from deepthrift_router._decide.economy import Room
 from deepthrift_router._decide.outlook import Outlook, room_now

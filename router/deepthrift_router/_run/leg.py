@@ -11,12 +11,13 @@ from deepthrift.errors import ConfigurationError, DeepthriftError
 from deepthrift_pricing import Money, Purpose
 from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.verification import Verification
-from deepthrift_router._calls.calls import Asked, Calls
+from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.calls import Calls
 from deepthrift_router._decide.outlook import Outlook
 from deepthrift_router._decide.tiers import Rung, RungName, bound_of
 from deepthrift_router._evidence.checks import Check
+from deepthrift_router._evidence.draft import Draft, unusable
 from deepthrift_router._evidence.evidence import Reader
-from deepthrift_router._evidence.signals import Draft, unusable
 from deepthrift_router._evidence.validators import Validator
 from deepthrift_router._evidence.watch import PartialValidator, Watch
 from deepthrift_router._learn.audits import Outcomes

@@ -14,7 +14,7 @@ from deepthrift.errors import (
 from deepthrift_pricing import Money
 from deepthrift_router._decide.tiers import Rung, RungName
 from deepthrift_router._evidence.checks import Check
-from deepthrift_router._evidence.signals import unusable
+from deepthrift_router._evidence.draft import unusable
 from deepthrift_router._record.reply import RoutedReply
 from deepthrift_router._run.leg import Leg
 from deepthrift_router._run.reasons import why_accept, why_escalate

@@ -17,10 +17,10 @@ from deepthrift.errors import (
 )
 from deepthrift_pricing import Money, Purpose, new_id
 from deepthrift_router._answers.answers import final_text
-from deepthrift_router._calls.calls import Asked
+from deepthrift_router._calls.call_spec import Asked
 from deepthrift_router._calls.request import Request
 from deepthrift_router._evidence.checks import Check
-from deepthrift_router._evidence.signals import Draft, unusable
+from deepthrift_router._evidence.draft import Draft, unusable
 from deepthrift_router.evaluation import Extra, Outcome
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 from deepthrift import Reply
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Money
-from deepthrift_router._evidence.signals import unusable
+from deepthrift_router._evidence.draft import unusable
 from deepthrift_router.evaluation import CodeGrader, Grader, grader_named
 
 if TYPE_CHECKING:

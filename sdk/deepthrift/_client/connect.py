@@ -9,9 +9,9 @@ from pathlib import Path
 
 import httpx
 
+from deepthrift._net.choose import transport_for
 from deepthrift._net.network import Network
 from deepthrift._net.sender import Endpoint
-from deepthrift._net.transport import transport_for
 from deepthrift._util.version import version
 from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import HostProfile

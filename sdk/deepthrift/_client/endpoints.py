@@ -142,7 +142,7 @@ class Upstream:
                 settings = replace(settings, extra_body={**settings.extra_body, **given.extra_body})
             headers = {**shared.headers, **(given.headers or {})}
             self.built = Core(
-                to.endpoint(headers, given.transport, shared.network.with_(given)),
+                to.endpoint(headers, given.transport, _network_of(shared.network, given)),
                 to.profile,
                 to.model,
                 self.prices,
@@ -191,6 +191,16 @@ class Upstream:
             await self.built.endpoint.aclose()
         elif self._given.transport is not None:
             await self._given.transport.aclose()
+
+
+def _network_of(network: Network, given: Endpoint) -> Network:
+    """The client's network settings with what an endpoint has of its own."""
+    return Network(
+        proxy=network.proxy if given.proxy is None else given.proxy,
+        verify=network.verify if given.verify is None else given.verify,
+        cert=network.cert if given.cert is None else given.cert,
+        http2=network.http2 if given.http2 is None else given.http2,
+    )
 
 
 class Upstreams:

@@ -7,12 +7,9 @@ import ssl
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from deepthrift.errors import ConfigurationError, MissingExtra
-
-if TYPE_CHECKING:
-    from deepthrift._client.endpoints import Endpoint
 
 Verify: TypeAlias = bool | str | Path | ssl.SSLContext
 """Whom to trust: `True` is the usual authorities (or `SSL_CERT_FILE`, `SSL_CERT_DIR`), a path is a file or folder of
@@ -35,15 +32,6 @@ class Network:
         """Check what can be checked here."""
         if self.http2 and find_spec("h2") is None:
             raise MissingExtra("HTTP/2 needs an extra; install it: pip install 'deepthrift[http2]'")
-
-    def with_(self, given: Endpoint) -> Network:
-        """The same with what an endpoint has of its own."""
-        return Network(
-            proxy=self.proxy if given.proxy is None else given.proxy,
-            verify=self.verify if given.verify is None else given.verify,
-            cert=self.cert if given.cert is None else given.cert,
-            http2=self.http2 if given.http2 is None else given.http2,
-        )
 
     def ssl_context(self) -> ssl.SSLContext:
         """The context for TLS.

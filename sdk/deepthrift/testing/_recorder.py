@@ -77,8 +77,8 @@ class Recorder(httpx.AsyncBaseTransport):
     def _transport(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
         if self._given is not None:
             return self._given
+        from deepthrift._net.choose import transport_for
         from deepthrift._net.network import Network
-        from deepthrift._net.transport import transport_for
 
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         if origin not in self._inner:

@@ -8,14 +8,14 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from deepthrift_router.cli._shared.connect import Place, connect
 from deepthrift_router.cli._shared.exits import FAILURE, INTERRUPTED, OK, describe, exit_code, report
 from deepthrift_router.cli._shared.format import money, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import FrameType
 
     from deepthrift import AsyncClient
@@ -41,20 +41,19 @@ class RunOptions:
     """The cluster from which the rows are sent; `None` is this machine."""
 
 
+Runner: TypeAlias = "Callable[[Path, Path, Place, Output, RunOptions, Callable[[], bool]], Awaitable[BatchSummary]]"
+"""Runs a batch from file to file, here or on a cluster, until it's interrupted."""
+
+
 def own_mode(mode: Choice | None) -> Mode | None:
     """The mode of rows that name none; `None` where the router, or nobody, chooses it."""
     return None if mode == "auto" else mode
 
 
-async def run_file(source: Path, out: Path, place: Place, output: Output, options: RunOptions) -> int:
+async def run_file(source: Path, out: Path, place: Place, output: Output, options: RunOptions, runner: Runner) -> int:
     """`deepthrift batch run`; returns the exit code."""
     with _interrupts(output) as interrupted:
-        if options.on is not None:
-            from deepthrift_router.cli._batches.ray import run_on_ray
-
-            summary = await run_on_ray(source, out, place, output, options, interrupted)
-        else:
-            summary = await _run_here(source, out, place, output, options, interrupted)
+        summary = await runner(source, out, place, output, options, interrupted)
     code = summary_code(summary, interrupted=interrupted())
     if output.as_json:
         output.document(summary_document(summary, code))
@@ -73,7 +72,7 @@ async def run_file(source: Path, out: Path, place: Place, output: Output, option
     return code
 
 
-async def _run_here(
+async def run_here(
     source: Path,
     out: Path,
     place: Place,

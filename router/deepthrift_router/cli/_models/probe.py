@@ -6,21 +6,23 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import httpx
 
 from deepthrift import AsyncClient, Reply
+from deepthrift._net.choose import transport_for
 from deepthrift._net.network import Network
-from deepthrift._net.transport import transport_for
 from deepthrift.errors import (
     ConfigurationError,
     PriceNotFound,
     ResponseError,
 )
-from deepthrift.hosts import CachedTokens, Dialect, Feature, HostProfile, ModeRules, ReasoningField, Switch, switch_for
+from deepthrift.hosts import Dialect, Feature, HostProfile, ModeRules, Switch, switch_for
 from deepthrift_pricing import Ledger, Mode, Money, PriceBook, utc_now
+from deepthrift_router.cli._models.found import Found
+from deepthrift_router.cli._models.probe_profile import profile_of
 from deepthrift_router.cli._models.probe_questions import (
     ANSWER,
     DIALECTS,
@@ -55,23 +57,6 @@ class Finding:
     name: str
     verdict: Verdict
     detail: str = ""
-
-
-@dataclass
-class Found:
-    """What was learned so far."""
-
-    dialect: Dialect = "undocumented"
-    empty: Mode | None = None
-    """The mode that runs when nothing is sent, where the other has a switch and this one has not."""
-    default: Mode = "standard"
-    reasoning: ReasoningField | None = None
-    inline: bool = False
-    cached: CachedTokens = "unknown"
-    stream_usage: bool = True
-    context: int | None = None
-    features: dict[Mode, set[Feature]] = field(default_factory=lambda: {"standard": set(), "thinking": set()})
-    limits: dict[Mode, int] = field(default_factory=dict[Mode, int])
 
 
 class Probe:
@@ -154,8 +139,6 @@ class Probe:
 
     def profile(self) -> HostProfile:
         """What was found, as a profile."""
-        from deepthrift_router.cli._models.probe_profile import profile_of
-
         return profile_of(self.base, self.url, self.model, self.found)
 
     def _modes(self) -> tuple[Mode, ...]:

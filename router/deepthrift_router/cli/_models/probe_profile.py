@@ -11,7 +11,7 @@ from deepthrift.hosts import HostProfile, ModeRules, Switch, Unverified, switch_
 from deepthrift_pricing import Mode, utc_now
 
 if TYPE_CHECKING:
-    from deepthrift_router.cli._models.probe import Found
+    from deepthrift_router.cli._models.found import Found
 
 
 def profile_of(base: HostProfile, url: str, model: str, found: Found) -> HostProfile:

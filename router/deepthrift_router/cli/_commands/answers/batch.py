@@ -98,7 +98,8 @@ def run_command(
 
     Ctrl-C begins no more rows and finishes those under way; pressed again, it drops them, and they may be billed.
     """
-    from deepthrift_router.cli._batches.run import RunOptions, estimate_file, run_file
+    from deepthrift_router.cli._batches.ray import run_on_ray
+    from deepthrift_router.cli._batches.run import RunOptions, estimate_file, run_file, run_here
     from deepthrift_router.cli._shared.connect import prepare, run
     from deepthrift_router.cli._shared.output import Output
 
@@ -108,7 +109,7 @@ def run_command(
         run(estimate_file(source, place, output, mode, expected_tokens))
         return 0
     options = RunOptions(mode, concurrency, retry_failed, retry_unanswered, on)
-    return run(run_file(source, out, place, output, options))
+    return run(run_file(source, out, place, output, options, run_here if on is None else run_on_ray))
 
 
 SUBMIT_EPILOG = """\b
