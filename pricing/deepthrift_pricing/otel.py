@@ -14,7 +14,7 @@ from typing import Final, Protocol, Self, TypeAlias, cast
 
 from deepthrift_pricing._ledger.ledger import Ledger
 from deepthrift_pricing._values.attempt import Attempt
-from deepthrift_pricing.errors import ConfigurationError
+from deepthrift_pricing._values.errors import ConfigurationError
 
 __all__ = ["MeterProvider", "Telemetry"]
 

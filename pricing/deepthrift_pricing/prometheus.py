@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift_pricing._ledger.ledger import Ledger
 from deepthrift_pricing._values.budget import BudgetStatus
+from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing._values.money import Money
-from deepthrift_pricing.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

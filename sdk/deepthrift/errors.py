@@ -44,31 +44,68 @@ DeepthriftError
 ```
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Unpack
-
-from deepthrift_pricing.errors import (
+from deepthrift._types.errors import (
+    APIError,
+    AttemptTimeout,
+    AuthenticationFailed,
+    BadRequest,
+    BalanceExhausted,
+    BatchError,
     BudgetExceeded,
+    CalibrationError,
     CallDetails,
+    CircuitOpen,
+    ClientClosed,
+    ClusterUnavailable,
     ConfigurationError,
+    ConnectionFailed,
     ContextLengthExceeded,
     CurrencyMismatch,
+    DeadlineExceeded,
     DeepthriftError,
+    DownloadError,
+    EmptyResponse,
+    EngineCrashed,
+    EngineError,
+    EngineKeepsCrashing,
+    EngineStartFailed,
+    InsufficientBalance,
     InvalidRequestError,
     LedgerClosed,
     LedgerError,
     LedgerUnavailable,
+    MalformedResponse,
+    MissingExtra,
+    ModelFileError,
+    ModeNotHonoured,
+    NoEndpointAllowed,
+    NoLift,
+    NotEnoughLabels,
+    NotEnoughMemory,
+    NotFound,
+    Overloaded,
+    PermissionRefused,
     PriceDataError,
     PriceNotFound,
     PricingError,
+    RateLimited,
     RequestInfo,
+    ResponseError,
+    ServerError,
+    StatusError,
+    StreamInterrupted,
+    StructuredOutputError,
+    ToolCallsMissing,
+    ToolError,
+    ToolFailed,
+    ToolLoopExceeded,
     UnknownReservation,
+    UnmatchedRequest,
+    UnprocessableRequest,
+    UnsupportedFeature,
+    UnsupportedMachine,
+    WorkerLost,
 )
-
-if TYPE_CHECKING:
-    from deepthrift._types.reply import Reply
-    from deepthrift.tools import ToolReply
 
 __all__ = [
     "APIError",
@@ -134,285 +171,6 @@ __all__ = [
 ]
 
 
-class ClientClosed(ConfigurationError):
-    """The client was closed: the call was not sent, or was ended after `grace` and is booked as far as it came."""
-
-
-class NoEndpointAllowed(ConfigurationError):
-    """No endpoint of the client is in a region that the call allows. Nothing was sent."""
-
-
-class UnsupportedFeature(InvalidRequestError):
-    """The host or the mode cannot do what was asked. Nothing was sent."""
-
-
-class APIError(DeepthriftError):
-    """The endpoint could not be used, or answered with an error.
-
-    Attributes:
-        partial: What had arrived of a stream, with its usage and cost, or `None` if nothing had.
-    """
-
-    partial: Reply | None = None
-
-
-class ConnectionFailed(APIError):
-    """No connection could be made, or it was lost before an answer arrived."""
-
-
-class AttemptTimeout(APIError):
-    """One attempt took longer than `timeout`. It may have been billed, so it is booked as unknown and not retried."""
-
-
-class DeadlineExceeded(APIError):
-    """The call, retries and waiting included, took longer than `deadline`."""
-
-
-class CircuitOpen(APIError):
-    """The endpoint failed too often and is left alone for a while. Nothing was sent.
-
-    Attributes:
-        retry_after: Seconds until a call is tried again.
-    """
-
-    def __init__(self, message: str, *, retry_after: float | None = None, **details: Unpack[CallDetails]) -> None:
-        super().__init__(message, **details)
-        self.retry_after = retry_after
-
-
-class StatusError(APIError):
-    """The endpoint answered with an error status.
-
-    Attributes:
-        status: The HTTP status, or the code inside an error event of a stream.
-        body: The endpoint's own message, shortened to 2,000 characters, without secrets.
-        retry_after: Seconds that the endpoint asked to wait, or `None`.
-        trace_id: The endpoint's own id of the request, or `None`; quote it to its support.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        body: str = "",
-        retry_after: float | None = None,
-        trace_id: str | None = None,
-        **details: Unpack[CallDetails],
-    ) -> None:
-        super().__init__(message, **details)
-        self.status = status
-        self.body = body
-        self.retry_after = retry_after
-        self.trace_id = trace_id
-
-
-class BadRequest(StatusError):
-    """400: the endpoint did not accept the request. Not retried."""
-
-
-class AuthenticationFailed(StatusError):
-    """401: the key is missing or wrong. Not retried."""
-
-
-class InsufficientBalance(StatusError):
-    """402: the provider's balance is used up. Never retried; top up, then call again.
-
-    Attributes:
-        balance: What is left, in the provider's own figures, where the host tells it; else `None`.
-    """
-
-    balance: str | None = None
-
-
-class BalanceExhausted(CircuitOpen, InsufficientBalance):
-    """The endpoint answered 402 a moment ago, and is left alone for a while. Nothing was sent."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        body: str = "",
-        retry_after: float | None = None,
-        trace_id: str | None = None,
-        balance: str | None = None,
-    ) -> None:
-        InsufficientBalance.__init__(
-            self, message, status=status, body=body, retry_after=retry_after, trace_id=trace_id
-        )
-        self.balance = balance
-
-
-class PermissionRefused(StatusError):
-    """403: the key may not do this. Not retried."""
-
-
-class NotFound(StatusError):
-    """404: no such model or path. Not retried."""
-
-
-class UnprocessableRequest(StatusError):
-    """422: the parameters are invalid. Not retried."""
-
-
-class RateLimited(StatusError):
-    """429: too many requests. Retried after `Retry-After`, within the deadline."""
-
-
-class ServerError(StatusError):
-    """5xx: the endpoint failed. Retried within the deadline."""
-
-
-class Overloaded(ServerError):
-    """503: the endpoint is overloaded. Retried with longer pauses."""
-
-
-class ResponseError(DeepthriftError):
-    """An answer arrived that cannot be used.
-
-    Attributes:
-        partial: What had arrived, with its usage and cost, or `None` if nothing usable had.
-    """
-
-    def __init__(self, message: str, *, partial: Reply | None = None, **details: Unpack[CallDetails]) -> None:
-        super().__init__(message, **details)
-        self.partial = partial
-
-
-class EmptyResponse(ResponseError):
-    """The endpoint reported success and sent a blank body. It may have been billed, so it is booked as unknown."""
-
-
-class MalformedResponse(ResponseError):
-    """The body is not the JSON that the protocol promises."""
-
-
-class StreamInterrupted(ResponseError):
-    """The stream broke before its end. `partial` holds what arrived, and its cost is booked."""
-
-
-class ModeNotHonoured(ResponseError):
-    """Another mode ran than the one asked for. Raised only if asked to; by default it is a warning on the reply."""
-
-
-class ToolCallsMissing(ResponseError):
-    """The endpoint said that it called tools and sent no call that could be read: its tool parser does not fit V3.1."""
-
-
-class StructuredOutputError(ResponseError):
-    """The answer is empty, cut off or not of the type asked for, after all repairs. `partial` holds the last answer."""
-
-
-class CalibrationError(DeepthriftError):
-    """The router cannot promise or learn what was asked: what it knows of your traffic does not bear it out."""
-
-
-class NotEnoughLabels(CalibrationError):
-    """There are too few labelled answers for a promise or a fit.
-
-    Attributes:
-        labels: How many there are.
-        needed: About how many it takes in all, or `None` where more would not help.
-    """
-
-    def __init__(self, message: str, *, labels: int = 0, needed: int | None = None) -> None:
-        super().__init__(message)
-        self.labels = labels
-        self.needed = needed
-
-
-class NoLift(CalibrationError):
-    """What was fitted is no better than the setting in force, on labels that it has not seen. Nothing was written."""
-
-
-class ToolError(DeepthriftError):
-    """A loop of tool calls could not go on.
-
-    Attributes:
-        partial: The exchange so far, with the usage and cost of every round, or `None` if nothing had been sent.
-    """
-
-    def __init__(self, message: str, *, partial: ToolReply | None = None, **details: Unpack[CallDetails]) -> None:
-        super().__init__(message, **details)
-        self.partial = partial
-
-
-class ToolFailed(ToolError):
-    """A tool raised an exception, which is the cause of this one. Raised only if asked to."""
-
-
-class ToolLoopExceeded(ToolError):
-    """The limit on rounds or on spend was reached before the model had its answer. The next round was not sent."""
-
-
-class UnmatchedRequest(DeepthriftError, AssertionError):
-    """An endpoint of `deepthrift.testing` has no answer for a request, or was not asked for every one it has."""
-
-
-class BatchError(DeepthriftError):
-    """A file of a batch is missing, damaged, in use by another process, or belongs to another batch."""
-
-
-class ClusterUnavailable(BatchError):
-    """The cluster that a batch is to run on cannot be reached, or has no worker left. No further row was sent."""
-
-
-class WorkerLost(DeepthriftError):
-    """A machine of a batch died with the row it was answering. It may be billed, so it is not sent again unasked."""
-
-
-class EngineError(DeepthriftError):
-    """The embedded engine could not be used."""
-
-
-class MissingExtra(EngineError, ImportError):
-    """An optional part of Deepthrift is not installed; the message has the command that installs it."""
-
-
-class UnsupportedMachine(EngineError):
-    """The processor or a system library lacks something that the engine needs; the message says what mends it."""
-
-
-class ModelFileError(EngineError):
-    """The model file is missing, cut short, damaged or not GGUF."""
-
-
-class DownloadError(EngineError):
-    """A model could not be fetched, or what arrived does not have the pinned hash."""
-
-
-class EngineStartFailed(EngineError):
-    """The engine did not come up; the message ends with the last lines of its log."""
-
-
-class NotEnoughMemory(EngineStartFailed):
-    """The model does not fit into the memory that is free; the message has both figures."""
-
-
-class EngineCrashed(EngineError):
-    """The engine died while in use. What it was answering is lost; the next call starts it again.
-
-    Attributes:
-        exit_code: Its exit code, a negative number for the signal that ended it, or `None` if nobody saw it.
-        out_of_memory: Whether it ended because memory ran out, or `None` where that cannot be told.
-        log: The last lines of its log. They hold no prompts and no key.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        exit_code: int | None = None,
-        out_of_memory: bool | None = None,
-        log: str = "",
-        **details: Unpack[CallDetails],
-    ) -> None:
-        super().__init__(message, **details)
-        self.exit_code = exit_code
-        self.out_of_memory = out_of_memory
-        self.log = log
-
-
-class EngineKeepsCrashing(EngineCrashed):
-    """The engine died more than 3 times within 5 minutes, and is not started again."""
+for _name in __all__:
+    if globals()[_name].__module__.startswith("deepthrift._types."):
+        globals()[_name].__module__ = __name__  # tracebacks and docs show where users import it from

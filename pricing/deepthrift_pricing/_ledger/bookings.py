@@ -29,16 +29,16 @@ from deepthrift_pricing._store.protocol import Store, Transaction
 from deepthrift_pricing._values.attempt import Attempt, AttemptRequest
 from deepthrift_pricing._values.budget import MOST_PICO, Budget, BudgetStatus, Policy
 from deepthrift_pricing._values.cost import Cost
-from deepthrift_pricing._values.money import Money
-from deepthrift_pricing._values.usage import Usage
-from deepthrift_pricing._values.window import micros
-from deepthrift_pricing.errors import (
+from deepthrift_pricing._values.errors import (
     ConfigurationError,
     CurrencyMismatch,
     LedgerError,
     LedgerUnavailable,
     UnknownReservation,
 )
+from deepthrift_pricing._values.money import Money
+from deepthrift_pricing._values.usage import Usage
+from deepthrift_pricing._values.window import micros
 
 Refit: TypeAlias = Callable[[AttemptRequest, Money, Policy], AttemptRequest | None]
 """Makes a request smaller, as a policy of `clamp` or `downgrade` asks, given the room left; `None` when it cannot.

@@ -10,9 +10,9 @@ from deepthrift_pricing._ledger.records import SELECT, attempt_of, micros
 from deepthrift_pricing._store.protocol import Transaction, Value
 from deepthrift_pricing._values.attempt import Attempt
 from deepthrift_pricing._values.budget import Budget, BudgetStatus, admits
+from deepthrift_pricing._values.errors import CurrencyMismatch
 from deepthrift_pricing._values.money import Money
 from deepthrift_pricing._values.window import Span, moment
-from deepthrift_pricing.errors import CurrencyMismatch
 
 _COLUMNS: Final = "(budget, part, start, spent_pico, reserved_pico, unknown_pico)"
 _ADD: Final = (

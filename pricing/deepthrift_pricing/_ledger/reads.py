@@ -13,9 +13,9 @@ from deepthrift_pricing._store.protocol import Store, Transaction, Value
 from deepthrift_pricing._store.schema import FURTHER, ON_RECORD
 from deepthrift_pricing._values.attempt import Attempt
 from deepthrift_pricing._values.budget import Budget, BudgetStatus
+from deepthrift_pricing._values.errors import LedgerClosed, LedgerUnavailable, UnknownReservation
 from deepthrift_pricing._values.usage import Mode, Usage
 from deepthrift_pricing._values.window import micros
-from deepthrift_pricing.errors import LedgerClosed, LedgerUnavailable, UnknownReservation
 
 Decide = Callable[[Attempt], Outcome | None]
 """How an attempt ends, given its state; `None` leaves it as it is."""

@@ -9,8 +9,8 @@ from deepthrift_pricing._ledger.counters import Refusal
 from deepthrift_pricing._values.attempt import AttemptRequest
 from deepthrift_pricing._values.budget import MOST_PICO, BudgetStatus
 from deepthrift_pricing._values.cost import Cost
+from deepthrift_pricing._values.errors import BudgetExceeded, ConfigurationError
 from deepthrift_pricing._values.usage import Usage
-from deepthrift_pricing.errors import BudgetExceeded, ConfigurationError
 
 _MOST_TOKENS: Final = 2**63
 """What a column of the store can hold."""

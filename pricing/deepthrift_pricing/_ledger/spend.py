@@ -9,10 +9,10 @@ from typing import Final, cast
 from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing._store.protocol import Transaction, Value
+from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing._values.money import Currency, Money
 from deepthrift_pricing._values.window import EPOCH, micros
 from deepthrift_pricing._values.zone import zone_of
-from deepthrift_pricing.errors import ConfigurationError
 
 _COLUMNS: Final = ("host", "model", "mode", "purpose", "status", "certainty", "call", "group", "finish_reason", "error")
 _SQL: Final = {"call": "call_id", "group": "group_id"}

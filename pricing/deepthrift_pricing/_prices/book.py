@@ -18,9 +18,9 @@ from deepthrift_pricing._prices.price import Price
 from deepthrift_pricing._prices.track import PriceTrack
 from deepthrift_pricing._values.attempt import utc_now
 from deepthrift_pricing._values.cost import Cost
+from deepthrift_pricing._values.errors import ConfigurationError, PriceNotFound
 from deepthrift_pricing._values.money import Currency, Money
 from deepthrift_pricing._values.usage import Mode, Usage, least_certain
-from deepthrift_pricing.errors import ConfigurationError, PriceNotFound
 
 _LOG: Final = logging.getLogger("deepthrift.prices")
 _Key: TypeAlias = tuple[str, str, Mode, Currency, str]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pydantic import ValidationError
 
 from deepthrift_pricing._prices.price import Price
-from deepthrift_pricing.errors import PriceDataError
+from deepthrift_pricing._values.errors import PriceDataError
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

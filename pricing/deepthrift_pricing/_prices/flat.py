@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from deepthrift_pricing._prices.price import Price
 from deepthrift_pricing._values.attempt import utc_now
+from deepthrift_pricing._values.errors import PriceDataError
 from deepthrift_pricing._values.money import Currency
 from deepthrift_pricing._values.usage import Mode
-from deepthrift_pricing.errors import PriceDataError
 
 Amount: TypeAlias = Decimal | str | int
 

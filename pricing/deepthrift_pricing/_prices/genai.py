@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from deepthrift_pricing._prices.price import Price
-from deepthrift_pricing.errors import ConfigurationError, PriceNotFound
+from deepthrift_pricing._values.errors import ConfigurationError, PriceNotFound
 
 if TYPE_CHECKING:
     from genai_prices.types import ConditionalPrice, ModelInfo, Provider

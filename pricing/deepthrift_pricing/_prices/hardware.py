@@ -10,8 +10,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from deepthrift_pricing._prices.price import Price
+from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing._values.money import Currency
-from deepthrift_pricing.errors import ConfigurationError
 
 Origin: TypeAlias = Literal["brief", "published", "measured", "stated"]
 """Where a figure comes from: the project's brief, a named page, a measurement here, or the user."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from deepthrift_pricing._prices.price import Price
+from deepthrift_pricing._values.errors import PriceNotFound
 from deepthrift_pricing._values.money import Currency
 from deepthrift_pricing._values.usage import Mode
-from deepthrift_pricing.errors import PriceNotFound
 
 
 def no_price(

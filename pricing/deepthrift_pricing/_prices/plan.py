@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from deepthrift_pricing._prices.hardware import Machine, Weights
 from deepthrift_pricing._prices.price import Price
+from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing._values.money import Currency, Money
 from deepthrift_pricing._values.usage import Usage
-from deepthrift_pricing.errors import ConfigurationError
 
 HOURS_PER_MONTH = 730
 """Hours in a twelfth of a year."""

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from deepthrift_pricing._store.protocol import Store
 from deepthrift_pricing._store.url import safe_url
-from deepthrift_pricing.errors import ConfigurationError
+from deepthrift_pricing._values.errors import ConfigurationError
 
 
 def open_store(url: str | Path) -> Store:

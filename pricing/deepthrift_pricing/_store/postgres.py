@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from deepthrift_pricing._store.protocol import Row, Value
 from deepthrift_pricing._store.schema import TABLES, VERSION
 from deepthrift_pricing._store.url import safe_url
-from deepthrift_pricing.errors import ConfigurationError, LedgerClosed, LedgerError, LedgerUnavailable
+from deepthrift_pricing._values.errors import ConfigurationError, LedgerClosed, LedgerError, LedgerUnavailable
 
 if TYPE_CHECKING:
     import psycopg

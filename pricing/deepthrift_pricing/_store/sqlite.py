@@ -12,7 +12,7 @@ from typing import Final, Literal, cast
 
 from deepthrift_pricing._store.protocol import Row, Value
 from deepthrift_pricing._store.schema import APPLICATION_ID, TABLES, VERSION
-from deepthrift_pricing.errors import LedgerClosed, LedgerError, LedgerUnavailable
+from deepthrift_pricing._values.errors import LedgerClosed, LedgerError, LedgerUnavailable
 
 LOCK_SECONDS: Final = 10.0
 """How long a writer waits for another process's transaction, each of which takes well under a millisecond."""

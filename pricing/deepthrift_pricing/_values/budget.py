@@ -11,11 +11,10 @@ from typing import Final, Literal, Self, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator, model_validator
 
-from deepthrift_pricing._values.money import Currency, Money
+from deepthrift_pricing._values.money import ConfigurationError, Currency, Money
 from deepthrift_pricing._values.usage import Mode
 from deepthrift_pricing._values.window import USUAL_ANCHOR, Span, calendar_span, fixed_span, micros
 from deepthrift_pricing._values.zone import zone_of
-from deepthrift_pricing.errors import ConfigurationError
 
 Per: TypeAlias = Literal["call", "answer", "hour", "day", "week", "month", "total"] | timedelta
 """`call`: each call with its retries and passes. `answer`: each routed answer. A `timedelta` rolls, unless anchored."""

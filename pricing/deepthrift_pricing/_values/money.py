@@ -1,18 +1,85 @@
-"""Exact money: integers of 10⁻¹² of a currency unit inside, `Decimal` at the surface."""
+"""Exact money, and the roots of the error tree, which carry it: errors say what a call has cost so far.
+
+Inside, money is integers of 10⁻¹² of a currency unit; at the surface it is `Decimal`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from pydantic_core import CoreSchema, core_schema
 
-from deepthrift_pricing.errors import ConfigurationError, CurrencyMismatch
-
 Currency: TypeAlias = Literal["USD", "CNY"]
 """The currencies in which V3.1 is sold. Amounts of different ones do not mix."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What a failed call asked for, without its content and without secrets."""
+
+    host: str
+    url: str
+    model: str
+    mode: str
+    messages: int
+    prompt_tokens: int | None = None
+    max_tokens: int | None = None
+    call_id: str = ""
+
+
+class CallDetails(TypedDict, total=False):
+    """What every error takes by keyword about the call that was under way; see `DeepthriftError`."""
+
+    request: RequestInfo | None
+    attempt_ids: tuple[str, ...]
+    spend: Money | None
+
+
+class DeepthriftError(Exception):
+    """Base of every error that Deepthrift raises on purpose.
+
+    Attributes:
+        message: What happened and what to do next, in one or two sentences.
+        request: What was asked for, if a call was under way.
+        attempt_ids: The attempts made so far, in order; each is a row of the ledger.
+        spend: What those attempts cost, as far as is known, or `None` when nothing was sent.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request: RequestInfo | None = None,
+        attempt_ids: tuple[str, ...] = (),
+        spend: Money | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.request = request
+        self.attempt_ids = attempt_ids
+        self.spend = spend
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConfigurationError(DeepthriftError, ValueError):
+    """A setting is wrong or missing. Nothing was sent."""
+
+
+class InvalidRequestError(DeepthriftError, ValueError):
+    """The request cannot be sent as it is. Nothing was sent, nothing was spent."""
+
+
+class PricingError(DeepthriftError):
+    """A cost could not be worked out."""
+
+
+class CurrencyMismatch(PricingError):
+    """Amounts in two currencies were combined, and no dated rate was given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from typing import Final, Self
 
 from deepthrift_pricing._ledger.ledger import Ledger
 from deepthrift_pricing._values.attempt import utc_now
+from deepthrift_pricing._values.errors import ConfigurationError, LedgerError
 from deepthrift_pricing._values.money import Money
 from deepthrift_pricing._values.window import micros
 from deepthrift_pricing.alerts._alert import Alert
 from deepthrift_pricing.alerts._rules import Forecast, NoBalance, Rule, Threshold, low_balance
 from deepthrift_pricing.alerts._sinks import LoggingSink, Sink
-from deepthrift_pricing.errors import ConfigurationError, LedgerError
 
 _LOG: Final = logging.getLogger("deepthrift.alerts")
 _CLAIM: Final = timedelta(minutes=5) // timedelta(microseconds=1)

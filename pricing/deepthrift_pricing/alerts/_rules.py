@@ -12,10 +12,10 @@ from typing import Protocol
 from deepthrift_pricing._ledger.ledger import Ledger
 from deepthrift_pricing._values.attempt import Attempt
 from deepthrift_pricing._values.budget import BudgetStatus
+from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing._values.money import Money
 from deepthrift_pricing._values.zone import zone_of
 from deepthrift_pricing.alerts._alert import Alert, Severity
-from deepthrift_pricing.errors import ConfigurationError
 
 
 class Rule(Protocol):

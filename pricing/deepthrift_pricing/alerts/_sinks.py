@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing.alerts._alert import Alert
-from deepthrift_pricing.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import httpx

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from deepthrift_pricing._prices.book import PriceBook
 from deepthrift_pricing._prices.price import Price
 from deepthrift_pricing._values.attempt import Attempt
+from deepthrift_pricing._values.errors import PriceNotFound
 from deepthrift_pricing._values.money import Currency, Money
 from deepthrift_pricing._values.usage import Mode, Usage
-from deepthrift_pricing.errors import PriceNotFound
 from deepthrift_pricing.reports._statistics import bootstrap_mean
 
 LEAST_RECORDED: Final = 3

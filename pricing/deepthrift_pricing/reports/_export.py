@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 from deepthrift_pricing._ledger.ledger import Ledger
 from deepthrift_pricing._values.attempt import Attempt
-from deepthrift_pricing.errors import ConfigurationError
+from deepthrift_pricing._values.errors import ConfigurationError
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 """A file format that the ledger can be exported to."""

@@ -12,8 +12,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing._values.money import Currency, Money
-from deepthrift_pricing.errors import ConfigurationError
 
 TOLERANCE: Final = Decimal("0.01")
 """A drift above one in a hundred is flagged."""

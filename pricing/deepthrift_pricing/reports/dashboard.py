@@ -20,9 +20,9 @@ from deepthrift_pricing._ledger.ledger import Ledger
 from deepthrift_pricing._prices.book import PriceBook
 from deepthrift_pricing._prices.price import Price
 from deepthrift_pricing._values.attempt import utc_now
+from deepthrift_pricing._values.errors import ConfigurationError, LedgerError
 from deepthrift_pricing._values.money import Currency
 from deepthrift_pricing._values.zone import zone_of
-from deepthrift_pricing.errors import ConfigurationError, LedgerError
 from deepthrift_pricing.reports.page._data import gather
 from deepthrift_pricing.reports.page._figures import need_matplotlib
 from deepthrift_pricing.reports.page._html import paragraph

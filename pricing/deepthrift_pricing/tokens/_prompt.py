@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Final, Literal, TypeAlias
 
+from deepthrift_pricing._values.errors import InvalidRequestError
 from deepthrift_pricing._values.usage import Mode
-from deepthrift_pricing.errors import InvalidRequestError
 from deepthrift_pricing.tokens._special import SPECIAL_TOKENS
 from deepthrift_pricing.tokens._template import (
     Conversation,

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeGuard
 
+from deepthrift_pricing._values.errors import InvalidRequestError
 from deepthrift_pricing._values.usage import Mode
-from deepthrift_pricing.errors import InvalidRequestError
 from deepthrift_pricing.tokens import _special as s
 
 Conversation: TypeAlias = str | Sequence[Mapping[str, object]]

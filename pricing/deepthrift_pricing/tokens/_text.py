@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from deepthrift_pricing.errors import InvalidRequestError
+from deepthrift_pricing._values.errors import InvalidRequestError
 from deepthrift_pricing.tokens._special import NAMED_TOKENS, SPECIAL_TOKENS
 from deepthrift_pricing.tokens._vocabulary import SIZE, vocabulary
 

@@ -11,7 +11,7 @@ from importlib import resources
 from itertools import accumulate, pairwise
 from typing import Final
 
-from deepthrift_pricing.errors import ConfigurationError
+from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing.tokens._special import SPECIAL_TOKENS
 
 FILE: Final = "deepseek-v3.1.xz"

@@ -7,7 +7,7 @@ import math
 from deepthrift._admission.breaker import Circuit, CircuitBreaker
 from deepthrift._admission.clock import Clock
 from deepthrift._admission.limiter import Limiter
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     AttemptTimeout,
     ConnectionFailed,
     DeadlineExceeded,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     APIError,
     BalanceExhausted,
     CircuitOpen,

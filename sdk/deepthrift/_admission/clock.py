@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from deepthrift.errors import APIError, AttemptTimeout, DeadlineExceeded, Overloaded, StatusError
+from deepthrift._types.errors import APIError, AttemptTimeout, DeadlineExceeded, Overloaded, StatusError
 
 if TYPE_CHECKING:
     import tenacity

@@ -14,12 +14,7 @@ from deepthrift._call.core import Core
 from deepthrift._call.failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
 from deepthrift._call.prepare.passes import Step
 from deepthrift._call.questions import name_balance
-from deepthrift._types.events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
-from deepthrift._types.options import Options
-from deepthrift._types.raw import RawResponse
-from deepthrift._types.reply import Reply
-from deepthrift._wire.answer import Answer
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     APIError,
     CircuitOpen,
     DeepthriftError,
@@ -30,6 +25,11 @@ from deepthrift.errors import (
     ResponseError,
     ToolCallsMissing,
 )
+from deepthrift._types.events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
+from deepthrift._types.options import Options
+from deepthrift._types.raw import RawResponse
+from deepthrift._types.reply import Reply
+from deepthrift._wire.answer import Answer
 from deepthrift_pricing import Attempt, Cost, Usage
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from deepthrift._admission.admission import Gate
 from deepthrift._admission.clock import Clock
 from deepthrift._net.sender import Endpoint
+from deepthrift._types.errors import ConfigurationError
 from deepthrift._types.options import Options
-from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Ledger, PrefixTracker, PriceBook
 

@@ -14,9 +14,7 @@ from deepthrift._admission.clock import Clock, with_retries
 from deepthrift._call.attempt.booking import Books
 from deepthrift._call.core import Core
 from deepthrift._net.sender import RequestBody
-from deepthrift._types.reply import Embeddings
-from deepthrift._wire.failures import NOT_BILLED, status_error
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     ConnectionFailed,
     DeepthriftError,
     InvalidRequestError,
@@ -26,6 +24,8 @@ from deepthrift.errors import (
     ServerError,
     UnsupportedFeature,
 )
+from deepthrift._types.reply import Embeddings
+from deepthrift._wire.failures import NOT_BILLED, status_error
 from deepthrift_pricing import Cost, Usage, parse_usage
 
 _PATH: Final = "/embeddings"

@@ -9,8 +9,7 @@ from deepthrift._call.attempt.booking import Books
 from deepthrift._call.core import Core
 from deepthrift._call.prepare.completion import passes_of
 from deepthrift._call.prepare.passes import Step
-from deepthrift._types.options import Options
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     APIError,
     AttemptTimeout,
     AuthenticationFailed,
@@ -30,6 +29,7 @@ from deepthrift.errors import (
     ServerError,
     UnsupportedFeature,
 )
+from deepthrift._types.options import Options
 
 _TRANSIENT: Final = (RateLimited, ServerError, ConnectionFailed, AttemptTimeout, EmptyResponse)
 _NOT_HERE: Final = (

@@ -8,8 +8,8 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+from deepthrift._types.errors import DeepthriftError, RequestInfo
 from deepthrift._types.reply import Reply
-from deepthrift.errors import DeepthriftError, RequestInfo
 from deepthrift_pricing import Cost, Money, new_id
 
 

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from deepthrift._call.stream import Source
-from deepthrift.errors import ClientClosed
+from deepthrift._types.errors import ClientClosed
 
 if TYPE_CHECKING:
     from deepthrift._call.call import Call

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from deepthrift._call.core import Core
 from deepthrift._types.account import Balance, ModelInfo
-from deepthrift._wire.failures import status_error
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     AttemptTimeout,
     BalanceExhausted,
     ConnectionFailed,
@@ -20,6 +19,7 @@ from deepthrift.errors import (
     MalformedResponse,
     UnsupportedFeature,
 )
+from deepthrift._wire.failures import status_error
 
 _PATIENCE: Final = 60.0
 """Seconds: such a question is answered at once or not at all."""

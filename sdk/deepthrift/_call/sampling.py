@@ -10,11 +10,11 @@ from typing import Final, cast
 from deepthrift._call.call import Call
 from deepthrift._call.core import Core
 from deepthrift._call.in_flight import UnderWay
+from deepthrift._types.errors import DeepthriftError, InvalidRequestError
 from deepthrift._types.further_options import SampleOptions
 from deepthrift._types.options import Options
 from deepthrift._types.reply import Reply
 from deepthrift._types.samples import Samples
-from deepthrift.errors import DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Money, new_id
 
 _AT_ONCE: Final = 8

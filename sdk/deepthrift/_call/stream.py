@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from deepthrift._types.errors import ConfigurationError, DeepthriftError
 from deepthrift._types.events import StreamEvent
 from deepthrift._types.reply import Reply
-from deepthrift.errors import ConfigurationError, DeepthriftError
 
 if TYPE_CHECKING:
     from deepthrift._call.call import Call

@@ -17,11 +17,11 @@ from deepthrift._client.async_requests import AsyncRequests
 from deepthrift._client.endpoints import Endpoint, EndpointStatus, Shared, Upstream, Upstreams, upstreams_of
 from deepthrift._net.network import Cert, Network, Verify
 from deepthrift._types.engine_options import EngineOptions
+from deepthrift._types.errors import ClientClosed, ConfigurationError, DeepthriftError, EngineCrashed, StreamInterrupted
 from deepthrift._types.expected_length import ExpectedLength
 from deepthrift._types.messages import JSONObject, Messages
 from deepthrift._types.options import ChatOptions, Options, options_of
 from deepthrift._types.reply import Reply
-from deepthrift.errors import ClientClosed, ConfigurationError, DeepthriftError, EngineCrashed, StreamInterrupted
 from deepthrift.hosts import Feature, HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PrefixTracker, PriceBook
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Unpack
 
 from deepthrift._call.stream import AsyncStream
 from deepthrift._client.async_tasks import AsyncTasks
+from deepthrift._types.errors import DeepthriftError
 from deepthrift._types.expected_length import ExpectedLength
 from deepthrift._types.messages import JSONObject, Messages
 from deepthrift._types.options import CallOptions, ChatOptions, Options, options_of
 from deepthrift._types.reply import Reply
-from deepthrift.errors import DeepthriftError
 from deepthrift_pricing import Estimate, Mode
 
 if TYPE_CHECKING:

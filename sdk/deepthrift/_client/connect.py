@@ -12,8 +12,8 @@ import httpx
 from deepthrift._net.choose import transport_for
 from deepthrift._net.network import Network
 from deepthrift._net.sender import Endpoint
+from deepthrift._types.errors import ConfigurationError
 from deepthrift._util.version import version
-from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import PriceBook
 

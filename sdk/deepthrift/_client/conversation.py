@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self, cast, overload
 
+from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError
 from deepthrift._types.messages import JSONObject, Message, ToolMessage
 from deepthrift._types.reply import Reply
-from deepthrift.errors import ContextLengthExceeded, InvalidRequestError
 from deepthrift_pricing import Mode
 
 _VERSION: Final = 1

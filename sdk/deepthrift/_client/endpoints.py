@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from deepthrift._admission.breaker import CircuitBreaker, CircuitState
 from deepthrift._net.network import Cert, Network, Verify
+from deepthrift._types.errors import ConfigurationError, NoEndpointAllowed
 from deepthrift._types.messages import JSONObject
-from deepthrift.errors import ConfigurationError, NoEndpointAllowed
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Ledger, PrefixTracker, PriceBook
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
 
-from deepthrift.errors import ConfigurationError, MissingExtra
+from deepthrift._types.errors import ConfigurationError, MissingExtra
 
 Verify: TypeAlias = bool | str | Path | ssl.SSLContext
 """Whom to trust: `True` is the usual authorities (or `SSL_CERT_FILE`, `SSL_CERT_DIR`), a path is a file or folder of

@@ -10,7 +10,7 @@ from typing import Final
 import httpx
 
 from deepthrift._net.transport import OriginTransport
-from deepthrift.errors import ConfigurationError
+from deepthrift._types.errors import ConfigurationError
 
 _DRAIN_BYTES: Final = 65_536
 """More than the end of a chat stream ever holds: keep-alives and the terminator of the body."""

@@ -17,8 +17,8 @@ import httpx
 
 from deepthrift._net.network import Network
 from deepthrift._net.sockets import Sockets
+from deepthrift._types.errors import ClientClosed, ConfigurationError
 from deepthrift._util.wait_queue import Line, join, turn
-from deepthrift.errors import ClientClosed, ConfigurationError
 
 _ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
     (httpcore.ConnectTimeout, httpx.ConnectTimeout),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import Messages
-from deepthrift.errors import InvalidRequestError
 from deepthrift_pricing import Mode
 
 ExpectedLength: TypeAlias = Callable[[Messages, Mode], int | None]

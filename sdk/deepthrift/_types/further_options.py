@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import cast
 
+from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.options import CallOptions, ChatOptions, Options, options_of
-from deepthrift.errors import InvalidRequestError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, TypedDict, cast, get_args
 
+from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import AssistantMessage, JSONObject, Messages, message_list
-from deepthrift.errors import InvalidRequestError
 from deepthrift_pricing import Mode, Purpose
 
 ToolChoice: TypeAlias = Literal["auto", "none", "required"] | JSONObject

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from deepthrift._types.errors import ConfigurationError
 from deepthrift._types.messages import JSONValue
-from deepthrift.errors import ConfigurationError
 
 _TRACES = ("x-ds-trace-id", "x-request-id", "request-id", "x-trace-id", "cf-ray")
 

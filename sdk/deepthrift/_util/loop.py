@@ -10,7 +10,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Final, TypeVar
 
-from deepthrift.errors import ClientClosed, ConfigurationError
+from deepthrift._types.errors import ClientClosed, ConfigurationError
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from deepthrift.errors import MalformedResponse
+from deepthrift._types.errors import MalformedResponse
 
 
 class _Loose(BaseModel):

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias, cast
 
+from deepthrift._types.errors import InvalidRequestError, UnsupportedFeature
 from deepthrift._types.messages import Messages
-from deepthrift.errors import InvalidRequestError, UnsupportedFeature
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode
 

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, cast
 
 from deepthrift import errors
-from deepthrift.errors import ContextLengthExceeded, DeepthriftError, StatusError
+from deepthrift._types.errors import ContextLengthExceeded, DeepthriftError, StatusError
 
 _TRACES: Final = ("x-ds-trace-id", "x-request-id", "request-id", "x-trace-id", "cf-ray")
 _KINDS: Final[Mapping[int, tuple[type[StatusError], str]]] = {

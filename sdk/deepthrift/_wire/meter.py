@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 
+from deepthrift._types.errors import DeepthriftError
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.sse import EventDecoder
-from deepthrift.errors import DeepthriftError
 
 
 class Meter:

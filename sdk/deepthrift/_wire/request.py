@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, cast
 
+from deepthrift._types.errors import InvalidRequestError, UnsupportedFeature
 from deepthrift._types.messages import JSONObject
 from deepthrift._types.options import Options
 from deepthrift._wire.begun import COMPLETIONS, as_prompt
 from deepthrift._wire.conversation import WireMessage
-from deepthrift.errors import InvalidRequestError, UnsupportedFeature
 from deepthrift.hosts import Feature, HostProfile
 from deepthrift_pricing import Mode
 

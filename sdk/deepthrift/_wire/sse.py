@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from deepthrift.errors import MalformedResponse
+from deepthrift._types.errors import MalformedResponse
 
 _LARGEST_EVENT: Final = 16 * 2**20
 """Bytes: more than any event of a chat has, and few enough to hold in memory."""

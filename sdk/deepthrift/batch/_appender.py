@@ -7,8 +7,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from deepthrift._types.errors import BatchError
 from deepthrift._util.threads import in_thread
-from deepthrift.errors import BatchError
 
 
 class Appender:

@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Protocol, Unpack
 
+from deepthrift._types.errors import ConfigurationError
 from deepthrift._types.messages import Messages
 from deepthrift._types.options import ChatOptions
 from deepthrift._types.reply import Reply
 from deepthrift._util.threads import in_thread
-from deepthrift.errors import ConfigurationError
 
 
 class Chatter(Protocol):

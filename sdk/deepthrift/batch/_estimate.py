@@ -8,8 +8,8 @@ from typing import Final, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from deepthrift._types.errors import ContextLengthExceeded
 from deepthrift.batch._row import BatchRow, row_mode
-from deepthrift.errors import ContextLengthExceeded
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Estimate, Mode, Money
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from deepthrift._types.errors import BatchError, InvalidRequestError
 from deepthrift.batch._row import BatchRow, parse_line
-from deepthrift.errors import BatchError, InvalidRequestError
 
 _MOST_PROBLEMS: Final = 20
 _AT_A_TIME: Final = 100

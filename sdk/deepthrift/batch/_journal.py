@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from deepthrift._types.errors import BatchError
 from deepthrift.batch._result import Outcome, outcome_in
-from deepthrift.errors import BatchError
 from deepthrift_pricing import Money
 
 VERSION: Final = 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from deepthrift._types.errors import BatchError
 from deepthrift._util.file_locks import try_lock
-from deepthrift.errors import BatchError
 
 
 def lock(descriptor: int) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from deepthrift._types.errors import DeepthriftError
 from deepthrift.batch._result import Outcome
-from deepthrift.errors import DeepthriftError
 from deepthrift_pricing import Money
 
 

@@ -10,9 +10,7 @@ from typing import Final, Literal, TypeAlias, cast
 from pydantic import BaseModel
 
 from deepthrift import errors
-from deepthrift._types.reply import Reply, TokenLogprob
-from deepthrift.batch._row import BatchRow
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     APIError,
     ContextLengthExceeded,
     DeepthriftError,
@@ -21,6 +19,8 @@ from deepthrift.errors import (
     StatusError,
     WorkerLost,
 )
+from deepthrift._types.reply import Reply, TokenLogprob
+from deepthrift.batch._row import BatchRow
 from deepthrift_pricing import Money, new_id
 
 Outcome: TypeAlias = Literal["answered", "failed", "unanswered", "unsent"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deepthrift._types.errors import BatchError
 from deepthrift._util.private_files import private_descriptor
 from deepthrift.batch._appender import Appender
 from deepthrift.batch._input import Check, InputFile
@@ -20,7 +21,6 @@ from deepthrift.batch._progress import BatchSummary, OnProgress, Tally
 from deepthrift.batch._result import BatchResult, lost_line, output_line
 from deepthrift.batch._row import BatchRow
 from deepthrift.batch._runner import RowAsker, Runner
-from deepthrift.errors import BatchError
 from deepthrift_pricing import Currency, Mode
 
 

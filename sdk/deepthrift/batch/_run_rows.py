@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
+from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject
 from deepthrift.batch._input import Check
 from deepthrift.batch._result import BatchResult
 from deepthrift.batch._row import BatchRow, parse_row
 from deepthrift.batch._runner import RowAsker, Runner
-from deepthrift.errors import InvalidRequestError
 
 
 def checked_rows(given: Iterable[BatchRow | JSONObject | str], check: Check) -> list[BatchRow]:

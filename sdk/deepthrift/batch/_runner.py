@@ -7,13 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Protocol, Unpack
 
-from deepthrift._types.messages import Messages
-from deepthrift._types.options import ChatOptions
-from deepthrift._types.reply import Reply
-from deepthrift.batch._chatter import Chatter
-from deepthrift.batch._result import BatchResult, costs
-from deepthrift.batch._row import BatchRow, row_mode
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     AuthenticationFailed,
     BatchError,
     BudgetExceeded,
@@ -32,6 +26,12 @@ from deepthrift.errors import (
     ServerError,
     StatusError,
 )
+from deepthrift._types.messages import Messages
+from deepthrift._types.options import ChatOptions
+from deepthrift._types.reply import Reply
+from deepthrift.batch._chatter import Chatter
+from deepthrift.batch._result import BatchResult, costs
+from deepthrift.batch._row import BatchRow, row_mode
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from deepthrift._types.errors import ConfigurationError
 from deepthrift.batch._chatter import Chatter
-from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Mode
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self, cast
 
+from deepthrift._types.errors import ClusterUnavailable, MissingExtra, WorkerLost
 from deepthrift._types.reply import Reply
 from deepthrift._util.threads import in_thread
 from deepthrift.batch._row import BatchRow
 from deepthrift.cluster._remote_worker import PackedError, RowWorker, WorkerSpec
-from deepthrift.errors import ClusterUnavailable, MissingExtra, WorkerLost
 
 ANY_CLUSTER: Final = "ray"
 """In place of an address: the cluster that Ray finds, else one of this machine alone."""

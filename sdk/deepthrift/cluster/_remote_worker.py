@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from deepthrift._types.errors import ConfigurationError, DeepthriftError
 from deepthrift._types.reply import Reply
 from deepthrift._util.version import version
 from deepthrift.batch._chatter import Chatter
 from deepthrift.batch._row import BatchRow
-from deepthrift.errors import ConfigurationError, DeepthriftError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Budget, Ledger, Mode, PriceBook
 

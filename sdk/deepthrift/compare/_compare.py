@@ -10,6 +10,7 @@ from typing import Literal, Unpack, cast
 
 from deepthrift._client.async_client import AsyncClient
 from deepthrift._client.client import Client
+from deepthrift._types.errors import CircuitOpen, ConfigurationError, DeepthriftError
 from deepthrift._types.messages import JSONObject
 from deepthrift._types.options import CallOptions, ChatOptions
 from deepthrift._types.reply import Reply
@@ -20,7 +21,6 @@ from deepthrift.compare._agreement import Agree, same_text
 from deepthrift.compare._pair import Pair
 from deepthrift.compare._prompts import rows_of
 from deepthrift.compare._report import Comparison, report
-from deepthrift.errors import CircuitOpen, ConfigurationError, DeepthriftError
 from deepthrift_pricing import Mode
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, cast
 
+from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject, Messages
 from deepthrift.batch import BatchRow
 from deepthrift.batch._row import parse_row
-from deepthrift.errors import InvalidRequestError
 
 _FIELDS: Final = frozenset({"id", "messages", "mode", "prompt"})
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, ValidationError
 
-from deepthrift.errors import ConfigurationError
+from deepthrift._types.errors import ConfigurationError
 from deepthrift.hosts import _catalog
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
 from deepthrift_pricing import Mode

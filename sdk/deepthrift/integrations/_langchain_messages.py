@@ -20,10 +20,10 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 
+from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.events import Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from deepthrift._types.messages import Message
 from deepthrift._types.reply import Reply
-from deepthrift.errors import InvalidRequestError
 from deepthrift.integrations._source import billed
 from deepthrift_pricing import Usage
 

@@ -19,9 +19,9 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, Field, SkipValidation, model_validator
 
+from deepthrift._types.errors import ConfigurationError
 from deepthrift._types.messages import JSONObject
 from deepthrift._types.reply import Reply
-from deepthrift.errors import ConfigurationError
 from deepthrift.integrations._langchain_messages import Pieces, as_answer, as_messages
 from deepthrift.integrations._source import ChatSource, client_of, is_awaited, model_name, refuse_awaited
 from deepthrift_pricing import Mode

@@ -21,9 +21,9 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.usage import RequestUsage
 
+from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import Message
 from deepthrift._types.reply import Reply
-from deepthrift.errors import InvalidRequestError
 from deepthrift.integrations._source import billed
 from deepthrift_pricing import Usage
 

@@ -14,9 +14,7 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse, 
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings, ToolOrOutput
 
-from deepthrift._types.events import Finished, ReasoningDelta, TextDelta, ToolCallDelta
-from deepthrift._types.reply import Reply
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     APIError,
     ConfigurationError,
     DeepthriftError,
@@ -24,6 +22,8 @@ from deepthrift.errors import (
     ResponseError,
     StatusError,
 )
+from deepthrift._types.events import Finished, ReasoningDelta, TextDelta, ToolCallDelta
+from deepthrift._types.reply import Reply
 from deepthrift.integrations._pydantic_ai_messages import PROVIDER, as_messages, as_response, as_usage, finish_reason
 from deepthrift.integrations._source import ChatSource, billed, client_of, is_awaited, model_name
 from deepthrift_pricing import Mode

@@ -8,8 +8,8 @@ from typing import Protocol, TypeAlias, cast
 
 from deepthrift._client.async_client import AsyncClient
 from deepthrift._client.client import Client
+from deepthrift._types.errors import ConfigurationError
 from deepthrift._types.reply import Reply
-from deepthrift.errors import ConfigurationError
 
 
 class ChatSource(Protocol):

@@ -1,6 +1,6 @@
 """A chat model for LangChain; needs the extra `deepthrift[langchain]`."""
 
-from deepthrift.errors import MissingExtra as _MissingExtra
+from deepthrift._types.errors import MissingExtra as _MissingExtra
 
 try:
     from deepthrift.integrations._langchain_model import ChatDeepthrift

@@ -1,6 +1,6 @@
 """A model for pydantic-ai; needs the extra `deepthrift[pydantic-ai]`."""
 
-from deepthrift.errors import MissingExtra as _MissingExtra
+from deepthrift._types.errors import MissingExtra as _MissingExtra
 
 try:
     from deepthrift.integrations._pydantic_ai_model import DeepthriftModel

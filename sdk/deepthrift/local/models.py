@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from deepthrift.errors import ConfigurationError, DownloadError, ModelFileError
+from deepthrift._types.errors import ConfigurationError, DownloadError, ModelFileError
 from deepthrift.local._engine.profile import has_switch
 from deepthrift.local._engine.templates import Family, family_of
 from deepthrift.local._models import lock_file as _lock

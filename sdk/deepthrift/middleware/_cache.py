@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from deepthrift.errors import ConfigurationError
+from deepthrift._types.errors import ConfigurationError
 from deepthrift.middleware._exchange import CallNext, Request, Response
 from deepthrift.middleware._store import Store
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
-from deepthrift.errors import ConfigurationError
+from deepthrift._types.errors import ConfigurationError
 
 T = TypeVar("T")
 

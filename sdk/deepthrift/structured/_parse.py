@@ -7,10 +7,7 @@ from typing import Generic, TypeVar
 
 from deepthrift._call.chats import Chats
 from deepthrift._call.group import Group
-from deepthrift._types.messages import JSONObject, Message, Messages
-from deepthrift._types.options import CallOptions, ChatOptions, chat_options
-from deepthrift._types.reply import Reply
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     APIError,
     DeadlineExceeded,
     DeepthriftError,
@@ -18,6 +15,9 @@ from deepthrift.errors import (
     ResponseError,
     StructuredOutputError,
 )
+from deepthrift._types.messages import JSONObject, Message, Messages
+from deepthrift._types.options import CallOptions, ChatOptions, chat_options
+from deepthrift._types.reply import Reply
 from deepthrift.hosts import Feature
 from deepthrift.structured._reply import Parsed
 from deepthrift.structured._target import Misfit, Target

@@ -10,10 +10,10 @@ from pydantic_core import from_json
 
 from deepthrift._call.group import request_info
 from deepthrift._call.stream import AsyncStream
+from deepthrift._types.errors import ConfigurationError, StructuredOutputError
 from deepthrift._types.events import StreamEvent, TextDelta
 from deepthrift._types.messages import JSONValue
 from deepthrift._types.reply import Reply
-from deepthrift.errors import ConfigurationError, StructuredOutputError
 from deepthrift.structured._parse import cut_off
 from deepthrift.structured._reply import Parsed
 from deepthrift.structured._target import Misfit, Target

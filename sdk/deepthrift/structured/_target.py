@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import from_json
 
+from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject, JSONValue, Message, Messages, UserMessage, message_list
 from deepthrift._util.json_schema import WithoutTitles
-from deepthrift.errors import InvalidRequestError
 from deepthrift.hosts import Feature
 from deepthrift.structured._example import example_of
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from deepthrift.errors import ConfigurationError
+from deepthrift._types.errors import ConfigurationError
 
 _VERSION: Final = 1
 

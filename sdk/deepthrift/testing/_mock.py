@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import httpx
 
+from deepthrift._types.errors import UnmatchedRequest
 from deepthrift._types.messages import JSONObject, JSONValue
-from deepthrift.errors import UnmatchedRequest
 from deepthrift.testing._replies import MockBehaviour, MockDisconnect, MockError, MockReply
 from deepthrift.testing._sent import SentRequest
 from deepthrift.testing._shapes import Generated

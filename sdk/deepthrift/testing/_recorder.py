@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 import httpx
 
-from deepthrift.errors import ConfigurationError, UnmatchedRequest
+from deepthrift._types.errors import ConfigurationError, UnmatchedRequest
 from deepthrift.testing._cassette import Cassette, Exchange
 from deepthrift.testing._scrub import Scrubber
 

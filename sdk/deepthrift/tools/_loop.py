@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 
 from deepthrift._call.chats import Chats
 from deepthrift._call.group import Group
-from deepthrift._types.messages import Message, Messages, ToolCallParam, ToolMessage, message_list
-from deepthrift._types.options import CallOptions, ChatOptions, chat_options
-from deepthrift._types.reply import Reply, ToolCall
-from deepthrift._types.tool_reply import ToolLoopEvent, ToolReply, ToolResult
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     APIError,
     DeadlineExceeded,
     DeepthriftError,
@@ -21,6 +17,10 @@ from deepthrift.errors import (
     ToolError,
     ToolLoopExceeded,
 )
+from deepthrift._types.messages import Message, Messages, ToolCallParam, ToolMessage, message_list
+from deepthrift._types.options import CallOptions, ChatOptions, chat_options
+from deepthrift._types.reply import Reply, ToolCall
+from deepthrift._types.tool_reply import ToolLoopEvent, ToolReply, ToolResult
 from deepthrift.tools._running import Toolbox
 from deepthrift_pricing import Mode, Money
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
+from deepthrift._types.errors import InvalidRequestError, ToolFailed
 from deepthrift._types.messages import JSONObject
 from deepthrift._types.reply import ToolCall
 from deepthrift._types.tool_reply import ToolLoopEvent, ToolResult, ToolStarted
-from deepthrift.errors import InvalidRequestError, ToolFailed
 from deepthrift.tools._tool import Tool
 
 OnError: TypeAlias = Literal["report", "raise"]

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import JsonSchemaValue
 
+from deepthrift._types.errors import ConfigurationError
 from deepthrift._types.messages import JSONValue
 from deepthrift._util.json_schema import WithoutTitles
-from deepthrift.errors import ConfigurationError
 from deepthrift.tools._docstring import read_docstring
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing._values.money import Money
-from deepthrift_pricing.errors import ConfigurationError
 from deepthrift_pricing.reports.page._data import Bar, Burn
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from deepthrift._call.core import Core
 from deepthrift._call.prepare.fit import Fit
 from deepthrift._call.prepare.passes import Passes, Step
-from deepthrift.errors import DeepthriftError, LedgerError, PriceNotFound, RequestInfo
+from deepthrift._types.errors import DeepthriftError, LedgerError, PriceNotFound, RequestInfo
 from deepthrift_pricing import (
     Attempt,
     AttemptRequest,

@@ -11,7 +11,7 @@ from deepthrift._admission.clock import Clock
 from deepthrift._call.attempt.booking import Books
 from deepthrift._call.core import Core
 from deepthrift._call.prepare.passes import Step
-from deepthrift.errors import ConfigurationError
+from deepthrift._types.errors import ConfigurationError
 from deepthrift.middleware import Middleware, Request, Response
 from deepthrift_pricing import Attempt
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Final, TypeAlias, cast
 
 from deepthrift._net.sender import Incoming
+from deepthrift._types.errors import ConfigurationError, DeepthriftError
 from deepthrift._wire.meter import Meter
-from deepthrift.errors import ConfigurationError, DeepthriftError
 from deepthrift.middleware import CallNext, Middleware, Request, Response
 
 _ERROR_BODY: Final = 65_536

@@ -17,12 +17,7 @@ from deepthrift._call.core import Core
 from deepthrift._call.prepare.counting import estimated_usage, received_tokens, with_reasoning_tokens
 from deepthrift._call.prepare.passes import Passes, Step
 from deepthrift._net.sender import Incoming, RequestBody
-from deepthrift._types.raw import RawResponse
-from deepthrift._wire.answer import Accumulator, Answer
-from deepthrift._wire.chunk import Chunk, parse_chunk
-from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error
-from deepthrift._wire.sse import EventDecoder
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     AttemptTimeout,
     ConnectionFailed,
     DeepthriftError,
@@ -30,6 +25,11 @@ from deepthrift.errors import (
     MalformedResponse,
     StatusError,
 )
+from deepthrift._types.raw import RawResponse
+from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.chunk import Chunk, parse_chunk
+from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error
+from deepthrift._wire.sse import EventDecoder
 from deepthrift_pricing import Attempt, Usage
 
 if TYPE_CHECKING:

@@ -13,12 +13,7 @@ from deepthrift._call.attempt.plain import BaseAttempt
 from deepthrift._call.core import Core
 from deepthrift._call.prepare.counting import estimated_usage, received_tokens
 from deepthrift._call.prepare.passes import Passes, Step
-from deepthrift._types.events import StreamEvent, TextDelta, ToolCallDelta
-from deepthrift._types.raw import RawResponse
-from deepthrift._wire.answer import Answer
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.sse import EventDecoder
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     AttemptTimeout,
     ConnectionFailed,
     DeadlineExceeded,
@@ -27,6 +22,11 @@ from deepthrift.errors import (
     MalformedResponse,
     StreamInterrupted,
 )
+from deepthrift._types.events import StreamEvent, TextDelta, ToolCallDelta
+from deepthrift._types.raw import RawResponse
+from deepthrift._wire.answer import Answer
+from deepthrift._wire.chunk import parse_chunk
+from deepthrift._wire.sse import EventDecoder
 from deepthrift_pricing import Usage
 
 _AT_HAND: Final = 2**20

@@ -8,11 +8,11 @@ from typing import Final
 from deepthrift._call.core import Core
 from deepthrift._call.prepare.counting import PromptCount
 from deepthrift._call.prepare.passes import Passes, Step
+from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError, UnsupportedFeature
 from deepthrift._types.expected_length import ExpectedLength, told_length
 from deepthrift._types.further_options import CompletionOptions
 from deepthrift._types.options import Options
 from deepthrift._wire.request import Body, WireRequest, check_options, lowered, written
-from deepthrift.errors import ContextLengthExceeded, InvalidRequestError, UnsupportedFeature
 from deepthrift.hosts import Completions, HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PriceBook, estimate_cost
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from deepthrift._call.prepare.completion import estimate_completion
 from deepthrift._call.prepare.counting import count_and_ids
 from deepthrift._call.prepare.limits import Limits, first_limits, second_limits
+from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError, PriceNotFound
 from deepthrift._types.expected_length import ExpectedLength, told_length
 from deepthrift._types.further_options import CompletionOptions
 from deepthrift._types.options import Options
 from deepthrift._wire.conversation import WireMessage, question_of, wire_messages, with_question
 from deepthrift._wire.request import settled
-from deepthrift.errors import ContextLengthExceeded, InvalidRequestError, PriceNotFound
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import (
     Certainty,

@@ -9,12 +9,12 @@ from deepthrift._call.core import Core
 from deepthrift._call.prepare.counting import PromptCount, count_prompt_async
 from deepthrift._call.prepare.limits import Limits, first_limits, second_limits
 from deepthrift._call.prepare.tokenize import engine_count
+from deepthrift._types.errors import ContextLengthExceeded
 from deepthrift._types.further_options import SampleOptions
 from deepthrift._types.options import Options
 from deepthrift._wire.answer import Answer
 from deepthrift._wire.conversation import WireMessage, question_of, wire_messages, with_question
 from deepthrift._wire.request import WireRequest, build_request, settled
-from deepthrift.errors import ContextLengthExceeded
 from deepthrift_pricing import Mode
 
 

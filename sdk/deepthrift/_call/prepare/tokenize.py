@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from deepthrift._call.core import Core
 from deepthrift._net.sender import RequestBody
+from deepthrift._types.errors import EngineError
 from deepthrift._types.messages import JSONObject
 from deepthrift._wire.conversation import WireMessage
-from deepthrift.errors import EngineError
 from deepthrift_pricing import Mode
 
 _PATH = "/chat/completions/input_tokens"

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from deepthrift._call.core import Core
 from deepthrift._net.sender import Incoming, RequestBody
+from deepthrift._types.errors import AttemptTimeout, ConnectionFailed, MalformedResponse
 from deepthrift._util.private_files import private_file
 from deepthrift._wire.failures import status_error
 from deepthrift.batch._native.wire import NativeBatch
-from deepthrift.errors import AttemptTimeout, ConnectionFailed, MalformedResponse
 from deepthrift.hosts import BatchRules
 
 T = TypeVar("T", bound=BaseModel)

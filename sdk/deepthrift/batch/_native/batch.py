@@ -13,16 +13,7 @@ from typing import Final, cast
 
 from deepthrift._call.core import Core
 from deepthrift._call.prepare.passes import Passes, Step
-from deepthrift._types.options import options_of
-from deepthrift._util.private_files import private_file
-from deepthrift.batch._input import Check, InputFile
-from deepthrift.batch._native.api import NativeAPI
-from deepthrift.batch._native.booking import write_results
-from deepthrift.batch._native.job import JobFile, JobRow
-from deepthrift.batch._native.wire import NativeBatch
-from deepthrift.batch._progress import BatchSummary, Tally
-from deepthrift.batch._row import BatchRow, row_mode
-from deepthrift.errors import (
+from deepthrift._types.errors import (
     AttemptTimeout,
     BatchError,
     ConnectionFailed,
@@ -33,6 +24,15 @@ from deepthrift.errors import (
     UnknownReservation,
     UnsupportedFeature,
 )
+from deepthrift._types.options import options_of
+from deepthrift._util.private_files import private_file
+from deepthrift.batch._input import Check, InputFile
+from deepthrift.batch._native.api import NativeAPI
+from deepthrift.batch._native.booking import write_results
+from deepthrift.batch._native.job import JobFile, JobRow
+from deepthrift.batch._native.wire import NativeBatch
+from deepthrift.batch._progress import BatchSummary, Tally
+from deepthrift.batch._row import BatchRow, row_mode
 from deepthrift.hosts import BatchRules
 from deepthrift_pricing import AttemptRequest, Mode, new_id, utc_now
 

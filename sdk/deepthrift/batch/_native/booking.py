@@ -12,13 +12,13 @@ from typing import BinaryIO, Final, cast
 
 from deepthrift._call.attempt.booking import cost_of
 from deepthrift._call.core import Core
+from deepthrift._types.errors import BatchError, DeepthriftError, MalformedResponse
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift.batch._native.job import JobFile, JobRow
 from deepthrift.batch._native.wire import NativeBatch
 from deepthrift.batch._progress import Tally
 from deepthrift.batch._result import Outcome
-from deepthrift.errors import BatchError, DeepthriftError, MalformedResponse
 from deepthrift.hosts import BatchRules
 from deepthrift_pricing import Attempt, Mode, Money, new_id, utc_now
 from deepthrift_pricing import parse_usage as read_usage

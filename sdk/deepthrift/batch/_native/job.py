@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
 
+from deepthrift._types.errors import BatchError
 from deepthrift._util.private_files import private_descriptor
 from deepthrift.batch._journal import whole_lines
 from deepthrift.batch._lock import lock
-from deepthrift.errors import BatchError
 from deepthrift_pricing import Mode
 
 VERSION: Final = 1

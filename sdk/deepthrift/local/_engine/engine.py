@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from deepthrift.errors import ConfigurationError, EngineCrashed
+from deepthrift._types.errors import ConfigurationError, EngineCrashed
 from deepthrift.hosts import HostProfile
 from deepthrift.local._engine.profile import profile_for
 from deepthrift.local._engine.settings import EngineSettings

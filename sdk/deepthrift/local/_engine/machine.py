@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import Final
 
-from deepthrift.errors import EngineError, MissingExtra, UnsupportedMachine
+from deepthrift._types.errors import EngineError, MissingExtra, UnsupportedMachine
 
 INSTALL_HINT: Final = 'pip install "deepthrift[local]"'
 _CPUINFO: Final = Path("/proc/cpuinfo")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from pydantic import BaseModel
 
-from deepthrift.errors import EngineError
+from deepthrift._types.errors import EngineError
 from deepthrift_pricing import Currency, Machine, Price
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from deepthrift._types.engine_options import EngineOptions
-from deepthrift.errors import ConfigurationError
+from deepthrift._types.errors import ConfigurationError
 from deepthrift.local._engine.engine import Engine
 
 _LEFT_OUT: Final[EngineOptions] = {

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from deepthrift.errors import ConfigurationError, EngineStartFailed, ModelFileError
+from deepthrift._types.errors import ConfigurationError, EngineStartFailed, ModelFileError
 from deepthrift.local import models
 from deepthrift.local._engine import machine as _machine
 from deepthrift.local._engine import memory as _memory

@@ -6,7 +6,7 @@ from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 
-from deepthrift.errors import ConfigurationError, ModelFileError
+from deepthrift._types.errors import ConfigurationError, ModelFileError
 from deepthrift.local._models.gguf import GGUFHeader
 
 

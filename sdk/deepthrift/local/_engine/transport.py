@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from deepthrift._net.transport import OriginTransport, origin_of
-from deepthrift.errors import EngineCrashed
+from deepthrift._types.errors import EngineCrashed
 
 if TYPE_CHECKING:
     from deepthrift.local._process.runner import Runner, Running

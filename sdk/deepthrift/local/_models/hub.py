@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from deepthrift.errors import DownloadError, MissingExtra
+from deepthrift._types.errors import DownloadError, MissingExtra
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

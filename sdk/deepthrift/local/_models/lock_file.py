@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from deepthrift.errors import ModelFileError
+from deepthrift._types.errors import ModelFileError
 from deepthrift.local._models import stored as _stored
 from deepthrift.local._models.registry import FileName, Sha256, models_folder
 

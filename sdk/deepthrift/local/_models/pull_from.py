@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from deepthrift.errors import ConfigurationError, DownloadError, ModelFileError
+from deepthrift._types.errors import ConfigurationError, DownloadError, ModelFileError
 from deepthrift.local._models import download as _download
 from deepthrift.local._models import hub as _hub
 from deepthrift.local._models import lock_file as _lock

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from deepthrift.errors import ModelFileError
+from deepthrift._types.errors import ModelFileError
 
 DEFAULT: Final = "smollm2-135m"
 """The model that runs when none is named."""

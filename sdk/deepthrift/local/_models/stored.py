@@ -13,8 +13,8 @@ from typing import IO, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from deepthrift._types.errors import DownloadError, ModelFileError
 from deepthrift._util.file_locks import held
-from deepthrift.errors import DownloadError, ModelFileError
 from deepthrift.local._models.registry import ModelEntry, models_folder
 
 _BLOCK: Final = 4 * 1024 * 1024

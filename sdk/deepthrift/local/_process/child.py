@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Final, cast
 
-from deepthrift.errors import EngineStartFailed, UnsupportedMachine
+from deepthrift._types.errors import EngineStartFailed, UnsupportedMachine
 from deepthrift.local._engine import memory as _memory
 
 _SERVE: Final = Path(__file__).with_name("serve.py")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from deepthrift.errors import EngineCrashed, EngineKeepsCrashing
+from deepthrift._types.errors import EngineCrashed, EngineKeepsCrashing
 from deepthrift.local._engine import machine as _machine
 from deepthrift.local._engine import memory as _memory
 from deepthrift.local._process.child import Child

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Final
 from urllib.parse import urlsplit
 
-from deepthrift.errors import ConfigurationError, EngineCrashed, EngineStartFailed
+from deepthrift._types.errors import ConfigurationError, EngineCrashed, EngineStartFailed
 from deepthrift.local._engine.settings import EVERYWHERE, EngineSettings, Reporter, prepare, spawn
 from deepthrift.local._process.child import Child
 from deepthrift.local._process.crashes import Crash, History, crash_of

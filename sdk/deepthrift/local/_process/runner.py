@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-from deepthrift.errors import EngineCrashed
+from deepthrift._types.errors import EngineCrashed
 from deepthrift.local._engine.settings import Plan
 
 

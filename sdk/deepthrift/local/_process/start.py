@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from deepthrift.errors import EngineStartFailed, NotEnoughMemory, UnsupportedMachine
+from deepthrift._types.errors import EngineStartFailed, NotEnoughMemory, UnsupportedMachine
 from deepthrift.local._engine import machine as _machine
 from deepthrift.local._engine import memory as _memory
 from deepthrift.local._process.child import Child

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Final
 
-from deepthrift.errors import ConfigurationError, EngineCrashed, EngineStartFailed, UnsupportedMachine
+from deepthrift._types.errors import ConfigurationError, EngineCrashed, EngineStartFailed, UnsupportedMachine
 from deepthrift.local._engine.settings import EngineSettings, Plan
 from deepthrift.local._models.gguf import read_header
 from deepthrift.local._process.runner import Runner, Running

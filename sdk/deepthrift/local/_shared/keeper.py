@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from deepthrift.errors import DeepthriftError
+    from deepthrift._types.errors import DeepthriftError
     from deepthrift.local._engine.settings import EngineSettings
     from deepthrift.local._process.own import OwnEngine
     from deepthrift.local._process.runner import Running
@@ -116,7 +116,7 @@ class Keeper:
     async def _work(self) -> None:
         import asyncio
 
-        from deepthrift.errors import DeepthriftError, EngineKeepsCrashing
+        from deepthrift._types.errors import DeepthriftError, EngineKeepsCrashing
 
         self._tell()
         try:

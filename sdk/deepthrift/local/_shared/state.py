@@ -11,8 +11,8 @@ from typing import Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deepthrift import errors
+from deepthrift._types.errors import ConfigurationError, DeepthriftError, EngineCrashed, EngineError
 from deepthrift._util.private_files import private_text
-from deepthrift.errors import ConfigurationError, DeepthriftError, EngineCrashed, EngineError
 from deepthrift.local._engine.settings import EngineSettings, Plan
 from deepthrift.local._models.registry import models_folder
 from deepthrift.local._process.start import Stage
