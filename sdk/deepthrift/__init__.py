@@ -1,11 +1,12 @@
 """A client for every DeepSeek V3.1 endpoint that knows what a call will cost and never spends past a budget."""
 
 from deepthrift._admission.breaker import CircuitBreaker, CircuitState
+from deepthrift._call.endpoint import Endpoint, EndpointStatus
 from deepthrift._call.stream import AsyncStream
+from deepthrift._call.sync_stream import Stream
 from deepthrift._client.async_client import AsyncClient
-from deepthrift._client.client import Client, Stream
+from deepthrift._client.client import Client
 from deepthrift._client.conversation import Conversation
-from deepthrift._client.endpoints import Endpoint, EndpointStatus
 from deepthrift._types.account import Balance, BalanceAmount, BalanceCurrency, ModelInfo
 from deepthrift._types.events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta, ToolCallDelta
 from deepthrift._types.expected_length import ExpectedLength

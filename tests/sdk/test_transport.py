@@ -13,7 +13,7 @@ import respx
 from deepthrift import AsyncClient
 from deepthrift._net.choose import transport_for
 from deepthrift._net.network import Network
-from deepthrift._net.sender import Endpoint, RequestBody
+from deepthrift._net.sender import RequestBody, Sender
 from deepthrift._net.transport import OriginTransport
 from deepthrift.errors import ConfigurationError, ConnectionFailed
 from tests.sdk.raw_server import END, part, plain, raw_server, stream_head
@@ -231,7 +231,7 @@ async def test_a_drain_is_bounded_in_bytes() -> None:
     """An endpoint that goes on talking after the end mark loses its connection, and costs nobody anything."""
     async with raw_server([stream_head(), *[part(b"x" * 20_000)] * 10, None]) as server:
         transport = OriginTransport(server.url)
-        endpoint = Endpoint(server.url, transport, {})
+        endpoint = Sender(server.url, transport, {})
         endpoint.let_go(await endpoint.get("/models"))
         while not server.left:
             await asyncio.sleep(0.01)
@@ -270,7 +270,7 @@ class _Noting(httpx.AsyncBaseTransport):
 async def test_a_cancellation_that_comes_as_a_connection_gets_free_is_not_lost(first: str) -> None:
     """Else a call that was cancelled would be sent all the same."""
     transport = _Noting()
-    endpoint = Endpoint("http://127.0.0.1:9/v1", transport, {})
+    endpoint = Sender("http://127.0.0.1:9/v1", transport, {})
     endpoint._draining = 1
     sending = asyncio.create_task(endpoint.send("/x", RequestBody(b"{}"), 2, {}))
     for _ in range(3):

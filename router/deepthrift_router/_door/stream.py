@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 from deepthrift import Finished
-from deepthrift._util.pulled import Pulled
+from deepthrift._sync.pulled import Pulled
 from deepthrift.errors import ConfigurationError
 from deepthrift_router._record.presenter import RoutedEvent, StreamMode, Telling
 from deepthrift_router._record.reply import RoutedReply

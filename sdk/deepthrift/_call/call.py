@@ -10,10 +10,10 @@ from deepthrift._admission.clock import retry_after, with_retries
 from deepthrift._call.attempt.booking import Books
 from deepthrift._call.attempt.plain import PlainAttempt
 from deepthrift._call.attempt.streamed import StreamAttempt
-from deepthrift._call.core import Core
 from deepthrift._call.failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
 from deepthrift._call.prepare.passes import Step
 from deepthrift._call.questions import name_balance
+from deepthrift._call.target import Target
 from deepthrift._types.errors import (
     APIError,
     CircuitOpen,
@@ -42,7 +42,7 @@ class Call:
         InvalidRequestError: The conversation or an option is wrong.
     """
 
-    def __init__(self, cores: Sequence[Core], options: Options, *, stream: bool) -> None:
+    def __init__(self, cores: Sequence[Target], options: Options, *, stream: bool) -> None:
         self._options = options
         self._lanes = lanes = Lanes(cores, options, stream=stream)
         self._core = core = lanes.current.core
@@ -319,7 +319,7 @@ class Call:
         step = self._passes.step
         return RequestInfo(
             host=self._core.profile.name,
-            url=str(self._core.endpoint.url),
+            url=str(self._core.sender.url),
             model=self._core.profile.model_for(self._options.mode, self._core.model),
             mode=self._options.mode,
             messages=len(self._passes.messages),

@@ -12,7 +12,7 @@ from pydantic import BaseModel, FiniteFloat, JsonValue, ValidationError
 
 from deepthrift._admission.clock import Clock, with_retries
 from deepthrift._call.attempt.booking import Books
-from deepthrift._call.core import Core
+from deepthrift._call.target import Target
 from deepthrift._net.sender import RequestBody
 from deepthrift._types.errors import (
     ConnectionFailed,
@@ -47,7 +47,7 @@ class _Answer(BaseModel):
     usage: dict[str, JsonValue] | None = None
 
 
-async def embed(core: Core, texts: str | Sequence[str], tags: Mapping[str, str] | None) -> Embeddings:
+async def embed(core: Target, texts: str | Sequence[str], tags: Mapping[str, str] | None) -> Embeddings:
     """The vectors of `texts`.
 
     Raises:
@@ -79,7 +79,7 @@ def _checked(texts: object) -> list[str]:
 class _Embedding:
     """One call: batches one after the other, each an attempt of its own."""
 
-    def __init__(self, core: Core, texts: list[str], tags: Mapping[str, str]) -> None:
+    def __init__(self, core: Target, texts: list[str], tags: Mapping[str, str]) -> None:
         self._core = core
         self._texts = texts
         self._books = Books(core, purpose="answer", group_id=None, tags=tags)
@@ -144,7 +144,7 @@ class _Embedding:
         end = self._time.attempt_end()
         try:
             async with asyncio.timeout_at(end):
-                incoming = await core.endpoint.send(_PATH, body, len(data), {})
+                incoming = await core.sender.send(_PATH, body, len(data), {})
                 status = incoming.status
                 answer = await incoming.read_all()
             if status >= 300:
@@ -169,7 +169,7 @@ class _Embedding:
             raise ours from error
         finally:
             if incoming is not None:
-                core.endpoint.close_behind(incoming)
+                core.sender.close_behind(incoming)
 
     def _translated(self, error: BaseException, end: float, *, sent: bool) -> BaseException:
         if isinstance(error, TimeoutError) and error.errno is None:
@@ -177,14 +177,14 @@ class _Embedding:
         if isinstance(error, httpx.HTTPError | OSError):
             tail = "It may be billed, so it stays booked" if sent else "Nothing was sent"
             said = str(error).rstrip(".") or type(error).__name__
-            return ConnectionFailed(f"the connection to {self._core.endpoint.url} was lost: {said}. {tail}")
+            return ConnectionFailed(f"the connection to {self._core.sender.url} was lost: {said}. {tail}")
         return error
 
     def _info(self) -> RequestInfo:
         core = self._core
         return RequestInfo(
             host=core.profile.name,
-            url=str(core.endpoint.url),
+            url=str(core.sender.url),
             model=core.model,
             mode="standard",
             messages=len(self._texts),

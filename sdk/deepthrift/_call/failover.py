@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from deepthrift._call.attempt.booking import Books
-from deepthrift._call.core import Core
 from deepthrift._call.prepare.completion import passes_of
 from deepthrift._call.prepare.passes import Step
+from deepthrift._call.target import Target
 from deepthrift._types.errors import (
     APIError,
     AttemptTimeout,
@@ -49,7 +49,7 @@ _NOT_HERE: Final = (
 class Lane:
     """A call's way to one endpoint."""
 
-    def __init__(self, core: Core, options: Options, *, stream: bool) -> None:
+    def __init__(self, core: Target, options: Options, *, stream: bool) -> None:
         self.core = core
         self.passes = passes_of(core, options, stream=stream)
         self._step: Step | None = None
@@ -72,11 +72,11 @@ class Lanes:
         InvalidRequestError: None can.
     """
 
-    def __init__(self, cores: Sequence[Core], options: Options, *, stream: bool) -> None:
+    def __init__(self, cores: Sequence[Target], options: Options, *, stream: bool) -> None:
         self._options = options
         self._stream = stream
         self._cores = list(cores)
-        self._lanes: dict[Core, Lane] = {}
+        self._lanes: dict[Target, Lane] = {}
         self._failure: InvalidRequestError | None = None
         self.current = self._first()
 
@@ -91,11 +91,11 @@ class Lanes:
         """Whether there is a choice."""
         return len(self._cores) > 1
 
-    def order(self) -> list[Core]:
+    def order(self) -> list[Target]:
         """The endpoints to try: first those that did not ask to be left alone."""
         return sorted(self._cores, key=lambda core: core.gate.limiter.pause_left)
 
-    def to(self, core: Core) -> Lane | None:
+    def to(self, core: Target) -> Lane | None:
         """The way to an endpoint, made when it is needed; `None` if it cannot do what the call asks."""
         if core not in self._lanes:
             try:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from deepthrift._call.core import Core
+from deepthrift._call.target import Target
 from deepthrift._types.account import Balance, ModelInfo
 from deepthrift._types.errors import (
     AttemptTimeout,
@@ -33,13 +33,13 @@ class _Models(BaseModel):
     data: list[ModelInfo]
 
 
-async def list_models(core: Core) -> tuple[ModelInfo, ...]:
+async def list_models(core: Target) -> tuple[ModelInfo, ...]:
     """The models at `GET /models`."""
     wrong = "the endpoint's list of models is not one; does the base URL end in '/v1'?"
     return tuple((await _ask(core, "/models", _Models, "list its models", wrong)).data)
 
 
-async def read_balance(core: Core) -> Balance:
+async def read_balance(core: Target) -> Balance:
     """The balance, where the host tells it.
 
     Raises:
@@ -54,7 +54,7 @@ async def read_balance(core: Core) -> Balance:
     return await _ask(core, path, Balance, "tell its balance", wrong, beside=True)
 
 
-async def name_balance(core: Core, error: InsufficientBalance, left: float) -> None:
+async def name_balance(core: Target, error: InsufficientBalance, left: float) -> None:
     """Tell in `error` what the account holds, where the host says so within a moment."""
     if core.profile.balance_path is None or isinstance(error, BalanceExhausted):
         return
@@ -68,19 +68,19 @@ async def name_balance(core: Core, error: InsufficientBalance, left: float) -> N
         error.message += f" (the account holds {error.balance})"
 
 
-async def _ask(core: Core, path: str, kind: type[T], what: str, wrong: str, *, beside: bool = False) -> T:
+async def _ask(core: Target, path: str, kind: type[T], what: str, wrong: str, *, beside: bool = False) -> T:
     timeout = min(core.settings.timeout, _PATIENCE)
     try:
         async with asyncio.timeout(timeout):
-            incoming = await core.endpoint.get(path, beside=beside)
+            incoming = await core.sender.get(path, beside=beside)
             try:
                 data = await incoming.read_all()
             finally:
-                core.endpoint.close_behind(incoming)
+                core.sender.close_behind(incoming)
     except TimeoutError:
         raise AttemptTimeout(f"the endpoint did not {what} within {timeout:g} s") from None
     except (httpx.HTTPError, OSError) as error:
-        raise ConnectionFailed(f"no connection to {core.endpoint.url}: {error}. Is the server running?") from error
+        raise ConnectionFailed(f"no connection to {core.sender.url}: {error}. Is the server running?") from error
     if incoming.status >= 300:
         raise status_error(incoming.status, data, incoming.headers, host=core.profile.name, secrets=(core.key,))
     try:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final, cast
 
 from deepthrift._call.call import Call
-from deepthrift._call.core import Core
 from deepthrift._call.in_flight import UnderWay
+from deepthrift._call.target import Target
 from deepthrift._types.errors import DeepthriftError, InvalidRequestError
 from deepthrift._types.further_options import SampleOptions
 from deepthrift._types.options import Options
@@ -23,7 +23,7 @@ _MOST: Final = 128
 
 
 async def draw(
-    cores: Sequence[Core],
+    cores: Sequence[Target],
     options: Options,
     n: int,
     under_way: UnderWay,
@@ -59,7 +59,7 @@ async def draw(
     return Samples(replies, group_id)
 
 
-def _in_one(cores: Sequence[Core], options: Options) -> bool:
+def _in_one(cores: Sequence[Target], options: Options) -> bool:
     """Whether one request may bring them all: where nothing that stands between reads the first answer alone."""
     if len(cores) > 1:
         return False

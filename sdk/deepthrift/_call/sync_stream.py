@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from deepthrift._call.stream import AsyncStream
+from deepthrift._sync.loop import Loop
+from deepthrift._sync.pulled import Pulled
 from deepthrift._types.events import StreamEvent
 from deepthrift._types.reply import Reply
-from deepthrift._util.loop import Loop
-from deepthrift._util.pulled import Pulled
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepthrift._client.async_calls import AsyncCalls
+from deepthrift._types.errors import ConfigurationError
 from deepthrift._types.expected_length import ExpectedLength
 from deepthrift._types.messages import JSONObject
 from deepthrift._types.options import options_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         BatchSummary,
         Chatter,
         NativeBatch,
-        RayCluster,
+        Workers,
     )
     from deepthrift.batch._estimate import EstimateRow
     from deepthrift.batch._input import Check
@@ -39,7 +40,7 @@ class AsyncBatches(AsyncCalls):
         mode: Mode | None = None,
         through: Chatter | None = None,
         concurrency: int = 16,
-        on: RayCluster | str | None = None,
+        on: Workers | str | None = None,
         on_result: Callable[[BatchResult], object] | None = None,
     ) -> list[BatchResult]:
         """An answer, or a typed error, for each of many rows, several of which are asked at once.
@@ -79,7 +80,7 @@ class AsyncBatches(AsyncCalls):
         mode: Mode | None = None,
         through: Chatter | None = None,
         concurrency: int = 16,
-        on: RayCluster | str | None = None,
+        on: Workers | str | None = None,
         retry_failed: bool = False,
         retry_unanswered: bool = False,
         on_progress: Callable[[BatchProgress], object] | None = None,
@@ -114,9 +115,8 @@ class AsyncBatches(AsyncCalls):
             ClusterUnavailable: The cluster cannot be reached.
         """
         from deepthrift.batch._run_file import FilePair, run_file
-        from deepthrift.cluster._cluster import RayCluster
 
-        made_there = isinstance(on, RayCluster) and on.through is not None
+        routed_there = on is not None and not isinstance(on, str) and on.routes
         with FilePair(Path(source), Path(out)) as pair:
             async with self._asker(mode, through, on, concurrency) as asker:
                 return await run_file(
@@ -125,7 +125,7 @@ class AsyncBatches(AsyncCalls):
                     self._check(mode),
                     model=self.model,
                     mode=mode,
-                    routed=through is not None or made_there,
+                    routed=through is not None or routed_there,
                     currency=self._currency,
                     concurrency=concurrency,
                     retry_failed=retry_failed,
@@ -269,7 +269,7 @@ class AsyncBatches(AsyncCalls):
 
     @asynccontextmanager
     async def _asker(
-        self, mode: Mode | None, through: Chatter | None, on: RayCluster | str | None, concurrency: int
+        self, mode: Mode | None, through: Chatter | None, on: Workers | str | None, concurrency: int
     ) -> AsyncGenerator[RowAsker]:
         """What answers rows: this client, what stands in its place, or the workers of a cluster."""
         if on is None:
@@ -277,7 +277,13 @@ class AsyncBatches(AsyncCalls):
 
             yield Asker(self, self.host, mode, through)
             return
-        from deepthrift.cluster._cluster import cluster_of, workers_on
+        if through is not None:
+            raise ConfigurationError(
+                "what answers in the client's place is made on each node: RayCluster(…, through=ModeRouter) in place "
+                "of through=…"
+            )
+        from deepthrift.batch._workers import workers_at
 
-        async with workers_on(cluster_of(on, through), self._running, mode, concurrency) as workers:
-            yield workers
+        workers = workers_at(on) if isinstance(on, str) else on
+        async with workers.start(self._running, mode, concurrency) as asker:
+            yield asker

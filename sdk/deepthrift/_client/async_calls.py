@@ -14,8 +14,8 @@ from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Estimate, Mode, PrefixTracker
 
 if TYPE_CHECKING:
-    from deepthrift._call.core import Core
-    from deepthrift._client.endpoints import Upstreams
+    from deepthrift._call.target import Target
+    from deepthrift._call.targets import Targets
 
 
 class AsyncCalls(ABC):
@@ -44,10 +44,10 @@ class AsyncCalls(ABC):
 
     @property
     @abstractmethod
-    def _running(self) -> Upstreams: ...
+    def _running(self) -> Targets: ...
 
     @abstractmethod
-    def _ready(self) -> Core: ...
+    def _ready(self) -> Target: ...
 
     @abstractmethod
     async def _answered(self, options: Options) -> Reply: ...

@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from deepthrift._admission.breaker import CircuitBreaker
+from deepthrift._call.endpoint import Endpoint, EndpointStatus
 from deepthrift._call.in_flight import UnderWay
 from deepthrift._call.stream import AsyncStream, Source
+from deepthrift._call.target import Shared, Target
+from deepthrift._call.targets import Targets, targets_of
 from deepthrift._client.async_batches import AsyncBatches
 from deepthrift._client.async_requests import AsyncRequests
-from deepthrift._client.endpoints import Endpoint, EndpointStatus, Shared, Upstream, Upstreams, upstreams_of
 from deepthrift._net.network import Cert, Network, Verify
 from deepthrift._types.engine_options import EngineOptions
 from deepthrift._types.errors import ClientClosed, ConfigurationError, DeepthriftError, EngineCrashed, StreamInterrupted
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     import httpx
 
     from deepthrift._call.call import Call
-    from deepthrift._call.core import Core
     from deepthrift._call.prepare.estimate import Bound
     from deepthrift.local import Engine
     from deepthrift.middleware import Middleware
@@ -109,7 +110,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         transport: httpx.AsyncBaseTransport | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> None:
-        from deepthrift._call.core import Settings
+        from deepthrift._call.settings import Settings
 
         settings = Settings(
             timeout=timeout,
@@ -139,12 +140,12 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         self._shared = Shared(settings, self._ledger, self._prefixes, circuit_breaker, dict(headers or {}), network)
         self._settings = settings
         try:
-            self._upstreams: Upstreams | None = upstreams_of(own, endpoints, prices, regions, self._shared)
+            self._targets: Targets | None = targets_of(own, endpoints, prices, regions, self._shared)
         except BaseException:
             if self._own_ledger:
                 self._ledger.close()
             raise
-        self._prices = self._upstreams.first.prices
+        self._prices = self._targets.first.prices
         self._engine: Engine | None = None
         self._machine_hour: tuple[Decimal | str, Decimal | str] | None = None
         self._own_engine = False
@@ -238,7 +239,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             circuit_breaker=None,  # an engine that died is started again, not left alone
             middleware=middleware,
         )
-        made._upstreams = None
+        made._targets = None
         made._machine_hour = None if machine_hour is None else (machine_hour, utilisation)
         made._engine = engine
         return made
@@ -252,22 +253,22 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         Raises:
             ConfigurationError: A local client has not been entered yet.
         """
-        return self._running.first.connection.profile
+        return self._running.first.profile
 
     @property
     def model(self) -> str:
         """The model's name."""
-        return self._running.first.connection.model
+        return self._running.first.model
 
     @property
     def base_url(self) -> str:
         """Where the endpoint is."""
-        return self._running.first.connection.url
+        return self._running.first.url
 
     @property
     def endpoints(self) -> tuple[EndpointStatus, ...]:
         """How each endpoint is doing: its circuit, its limit, what is under way and what waits."""
-        return tuple(upstream.status for upstream in self._running.all)
+        return tuple(target.status for target in self._running.all)
 
     @property
     def ledger(self) -> Ledger:
@@ -285,9 +286,9 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         return self._prices
 
     def __repr__(self) -> str:
-        if self._upstreams is None:
+        if self._targets is None:
             return f"<{type(self).__name__} of a local engine that is not running>"
-        to = self._upstreams.first.connection
+        to = self._targets.first
         return f"<{type(self).__name__} {to.profile.name} {to.model} at {to.url}>"
 
     async def __aenter__(self) -> Self:
@@ -298,9 +299,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         """
         self._check_loop()
         engine = self._engine
-        if engine is not None and self._upstreams is None:
-            from deepthrift._client.connect import Connection
-
+        if engine is not None and self._targets is None:
             self._own_engine = not engine.running
             try:
                 if self._own_engine:
@@ -313,10 +312,16 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             except BaseException:
                 await self.aclose()
                 raise
-            connection = Connection(url=f"{engine.url}/v1", profile=engine.profile, model=engine.model, key=engine.key)
-            self._upstreams = Upstreams(
-                [Upstream(Endpoint(transport=engine.transport()), connection, self._prices, self._shared)], None
+            target = Target(
+                Endpoint(transport=engine.transport()),
+                url=f"{engine.url}/v1",
+                profile=engine.profile,
+                model=engine.model,
+                key=engine.key,
+                prices=self._prices,
+                shared=self._shared,
             )
+            self._targets = Targets([target], None)
         return self
 
     async def __aexit__(
@@ -342,11 +347,11 @@ class AsyncClient(AsyncRequests, AsyncBatches):
 
     async def _close(self) -> None:
         try:
-            if self._upstreams is not None and self._loop in (None, asyncio.get_running_loop()):
-                await self._upstreams.aclose()
+            if self._targets is not None and self._loop in (None, asyncio.get_running_loop()):
+                await self._targets.aclose()
         finally:
             if self._engine is not None:
-                self._upstreams = None
+                self._targets = None
                 if self._own_engine:
                     await self._engine.aclose()
             if self._own_ledger:
@@ -373,19 +378,19 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         return self._running.first.currency
 
     @property
-    def _running(self) -> Upstreams:
-        if self._upstreams is None:
+    def _running(self) -> Targets:
+        if self._targets is None:
             raise ConfigurationError("the local engine is not running; use the client in `async with`")
-        return self._upstreams
+        return self._targets
 
     @property
-    def _core(self) -> Core | None:
-        return None if self._upstreams is None else self._upstreams.first.built
+    def _core(self) -> Target | None:
+        return None if self._targets is None else self._targets.first
 
     def _features(self, mode: Mode) -> frozenset[Feature]:
-        found = self._running.first.connection.profile.rules(mode).features
+        found = self._running.first.profile.rules(mode).features
         for each in self._running.allowed(None):
-            found &= each.connection.profile.rules(mode).features
+            found &= each.profile.rules(mode).features
         return found
 
     def _check_loop(self) -> None:
@@ -424,15 +429,15 @@ class AsyncClient(AsyncRequests, AsyncBatches):
 
         return Call(self._cores(options), options, stream=stream)
 
-    def _cores(self, options: Options) -> list[Core]:
+    def _cores(self, options: Options) -> list[Target]:
         """The endpoints that the call may use, in order of preference."""
         self._check_loop()
-        return [each.core for each in self._running.allowed(options.regions)]
+        return list(self._running.allowed(options.regions))
 
-    def _ready(self) -> Core:
+    def _ready(self) -> Target:
         """What the calls of the preferred endpoint share."""
         self._check_loop()
-        return self._running.first.core
+        return self._running.first
 
     async def _blame_engine(self, error: DeepthriftError) -> None:
         """Raise the engine's own death instead of the broken stream that it caused."""

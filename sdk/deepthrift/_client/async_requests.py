@@ -16,8 +16,8 @@ from deepthrift._types.reply import Reply
 from deepthrift_pricing import Estimate, Mode
 
 if TYPE_CHECKING:
-    from deepthrift._call.core import Core
     from deepthrift._call.in_flight import UnderWay
+    from deepthrift._call.target import Target
     from deepthrift._types.account import Balance, ModelInfo
     from deepthrift._types.reply import Embeddings
     from deepthrift._types.samples import Samples
@@ -29,7 +29,7 @@ class AsyncRequests(AsyncTasks):
     _under_way: UnderWay
 
     @abstractmethod
-    def _cores(self, options: Options) -> list[Core]: ...
+    def _cores(self, options: Options) -> list[Target]: ...
 
     @abstractmethod
     async def _blame_engine(self, error: DeepthriftError) -> None: ...

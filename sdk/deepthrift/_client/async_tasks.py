@@ -14,7 +14,7 @@ from deepthrift.hosts import Feature
 from deepthrift_pricing import Mode, Money
 
 if TYPE_CHECKING:
-    from deepthrift._call.core import Settings
+    from deepthrift._call.settings import Settings
     from deepthrift.structured import AsyncParseStream, Parsed
     from deepthrift.tools import OnError, Tool, ToolLoopEvent, ToolReply
 
@@ -142,6 +142,7 @@ class AsyncTasks(AsyncCalls):
             max_tokens=max_tokens,
             max_repairs=max_repairs,
             options=self._within_deadline(options),
+            features=self._features(mode),
         )
         return await parsing.run()
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         BatchRow,
         BatchSummary,
         NativeBatch,
-        RayCluster,
         SyncChatter,
+        Workers,
     )
     from deepthrift.batch._chatter import Threaded
 
@@ -43,7 +43,7 @@ class Batches(Calls):
         mode: Mode | None = None,
         through: SyncChatter | None = None,
         concurrency: int = 16,
-        on: RayCluster | str | None = None,
+        on: Workers | str | None = None,
         on_result: Callable[[BatchResult], object] | None = None,
     ) -> list[BatchResult]:
         """An answer, or a typed error, for each of many rows; see `AsyncClient.batch`.
@@ -64,7 +64,7 @@ class Batches(Calls):
         mode: Mode | None = None,
         through: SyncChatter | None = None,
         concurrency: int = 16,
-        on: RayCluster | str | None = None,
+        on: Workers | str | None = None,
         retry_failed: bool = False,
         retry_unanswered: bool = False,
         on_progress: Callable[[BatchProgress], object] | None = None,

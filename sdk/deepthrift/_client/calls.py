@@ -15,7 +15,7 @@ from deepthrift._types.reply import Reply
 from deepthrift_pricing import Estimate, Mode
 
 if TYPE_CHECKING:
-    from deepthrift._client.client import Stream
+    from deepthrift._call.sync_stream import Stream
 
 T = TypeVar("T")
 

@@ -10,16 +10,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack
 
 from deepthrift._admission.breaker import CircuitBreaker
+from deepthrift._call.endpoint import Endpoint, EndpointStatus
 from deepthrift._call.stream import AsyncStream
 from deepthrift._call.sync_stream import Stream, on_loop
 from deepthrift._client.async_client import AsyncClient
 from deepthrift._client.batches import Batches
-from deepthrift._client.endpoints import Endpoint, EndpointStatus
 from deepthrift._client.requests import Requests
 from deepthrift._net.network import Cert, Verify
+from deepthrift._sync.loop import Loop
 from deepthrift._types.engine_options import EngineOptions
 from deepthrift._types.messages import JSONObject
-from deepthrift._util.loop import Loop
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Ledger, PrefixTracker, PriceBook
 

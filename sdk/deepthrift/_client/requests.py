@@ -15,7 +15,7 @@ from deepthrift._types.reply import Reply
 from deepthrift_pricing import Estimate, Mode
 
 if TYPE_CHECKING:
-    from deepthrift._client.client import Stream
+    from deepthrift._call.sync_stream import Stream
     from deepthrift._types.account import Balance, ModelInfo
     from deepthrift._types.reply import Embeddings
     from deepthrift._types.samples import Samples

@@ -67,7 +67,7 @@ class Incoming:
             await self.response.stream.aclose()  # type: ignore[union-attr]  # checked on the way in
 
 
-class Endpoint:
+class Sender:
     """Sends requests to one URL, and minds the connections that callers have finished with."""
 
     def __init__(self, url: str, transport: httpx.AsyncBaseTransport, headers: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, cast
 
-from deepthrift import errors
+from deepthrift._types import errors
 from deepthrift._types.errors import ContextLengthExceeded, DeepthriftError, StatusError
 
 _TRACES: Final = ("x-ds-trace-id", "x-request-id", "request-id", "x-trace-id", "cf-ray")

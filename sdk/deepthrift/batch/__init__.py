@@ -6,7 +6,7 @@ from deepthrift.batch._native.wire import NativeBatch, NativeState, RequestCount
 from deepthrift.batch._progress import BatchProgress, BatchSummary
 from deepthrift.batch._result import BatchResult, Outcome
 from deepthrift.batch._row import BatchRow
-from deepthrift.cluster._cluster import RayCluster
+from deepthrift.batch._workers import Workers
 
 __all__ = [
     "BatchEstimate",
@@ -19,7 +19,7 @@ __all__ = [
     "NativeBatch",
     "NativeState",
     "Outcome",
-    "RayCluster",
     "RequestCounts",
     "SyncChatter",
+    "Workers",
 ]

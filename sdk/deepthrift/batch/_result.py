@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 from pydantic import BaseModel
 
-from deepthrift import errors
+from deepthrift._types import errors
 from deepthrift._types.errors import (
     APIError,
     ContextLengthExceeded,

@@ -13,8 +13,8 @@ from deepthrift.batch._chatter import Chatter
 from deepthrift_pricing import Mode
 
 if TYPE_CHECKING:
+    from deepthrift._call.targets import Targets
     from deepthrift._client.async_client import AsyncClient
-    from deepthrift._client.endpoints import Upstreams
     from deepthrift.cluster._ray import RayWorkers
     from deepthrift.cluster._remote_worker import WorkerSpec
 
@@ -54,41 +54,29 @@ class RayCluster:
         if self.address != "ray" and not self.address.startswith("ray://") and ":" not in self.address:
             raise ConfigurationError(f"{self.address!r} is none of ray, ray://HOST:PORT and HOST:PORT")
 
+    @property
+    def routes(self) -> bool:
+        """Whether each worker has something of its own, such as a router, that answers rows without a mode."""
+        return self.through is not None
 
-def cluster_of(on: RayCluster | str, through: object) -> RayCluster:
-    """The cluster that the user meant.
+    @asynccontextmanager
+    async def start(self, targets: Targets, mode: Mode | None, concurrency: int) -> AsyncGenerator[RayWorkers]:
+        """Starts the workers.
 
-    Raises:
-        ConfigurationError: The address is wrong, or rows would be answered by an object of this process.
-    """
-    if through is not None:
-        raise ConfigurationError(
-            "what answers in the client's place is made on each node: RayCluster(…, through=ModeRouter) in place of "
-            "through=…"
-        )
-    return RayCluster(on) if isinstance(on, str) else on
+        Raises:
+            MissingExtra: Ray is not installed.
+            ConfigurationError: The client has what cannot travel, or a worker lacks a secret.
+            ClusterUnavailable: The cluster cannot be reached, or no worker started.
+        """
+        from deepthrift.cluster._ray import RayWorkers
 
-
-@asynccontextmanager
-async def workers_on(
-    cluster: RayCluster, upstreams: Upstreams, mode: Mode | None, concurrency: int
-) -> AsyncGenerator[RayWorkers]:
-    """Running workers.
-
-    Raises:
-        MissingExtra: Ray is not installed.
-        ConfigurationError: The client has what cannot travel, or a worker lacks a secret.
-        ClusterUnavailable: The cluster cannot be reached, or no worker started.
-    """
-    from deepthrift.cluster._ray import RayWorkers
-
-    async with RayWorkers(cluster.address, worker_spec(cluster, upstreams, mode), concurrency=concurrency) as workers:
-        if cluster.on_workers is not None:
-            cluster.on_workers(workers.nodes)
-        yield workers
+        async with RayWorkers(self.address, worker_spec(self, targets, mode), concurrency=concurrency) as workers:
+            if self.on_workers is not None:
+                self.on_workers(workers.nodes)
+            yield workers
 
 
-def worker_spec(cluster: RayCluster, upstreams: Upstreams, mode: Mode | None) -> WorkerSpec:
+def worker_spec(cluster: RayCluster, targets: Targets, mode: Mode | None) -> WorkerSpec:
     """How the workers make their clients: with the names of secrets, never with secrets.
 
     Raises:
@@ -96,14 +84,14 @@ def worker_spec(cluster: RayCluster, upstreams: Upstreams, mode: Mode | None) ->
     """
     from deepthrift.cluster._remote_worker import WorkerSpec
 
-    first = upstreams.first
-    here = ["endpoints"] if len(upstreams.all) > 1 else first.stays_here()
+    first = targets.first
+    here = ["endpoints"] if len(targets.all) > 1 else first.settings_of_this_process()
     if here:
         names = ", ".join(f"{name}=…" for name in here)
         raise ConfigurationError(
             f"{names} cannot travel to the nodes of a cluster; make the client without, or leave out on=…"
         )
-    shared, to = first.shared, first.connection
+    shared, to = first.shared, first
     ledger = shared.ledger
     if not ledger.url.startswith(("postgresql://", "postgres://")):
         raise ConfigurationError(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Unpack
 
+from deepthrift._sync.loop import Loop
 from deepthrift._types.messages import JSONObject
 from deepthrift._types.options import CallOptions
-from deepthrift._util.loop import Loop
 from deepthrift.batch import BatchRow, SyncChatter
 from deepthrift.batch._chatter import Threaded
 from deepthrift.compare._agreement import Agree, same_text

@@ -43,6 +43,7 @@ class Parsing(Generic[M]):
         max_tokens: int | None,
         max_repairs: int,
         options: CallOptions,
+        features: frozenset[Feature],
     ) -> None:
         if isinstance(max_repairs, bool) or not isinstance(max_repairs, int) or max_repairs < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidRequestError(f"max_repairs is a whole number of at least 0, not {max_repairs!r}")
@@ -53,6 +54,7 @@ class Parsing(Generic[M]):
         self._max_tokens = max_tokens
         self._max_repairs = max_repairs
         self._options = options
+        self._features = features
         self._group = Group(options.get("group_id"), client.base_url)
         deadline = options.get("deadline")
         self._end = None if deadline is None else asyncio.get_running_loop().time() + deadline
@@ -88,10 +90,6 @@ class Parsing(Generic[M]):
                     )
         except DeepthriftError as error:
             raise self._told(error) from error.__cause__
-
-    @property
-    def _features(self) -> frozenset[Feature]:
-        return self._client._features(self._mode)  # pyright: ignore[reportPrivateUsage]
 
     def _call_options(self, format_: JSONObject | None) -> ChatOptions:
         options = chat_options(self._options, response_format=format_)

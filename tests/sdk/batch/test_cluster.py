@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from deepthrift import AsyncClient, CircuitBreaker, Client, Endpoint
-from deepthrift.batch import RayCluster
+from deepthrift.cluster import RayCluster
 from deepthrift.cluster._cluster import worker_spec
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Budget, Ledger

@@ -29,7 +29,7 @@ async def run_on_ray(
     interrupted: Callable[[], bool],
 ) -> BatchSummary:
     """The summary of a batch whose rows were sent from a cluster."""
-    from deepthrift.batch import RayCluster
+    from deepthrift.cluster import RayCluster
 
     check_place(place)
     through = None

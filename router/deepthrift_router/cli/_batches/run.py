@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from deepthrift import AsyncClient
-    from deepthrift.batch import BatchEstimate, BatchProgress, BatchSummary, Chatter, ModeEstimate, RayCluster
+    from deepthrift.batch import BatchEstimate, BatchProgress, BatchSummary, Chatter, ModeEstimate
+    from deepthrift.cluster import RayCluster
     from deepthrift_pricing import Mode
     from deepthrift_router.cli._shared.output import Output
 

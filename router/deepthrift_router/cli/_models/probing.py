@@ -90,9 +90,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _own_key(url: str, known: HostProfile) -> str | None:
-    from deepthrift._client.connect import connect
+    from deepthrift._call.resolve import key_from_environment
 
-    return connect(url, host=known, model=known.model, api_key=None).key
+    return key_from_environment(known, url)
 
 
 async def _listed(url: str, key: str | None) -> tuple[str, ...]:

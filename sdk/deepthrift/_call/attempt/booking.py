@@ -9,9 +9,9 @@ from copy import copy
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from deepthrift._call.core import Core
 from deepthrift._call.prepare.fit import Fit
 from deepthrift._call.prepare.passes import Passes, Step
+from deepthrift._call.target import Target
 from deepthrift._types.errors import DeepthriftError, LedgerError, PriceNotFound, RequestInfo
 from deepthrift_pricing import (
     Attempt,
@@ -39,7 +39,7 @@ class Books:
 
     def __init__(
         self,
-        core: Core,
+        core: Target,
         *,
         purpose: Purpose,
         group_id: str | None,
@@ -56,7 +56,7 @@ class Books:
         """Whether a cache has answered."""
         self._unsent: dict[str, AttemptRequest] = {}
 
-    def at(self, core: Core) -> Books:
+    def at(self, core: Target) -> Books:
         """The same books for attempts at another endpoint: with its name and its prices."""
         books = copy(self)
         books._core = core
@@ -264,7 +264,7 @@ class Books:
 
 
 def cost_of(
-    core: Core, attempt: Attempt, usage: Usage, mode: Mode, *, ended_at: datetime, tier: str = "standard"
+    core: Target, attempt: Attempt, usage: Usage, mode: Mode, *, ended_at: datetime, tier: str = "standard"
 ) -> Cost:
     """The cost of `usage` at the prices of `attempt`'s time, in the mode that ran, else in the one asked for."""
     for each in (mode, attempt.mode):

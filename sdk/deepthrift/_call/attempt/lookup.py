@@ -9,8 +9,8 @@ from typing import TypeAlias, cast
 
 from deepthrift._admission.clock import Clock
 from deepthrift._call.attempt.booking import Books
-from deepthrift._call.core import Core
 from deepthrift._call.prepare.passes import Step
+from deepthrift._call.target import Target
 from deepthrift._types.errors import ConfigurationError
 from deepthrift.middleware import Middleware, Request, Response
 from deepthrift_pricing import Attempt
@@ -29,7 +29,7 @@ class Found:
     """The middleware around the one that has it."""
 
 
-async def look_up(core: Core, books: Books, step: Step, clock: Clock) -> Found | None:
+async def look_up(core: Target, books: Books, step: Step, clock: Clock) -> Found | None:
     """The answer that the first middleware has which has one, taken into `books` as an attempt that is not sent.
 
     Raises:
@@ -41,7 +41,7 @@ async def look_up(core: Core, books: Books, step: Step, clock: Clock) -> Found |
     if not finders:
         return None
     asked, attempt = books.draft(step)
-    told = core.endpoint.told(step.request.path, step.request.headers, beside=step.request.beside)
+    told = core.sender.told(step.request.path, step.request.headers, beside=step.request.beside)
     request = books.exchange(attempt, step.request, told)
     for place, find in finders:
         limit = clock.limit()

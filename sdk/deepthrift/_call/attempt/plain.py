@@ -13,9 +13,9 @@ import httpx
 from deepthrift._admission.admission import Ticket
 from deepthrift._admission.clock import Clock
 from deepthrift._call.attempt.booking import Books
-from deepthrift._call.core import Core
 from deepthrift._call.prepare.counting import estimated_usage, received_tokens, with_reasoning_tokens
 from deepthrift._call.prepare.passes import Passes, Step
+from deepthrift._call.target import Target
 from deepthrift._net.sender import Incoming, RequestBody
 from deepthrift._types.errors import (
     AttemptTimeout,
@@ -42,7 +42,7 @@ _ERROR_BODY: Final = 65_536
 class BaseAttempt:
     """What plain and streamed attempts have in common."""
 
-    def __init__(self, core: Core, books: Books, clock: Clock, passes: Passes, step: Step) -> None:
+    def __init__(self, core: Target, books: Books, clock: Clock, passes: Passes, step: Step) -> None:
         self._core = core
         self._books = books
         self._clock = clock
@@ -120,7 +120,7 @@ class BaseAttempt:
 
     async def _post(self, headers: Mapping[str, str], *, whole: bool = False) -> Incoming:
         request = self.step.request
-        self._incoming = incoming = await self._core.endpoint.send(
+        self._incoming = incoming = await self._core.sender.send(
             request.path, self._body, len(request.body), headers, beside=request.beside, whole=whole
         )
         self._http_status = incoming.status
@@ -142,7 +142,7 @@ class BaseAttempt:
             if found is not None:
                 response = await relay.answer(found.request, found.response, found.outer)
             else:
-                told = core.endpoint.told(request.path, request.headers, beside=request.beside)
+                told = core.sender.told(request.path, request.headers, beside=request.beside)
                 exchange = self._books.exchange(self._held, request, told)
                 response = await relay.send(exchange, core.settings.middleware)
         finally:
@@ -178,7 +178,7 @@ class BaseAttempt:
             return error
         if isinstance(error, TimeoutError) and error.errno is None:
             return self._clock.timed_out(self._end)
-        where = self._core.endpoint.url
+        where = self._core.sender.url
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | ssl.SSLError):
             return ConnectionFailed(
                 f"no connection to {where}: {_said(error)}. Is the server running, and the URL right?"
@@ -287,7 +287,7 @@ class PlainAttempt(BaseAttempt):
             self._book_unanswered(ours)
             self._leave(ours)
             if self._incoming is not None:
-                self._core.endpoint.close_behind(self._incoming)
+                self._core.sender.close_behind(self._incoming)
             if ours is error:
                 raise
             raise ours from error
@@ -360,7 +360,7 @@ def _together(answer: Answer, further: Sequence[Answer]) -> Answer:
     )
 
 
-def _accumulator(core: Core, step: Step) -> Accumulator:
+def _accumulator(core: Target, step: Step) -> Accumulator:
     begun = bool(step.request.messages) and bool(step.request.messages[-1].get("prefix"))
     return Accumulator(core.profile, step.expects, begun=begun)
 

@@ -10,9 +10,9 @@ from deepthrift._admission.clock import Clock
 from deepthrift._admission.idle_timeout import Silence
 from deepthrift._call.attempt.booking import Books
 from deepthrift._call.attempt.plain import BaseAttempt
-from deepthrift._call.core import Core
 from deepthrift._call.prepare.counting import estimated_usage, received_tokens
 from deepthrift._call.prepare.passes import Passes, Step
+from deepthrift._call.target import Target
 from deepthrift._types.errors import (
     AttemptTimeout,
     ConnectionFailed,
@@ -36,7 +36,7 @@ _AT_HAND: Final = 2**20
 class StreamAttempt(BaseAttempt):
     """An attempt whose answer comes in pieces."""
 
-    def __init__(self, core: Core, books: Books, clock: Clock, passes: Passes, step: Step) -> None:
+    def __init__(self, core: Target, books: Books, clock: Clock, passes: Passes, step: Step) -> None:
         super().__init__(core, books, clock, passes, step)
         self._events = EventDecoder()
         self._whole: list[bytes] | None = None
@@ -140,9 +140,9 @@ class StreamAttempt(BaseAttempt):
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             if at_end:
-                self._core.endpoint.close_behind(incoming)
+                self._core.sender.close_behind(incoming)
             else:
-                self._core.endpoint.let_go(incoming)
+                self._core.sender.let_go(incoming)
 
     def _broke(self, error: BaseException) -> None:
         """Book what arrived, close the connection, and raise what the caller should see."""
@@ -180,7 +180,7 @@ class StreamAttempt(BaseAttempt):
         self._end_here()
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
-            self._core.endpoint.close_behind(incoming)
+            self._core.sender.close_behind(incoming)
 
     def _end_here(self) -> None:
         self.ended = True

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from deepthrift._call.core import Core
 from deepthrift._call.prepare.counting import PromptCount
 from deepthrift._call.prepare.passes import Passes, Step
+from deepthrift._call.target import Target
 from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError, UnsupportedFeature
 from deepthrift._types.expected_length import ExpectedLength, told_length
 from deepthrift._types.further_options import CompletionOptions
@@ -23,7 +23,7 @@ _MARGIN: Final = 4
 _SPECIAL: Final = re.compile(r"<(?:｜|\|EOT|/?think>)")
 
 
-def passes_of(core: Core, options: Options, *, stream: bool) -> Passes:
+def passes_of(core: Target, options: Options, *, stream: bool) -> Passes:
     """The requests of a call.
 
     Raises:
@@ -37,7 +37,7 @@ def passes_of(core: Core, options: Options, *, stream: bool) -> Passes:
 class CompletionPasses(Passes):
     """The request of a completion; it knows no modes, and no messages."""
 
-    def __init__(self, core: Core, options: CompletionOptions, *, stream: bool) -> None:
+    def __init__(self, core: Target, options: CompletionOptions, *, stream: bool) -> None:
         self._core = core
         self._options = options
         self._stream = stream

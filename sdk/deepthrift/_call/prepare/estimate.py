@@ -30,7 +30,7 @@ from deepthrift_pricing import (
 )
 
 if TYPE_CHECKING:
-    from deepthrift._client.endpoints import Upstream
+    from deepthrift._call.target import Target
 
 T = TypeVar("T")
 _NOTES_MARGIN: Final = 64
@@ -116,13 +116,13 @@ def estimate_call(
 
 
 def estimate_over(
-    upstreams: Sequence[Upstream],
+    targets: Sequence[Target],
     ledger: Ledger,
     prefixes: PrefixTracker | None,
     options: Options,
     expected_length: ExpectedLength | None = None,
 ) -> Estimate:
-    """The estimate of a call that may go to any of `upstreams`: that of the first which can do it, its least and worst
+    """The estimate of a call that may go to any of `targets`: that of the first which can do it, its least and worst
     cost those of all.
 
     Raises:
@@ -130,13 +130,12 @@ def estimate_over(
         PriceNotFound: It has no price.
     """
 
-    def one(each: Upstream) -> Estimate:
-        to = each.connection
+    def one(each: Target) -> Estimate:
         return estimate_call(
-            to.profile, to.model, each.prices, each.currency, ledger, prefixes, options, expected_length
+            each.profile, each.model, each.prices, each.currency, ledger, prefixes, options, expected_length
         )
 
-    found = _possible(upstreams, one)
+    found = _possible(targets, one)
     if len(found) == 1:
         return found[0]
     least = min((each.least for each in found), key=lambda money: money.pico)
@@ -144,40 +143,40 @@ def estimate_over(
     return found[0].model_copy(update={"least": least, "worst": worst})
 
 
-def bound_over(upstreams: Sequence[Upstream], options: Options) -> Bound:
+def bound_over(targets: Sequence[Target], options: Options) -> Bound:
     """The bound alone of what `estimate_over` tells: neither the ledger nor the cache is looked into.
 
     Raises:
         InvalidRequestError: The request is wrong, or none of them can do it.
         PriceNotFound: It has no price.
     """
-    found = _possible(upstreams, lambda each: _bound(each, options))
+    found = _possible(targets, lambda each: _bound(each, options))
     if len(found) == 1:
         return found[0]
     return replace(found[0], worst=max((each.worst for each in found), key=lambda money: money.pico))
 
 
-def _bound(upstream: Upstream, given: Options) -> Bound:
-    profile = upstream.connection.profile
-    options, name, passes = _passes(profile, upstream.connection.model, given)
-    worst = Money.zero(upstream.currency)
+def _bound(target: Target, given: Options) -> Bound:
+    profile = target.profile
+    options, name, passes = _passes(profile, target.model, given)
+    worst = Money.zero(target.currency)
     for each in passes:
-        worst += upstream.prices.worst(
+        worst += target.prices.worst(
             host=profile.name,
             model=name,
             mode=options.mode,
             prompt_tokens=each.prompt_tokens,
             max_tokens=each.max_tokens,
-            currency=upstream.currency,
+            currency=target.currency,
         )
     return Bound(sum(each.prompt_tokens for each in passes), sum(each.max_tokens for each in passes), worst)
 
 
-def _possible(upstreams: Sequence[Upstream], one: Callable[[Upstream], T]) -> list[T]:
+def _possible(targets: Sequence[Target], one: Callable[[Target], T]) -> list[T]:
     """What `one` says of each that can do the call, at least of one."""
     found: list[T] = []
     failure: InvalidRequestError | PriceNotFound | None = None
-    for each in upstreams:
+    for each in targets:
         try:
             found.append(one(each))
         except (InvalidRequestError, PriceNotFound) as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from deepthrift._call.core import Core
 from deepthrift._call.prepare.counting import PromptCount, count_prompt_async
 from deepthrift._call.prepare.limits import Limits, first_limits, second_limits
 from deepthrift._call.prepare.tokenize import engine_count
+from deepthrift._call.target import Target
 from deepthrift._types.errors import ContextLengthExceeded
 from deepthrift._types.further_options import SampleOptions
 from deepthrift._types.options import Options
@@ -37,7 +37,7 @@ class Passes:
         InvalidRequestError: The conversation or an option is wrong.
     """
 
-    def __init__(self, core: Core, options: Options, *, stream: bool) -> None:
+    def __init__(self, core: Target, options: Options, *, stream: bool) -> None:
         self._core = core
         self._stream = stream
         self._options, self.warnings = settled(options, core.profile)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from deepthrift._call.core import Core
+from deepthrift._call.target import Target
 from deepthrift._net.sender import RequestBody
 from deepthrift._types.errors import EngineError
 from deepthrift._types.messages import JSONObject
@@ -24,7 +24,7 @@ class _Counted(BaseModel):
 
 
 async def engine_count(
-    core: Core, messages: Sequence[WireMessage], *, mode: Mode, tools: Sequence[JSONObject] | None
+    core: Target, messages: Sequence[WireMessage], *, mode: Mode, tools: Sequence[JSONObject] | None
 ) -> int | None:
     """The prompt tokens of a conversation by the engine's own count, or `None` if the server does not count."""
     if core.profile.tokenizer != "engine":
@@ -35,7 +35,7 @@ async def engine_count(
     data = json.dumps(body, ensure_ascii=False).encode()
     try:
         async with asyncio.timeout(30.0):
-            incoming = await core.endpoint.send(_PATH, RequestBody(data), len(data), {})
+            incoming = await core.sender.send(_PATH, RequestBody(data), len(data), {})
             try:
                 answer = await incoming.read_all()
             finally:

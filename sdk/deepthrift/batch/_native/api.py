@@ -13,7 +13,7 @@ from typing import Final, NoReturn, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from deepthrift._call.core import Core
+from deepthrift._call.target import Target
 from deepthrift._net.sender import Incoming, RequestBody
 from deepthrift._types.errors import AttemptTimeout, ConnectionFailed, MalformedResponse
 from deepthrift._util.private_files import private_file
@@ -57,7 +57,7 @@ class _Upload(RequestBody):
 class NativeAPI:
     """What a host's batch service is asked. Errors are those of a call."""
 
-    def __init__(self, core: Core, rules: BatchRules) -> None:
+    def __init__(self, core: Target, rules: BatchRules) -> None:
         self._core = core
         self._rules = rules
 
@@ -102,7 +102,7 @@ class NativeAPI:
         timeout = self._core.settings.timeout
         try:
             async with asyncio.timeout(timeout):
-                incoming = await self._core.endpoint.get(f"/files/{file_id}/content")
+                incoming = await self._core.sender.get(f"/files/{file_id}/content")
                 try:
                     if incoming.status >= 300:
                         await self._refused(incoming)
@@ -112,11 +112,11 @@ class NativeAPI:
                         file.flush()
                         os.fsync(file.fileno())
                 finally:
-                    self._core.endpoint.close_behind(incoming)
+                    self._core.sender.close_behind(incoming)
         except TimeoutError:
             raise AttemptTimeout(f"the file {file_id!r} did not arrive within {timeout:g} s") from None
         except httpx.HTTPError as error:
-            raise ConnectionFailed(f"the connection to {self._core.endpoint.url} was lost: {error}") from error
+            raise ConnectionFailed(f"the connection to {self._core.sender.url} was lost: {error}") from error
 
     async def _json(self, path: str, body: Mapping[str, object]) -> bytes:
         data = json.dumps(body).encode()
@@ -130,10 +130,10 @@ class NativeAPI:
         headers: Mapping[str, str],
         seconds: float,
     ) -> bytes:
-        return await self._exchange(seconds, lambda: self._core.endpoint.send(path, body, size, headers))
+        return await self._exchange(seconds, lambda: self._core.sender.send(path, body, size, headers))
 
     async def _get(self, path: str) -> bytes:
-        return await self._exchange(_QUICK, lambda: self._core.endpoint.get(path))
+        return await self._exchange(_QUICK, lambda: self._core.sender.get(path))
 
     async def _exchange(self, seconds: float, send: Callable[[], Awaitable[Incoming]]) -> bytes:
         try:
@@ -144,13 +144,13 @@ class NativeAPI:
                         await self._refused(incoming)
                     return await incoming.read_all()
                 finally:
-                    self._core.endpoint.close_behind(incoming)
+                    self._core.sender.close_behind(incoming)
         except TimeoutError:
             raise AttemptTimeout(
                 f"{self._core.profile.name}'s batch service did not answer within {seconds:g} s"
             ) from None
         except (httpx.HTTPError, OSError) as error:
-            raise ConnectionFailed(f"no answer from {self._core.endpoint.url}: {error}") from error
+            raise ConnectionFailed(f"no answer from {self._core.sender.url}: {error}") from error
 
     async def _refused(self, incoming: Incoming) -> NoReturn:
         data = await incoming.read_all(_ERROR_BODY)

@@ -11,8 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, cast
 
-from deepthrift._call.core import Core
 from deepthrift._call.prepare.passes import Passes, Step
+from deepthrift._call.target import Target
 from deepthrift._types.errors import (
     AttemptTimeout,
     BatchError,
@@ -47,7 +47,7 @@ def job_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.job")
 
 
-def batch_rules(core: Core) -> BatchRules:
+def batch_rules(core: Target) -> BatchRules:
     """How the host takes batches.
 
     Raises:
@@ -65,7 +65,7 @@ def batch_rules(core: Core) -> BatchRules:
 # -- submit --------------------------------------------------------------------------------------------------------
 
 
-async def submit(core: Core, source: Path, out: Path, check: Check, mode: Mode | None) -> NativeBatch:
+async def submit(core: Target, source: Path, out: Path, check: Check, mode: Mode | None) -> NativeBatch:
     """Reserve every row at the batch tier, upload the file and have the host begin.
 
     Raises:
@@ -121,7 +121,7 @@ def _check_free(out: Path) -> None:
 
 
 async def _prepare(
-    core: Core, rules: BatchRules, rows: InputFile, job: JobFile, upload: Path, mode: Mode | None
+    core: Target, rules: BatchRules, rows: InputFile, job: JobFile, upload: Path, mode: Mode | None
 ) -> None:
     """Write the requests as the host wants them, and reserve each."""
     names: list[JobRow] = []
@@ -151,7 +151,7 @@ async def _prepare(
     job.note("reserved")
 
 
-async def _step(core: Core, row: BatchRow, mode: Mode | None) -> Step:
+async def _step(core: Target, row: BatchRow, mode: Mode | None) -> Step:
     wanted = row_mode(row, mode, core.profile) or "standard"
     switch = core.profile.switch(wanted)
     if switch.headers or (wanted == "thinking" and core.profile.two_pass is not None):
@@ -160,7 +160,7 @@ async def _step(core: Core, row: BatchRow, mode: Mode | None) -> Step:
     return await passes.next()
 
 
-def _request(core: Core, rules: BatchRules, job: JobFile, name: JobRow, row: BatchRow, step: Step) -> AttemptRequest:
+def _request(core: Target, rules: BatchRules, job: JobFile, name: JobRow, row: BatchRow, step: Step) -> AttemptRequest:
     request, started_at = step.request, utc_now()
     attempt_id = job.state.attempt_id(name)
     tags = {**core.settings.tags, **(row.options.get("tags") or {}), "batch": job.state.id, "tier": rules.tier}
@@ -189,7 +189,7 @@ def _request(core: Core, rules: BatchRules, job: JobFile, name: JobRow, row: Bat
     )
 
 
-def _release_all(core: Core, job: JobFile) -> None:
+def _release_all(core: Target, job: JobFile) -> None:
     """Give every reservation of a job back: no batch was made of it."""
     for row in job.state.rows.values():
         with contextlib.suppress(UnknownReservation):  # the process died before it came to this row
@@ -206,13 +206,13 @@ def _submitted(job: JobFile) -> str:
     return job.state.batch_id
 
 
-async def status(core: Core, out: Path) -> NativeBatch:
+async def status(core: Target, out: Path) -> NativeBatch:
     """Where the batch of an out file stands, as the host tells."""
     with JobFile(job_path(out), create=False) as job:
         return await NativeAPI(core, batch_rules(core)).get(_submitted(job))
 
 
-async def cancel(core: Core, out: Path) -> NativeBatch:
+async def cancel(core: Target, out: Path) -> NativeBatch:
     """Ask the host to stop it. What it has answered by then is billed: fetch it."""
     with JobFile(job_path(out), create=False) as job:
         return await NativeAPI(core, batch_rules(core)).cancel(_submitted(job))
@@ -222,7 +222,7 @@ async def cancel(core: Core, out: Path) -> NativeBatch:
 
 
 async def fetch(
-    core: Core, out: Path, *, wait: bool, poll: float, on_status: Callable[[NativeBatch], object] | None
+    core: Target, out: Path, *, wait: bool, poll: float, on_status: Callable[[NativeBatch], object] | None
 ) -> BatchSummary:
     """Write the results to the out file, and book each row once: another fetch writes and books the same.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from deepthrift._call.attempt.booking import cost_of
-from deepthrift._call.core import Core
+from deepthrift._call.target import Target
 from deepthrift._types.errors import BatchError, DeepthriftError, MalformedResponse
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import parse_chunk
@@ -38,7 +38,7 @@ class _Booked:
 
 
 async def write_results(
-    core: Core, job: JobFile, batch: NativeBatch, parts: list[Path], file: BinaryIO, tally: Tally
+    core: Target, job: JobFile, batch: NativeBatch, parts: list[Path], file: BinaryIO, tally: Tally
 ) -> None:
     """Book every row of a batch that has ended, and write its line; what was booked before stays as it was."""
     missing = dict(job.state.rows)
@@ -76,7 +76,7 @@ def _results(parts: list[Path]) -> Iterator[Mapping[str, object]]:
                     yield cast("Mapping[str, object]", value)
 
 
-def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], ended_at: datetime) -> _Booked:
+def _book(core: Target, job: JobFile, row: JobRow, told: Mapping[str, object], ended_at: datetime) -> _Booked:
     response = told.get("response")
     answered = cast("Mapping[str, object]", response if isinstance(response, Mapping) else {})
     code, body = answered.get("status_code"), answered.get("body")
@@ -106,7 +106,7 @@ def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], end
 
 
 def _end(
-    core: Core,
+    core: Target,
     job: JobFile,
     row: JobRow,
     ended_at: datetime,
@@ -125,7 +125,7 @@ def _end(
     return _Booked(outcome, booked.cost.total, booked.cost.certainty, row.mode)
 
 
-def _attempt(core: Core, job: JobFile, row: JobRow) -> Attempt:
+def _attempt(core: Target, job: JobFile, row: JobRow) -> Attempt:
     attempt = core.ledger.attempt(job.state.attempt_id(row))
     if attempt is None:
         raise BatchError(
@@ -134,7 +134,7 @@ def _attempt(core: Core, job: JobFile, row: JobRow) -> Attempt:
     return attempt
 
 
-def _answer(core: Core, row: JobRow, body: Mapping[str, object]) -> Answer | None:
+def _answer(core: Target, row: JobRow, body: Mapping[str, object]) -> Answer | None:
     """The answer in a `chat.completion`, read like any other; `None` when it is none."""
     try:
         chunk = parse_chunk(json.dumps(body).encode())

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deepthrift import errors
+from deepthrift._types import errors
 from deepthrift._types.errors import ConfigurationError, DeepthriftError, EngineCrashed, EngineError
 from deepthrift._util.private_files import private_text
 from deepthrift.local._engine.settings import EngineSettings, Plan

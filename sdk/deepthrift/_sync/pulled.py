@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from deepthrift._util.loop import Loop
+from deepthrift._sync.loop import Loop
 
 E = TypeVar("E")
 

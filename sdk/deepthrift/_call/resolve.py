@@ -3,60 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-from deepthrift._net.choose import transport_for
-from deepthrift._net.network import Network
-from deepthrift._net.sender import Endpoint
+from deepthrift._call.endpoint import Endpoint
+from deepthrift._call.target import Shared, Target
 from deepthrift._types.errors import ConfigurationError
-from deepthrift._util.version import version
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import PriceBook
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """Where requests go, and as whom."""
-
-    url: str
-    profile: HostProfile
-    model: str
-    key: str | None = field(repr=False)
-
-    def endpoint(
-        self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, network: Network
-    ) -> Endpoint:
-        """The endpoint, reached through `transport`, or the client's own one."""
-        url = httpx.URL(self.url)
-        base = {
-            "accept": "application/json, text/event-stream",
-            "accept-encoding": "identity",
-            "content-type": "application/json",
-            "user-agent": f"deepthrift/{version()}",
-        }
-        if self.key:
-            base["authorization"] = f"Bearer {self.key}"
-        return Endpoint(
-            self.url,
-            transport if transport is not None else transport_for(url, network),
-            {**base, **{name.lower(): value for name, value in headers.items()}},
-        )
-
-
-def connect(
-    base_url: str | None, *, host: str | HostProfile | None, model: str | None, api_key: str | None
-) -> Connection:
-    """Where requests go, told from what the user said and the environment.
+def target_of(endpoint: Endpoint, prices: PriceBook, shared: Shared) -> Target:
+    """The target that an endpoint's settings and the environment describe.
 
     Raises:
         ConfigurationError: The URL, the host or the model does not fit.
     """
+    model, host = endpoint.model, endpoint.host
     profile = _named(host, model) if isinstance(host, str) else host
-    url = base_url
+    url = endpoint.base_url
     trusted = False
     if url is None:
         url = profile.base_url if profile is not None else None
@@ -67,9 +33,9 @@ def connect(
         raise ConfigurationError("give the endpoint's URL, such as 'http://gpu-box:8000/v1', or host='deepseek'")
     parsed = _checked_url(url)
     profile = profile or HostProfile.for_url(url, model=model)
-    key = api_key
-    if key is None and profile.api_key_env is not None and (trusted or profile.owns(url)):
-        key = os.environ.get(profile.api_key_env) or None
+    key = endpoint.api_key
+    if key is None:
+        key = key_from_environment(profile, url, trusted=trusted)
     if key is not None and not (key.isascii() and key.isprintable()):
         raise ConfigurationError("api_key holds characters that no header can carry; was it pasted with a line break?")
     name = model or profile.model
@@ -81,7 +47,15 @@ def connect(
             f"{profile.name!r} tells the mode by the model's name ({fixed['standard']!r}, {fixed['thinking']!r}), so "
             f"model={model!r} cannot be sent; leave it out, or name another host"
         )
-    return Connection(url=str(parsed).rstrip("/"), profile=profile, model=name, key=key)
+    where = str(parsed).rstrip("/")
+    return Target(endpoint, url=where, profile=profile, model=name, key=key, prices=prices, shared=shared)
+
+
+def key_from_environment(profile: HostProfile, url: str, *, trusted: bool = False) -> str | None:
+    """The key in the host's own variable, which goes to the host's own addresses only, unless the URL is trusted."""
+    if profile.api_key_env is None or not (trusted or profile.owns(url)):
+        return None
+    return os.environ.get(profile.api_key_env) or None
 
 
 def _named(host: str, model: str | None) -> HostProfile:

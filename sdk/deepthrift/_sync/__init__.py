@@ -1,0 +1,1 @@
+"""Asynchronous code for callers without `await`."""
