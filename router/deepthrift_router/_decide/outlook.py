@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -195,15 +195,10 @@ def room_now(client: AsyncClient, request: Request, mode: Mode) -> Room | None:
         host=client.host.name,
         model=client.host.model_for(mode, client.model),
         mode=mode,
-        tags={**client_tags(client), **request.tags},
+        tags={**client.tags, **request.tags},
         call_id="",
         group_id=request.group_id,
     )
-
-
-def client_tags(client: AsyncClient) -> Mapping[str, str]:
-    """The tags that the client gives every call."""
-    return client._settings.tags  # pyright: ignore[reportPrivateUsage]
 
 
 def _costs(client: AsyncClient, request: Request, history: History, *, timed: bool) -> tuple[Costs, Rung | str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from deepthrift._types.options import options_of
 from deepthrift.errors import DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Mode, Money, Price, Usage, utc_now
 from deepthrift_router._decide.economy import Spread, cost_of, expected_length
@@ -92,8 +93,8 @@ def bound_of(client: AsyncClient, asked: Asked) -> Bound:
         InvalidRequestError: The request is wrong.
         PriceNotFound: It has no price.
     """
-    given = (asked.messages, asked.mode, asked.max_tokens, asked.options)
-    return client._bound(*given)  # pyright: ignore[reportPrivateUsage]
+    options = options_of(asked.messages, asked.mode, asked.max_tokens, asked.options)
+    return client._session.bound(options)  # pyright: ignore[reportPrivateUsage]
 
 
 def specialist_rung(

@@ -18,7 +18,7 @@ from deepthrift_router._decide.history import History
 from deepthrift_router._decide.outlook import Outlook, Preference, look_out
 from deepthrift_router._decide.preferences import Amount, Preferences, RouteOptions, by_tags, money, split_options
 from deepthrift_router._door.parsing import FitsTarget, RoutedParsed, parsed
-from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream, on_loop
+from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream
 from deepthrift_router._evidence.checks import CHECKS, CheckName, checks_of
 from deepthrift_router._evidence.sandbox import Sandbox
 from deepthrift_router._evidence.validators import Validator
@@ -364,7 +364,7 @@ class ModeRouter(Learning, Generic[C]):
 
     def close(self: ModeRouter[Client]) -> None:
         """`aclose` for a router on a `Client`."""
-        on_loop(self.client, self.aclose())
+        self.client.run(self.aclose())
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -372,7 +372,7 @@ class ModeRouter(Learning, Generic[C]):
         client = self._client
         if isinstance(client, AsyncClient):
             return work
-        return on_loop(client, _coroutine(work))
+        return client.run(_coroutine(work))
 
     async def _chat(
         self, messages: Messages, max_tokens: int | None, options: RouteOptions, telling: Telling | None = None
@@ -407,7 +407,7 @@ class ModeRouter(Learning, Generic[C]):
     ) -> tuple[Outlook, Sequence[Validator]]:
         options, own, validators = split_options(given)
         client = self._async
-        tags = {**client._settings.tags, **(options.get("tags") or {})}  # pyright: ignore[reportPrivateUsage]
+        tags = {**client.tags, **(options.get("tags") or {})}
         wanted = own.over(by_tags(self._by_tag, tags, self._preferences))
         policy = wanted.policy or "auto"
         if policy == "specialist" and self._specialist is None:
@@ -436,7 +436,7 @@ class ModeRouter(Learning, Generic[C]):
 
 
 def _async_of(client: AsyncClient | Client) -> AsyncClient:
-    return client if isinstance(client, AsyncClient) else client._async  # pyright: ignore[reportPrivateUsage]
+    return client if isinstance(client, AsyncClient) else client.asynchronous
 
 
 async def _coroutine(work: Awaitable[M]) -> M:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
@@ -132,7 +132,7 @@ class RoutedStream(Pulled[RoutedEvent]):
     """The same for code without `await`: `with router.stream(…) as stream: for event in stream: …`."""
 
     def __init__(self, client: Client, stream: AsyncRoutedStream) -> None:
-        super().__init__(client._loop, stream)  # pyright: ignore[reportPrivateUsage]
+        super().__init__(client, stream)
         self._stream = stream
 
     @property
@@ -143,8 +143,3 @@ class RoutedStream(Pulled[RoutedEvent]):
             ConfigurationError: The stream has not ended, or was left before its end.
         """
         return self._stream.reply
-
-
-def on_loop(client: Client, work: Coroutine[object, object, T]) -> T:
-    """Run `work` on the loop of a synchronous client."""
-    return client._loop.run(work)  # pyright: ignore[reportPrivateUsage]

@@ -20,7 +20,7 @@ from deepthrift_router.compat._routes import Routes
 from deepthrift_router.compat._transport import RETRIES, AsyncTransport, Door, Transport
 
 if TYPE_CHECKING:
-    from deepthrift._client.client import ClientSettings
+    from deepthrift._client.settings import ClientSettings
 
 C = TypeVar("C", bound=AsyncClient | Client)
 _NO_KEY: Final = "none"

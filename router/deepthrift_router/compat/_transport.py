@@ -16,7 +16,7 @@ from deepthrift import AsyncClient, Client
 from deepthrift.errors import DeepthriftError, NotFound
 from deepthrift_router._decide.preferences import RouteOptions
 from deepthrift_router._door.router import ModeRouter
-from deepthrift_router._door.stream import AsyncRoutedStream, on_loop
+from deepthrift_router._door.stream import AsyncRoutedStream
 from deepthrift_router._record.reply import RoutedReply
 from deepthrift_router.compat._answers import Chunks, completion
 from deepthrift_router.compat._failures import as_openai, failed
@@ -196,7 +196,7 @@ class Transport(httpx.BaseTransport):
         content = request.read()
         try:
             router, work = self._door.work(self.routes, request, content)
-            answered = on_loop(router.client, work)
+            answered = router.client.run(work)
         except DeepthriftError as error:
             return failed(error, request)
         if isinstance(answered, bytes):
@@ -238,7 +238,7 @@ class _Body(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            while chunks := on_loop(self._client, self._opened.more()):
+            while chunks := self._client.run(self._opened.more()):
                 yield from chunks
         except DeepthriftError as error:
             raise _broken(error, self._request) from error
@@ -246,7 +246,7 @@ class _Body(httpx.SyncByteStream):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            on_loop(self._client, self._opened.stream.aclose())
+            self._client.run(self._opened.stream.aclose())
 
 
 def _broken(error: DeepthriftError, request: httpx.Request) -> Exception:

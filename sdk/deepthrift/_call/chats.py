@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol, Unpack
 
 from deepthrift._call.stream import AsyncStream
+from deepthrift._types.expected_length import ExpectedLength
 from deepthrift._types.messages import Messages
 from deepthrift._types.options import ChatOptions
 from deepthrift._types.reply import Reply
@@ -47,6 +48,7 @@ class Chats(Protocol):
         *,
         mode: Mode = "standard",
         max_tokens: int | None = None,
+        expected_length: ExpectedLength | None = None,
         **options: Unpack[ChatOptions],
     ) -> Estimate:
         """What a call will cost."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from deepthrift._types.errors import ConfigurationError
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class Settings:
     """What the user set on the client; times in seconds."""
 
-    timeout: float
-    idle_timeout: float
-    deadline: float | None
-    max_retries: int
-    retry_unanswered: bool
-    budget_wait: float | None
-    on_mode_mismatch: Literal["warn", "raise"]
-    tags: Mapping[str, str]
-    extra_body: Mapping[str, object]
+    timeout: float = 600.0
+    idle_timeout: float = 120.0
+    deadline: float | None = None
+    max_retries: int = 2
+    retry_unanswered: bool = False
+    budget_wait: float | None = None
+    on_mode_mismatch: Literal["warn", "raise"] = "warn"
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    extra_body: Mapping[str, object] = field(default_factory=dict[str, object])
     middleware: tuple[Middleware, ...] = ()
 
     def __post_init__(self) -> None:

@@ -1,295 +1,126 @@
-"""The asynchronous client."""
+"""The asynchronous client. `client.py` is generated from this file; see `tools/mirror.py`."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from deepthrift._admission.breaker import CircuitBreaker
-from deepthrift._call.endpoint import Endpoint, EndpointStatus
-from deepthrift._call.in_flight import UnderWay
-from deepthrift._call.stream import AsyncStream, Source
-from deepthrift._call.target import Shared, Target
-from deepthrift._call.targets import Targets, targets_of
-from deepthrift._client.async_batches import AsyncBatches
-from deepthrift._client.async_requests import AsyncRequests
-from deepthrift._net.network import Cert, Network, Verify
-from deepthrift._types.engine_options import EngineOptions
-from deepthrift._types.errors import ClientClosed, ConfigurationError, DeepthriftError, EngineCrashed, StreamInterrupted
+from deepthrift._call.endpoint import EndpointStatus
+from deepthrift._call.stream import AsyncStream
+from deepthrift._client import batches, requests
+from deepthrift._client.session import Session
+from deepthrift._client.settings import ClientSettings, LocalSettings
 from deepthrift._types.expected_length import ExpectedLength
+from deepthrift._types.further_options import completion_of
 from deepthrift._types.messages import JSONObject, Messages
-from deepthrift._types.options import ChatOptions, Options, options_of
-from deepthrift._types.reply import Reply
-from deepthrift.hosts import Feature, HostProfile
+from deepthrift._types.options import CallOptions, ChatOptions, options_of
+from deepthrift._types.reply import Embeddings, Reply
+from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
-# The HTTP stack is loaded with the first client: the command line and the tests of types do without it.
 if TYPE_CHECKING:
-    import httpx
+    from deepthrift._types.account import Balance, ModelInfo
+    from deepthrift._types.samples import Samples
+    from deepthrift.structured import AsyncParseStream, Parsed
+    from deepthrift.tools import Tool, ToolLoopOptions, ToolReply
 
-    from deepthrift._call.call import Call
-    from deepthrift._call.prepare.estimate import Bound
-    from deepthrift.local import Engine
-    from deepthrift.middleware import Middleware
-
-
-_BREAKER: Final = CircuitBreaker()
+M = TypeVar("M")
 
 
-class AsyncClient(AsyncRequests, AsyncBatches):
-    """A client for an endpoint of V3.1, or for several: every call priced, budgeted, booked and checked.
+class AsyncClient:
+    """A client for an endpoint of V3.1, or for several: every call is priced, budgeted, booked and checked.
 
     Use it in `async with`, or call `aclose()`. It belongs to the event loop in which it was first used.
 
     Args:
-        base_url: Where the endpoint is, with its `/v1`; left out, the host's own address, or `OPENAI_BASE_URL` for the
+        base_url: Where the endpoint is, with its `/v1`. Default: the host's own address, or `OPENAI_BASE_URL` for the
             generic host.
-        endpoints: Several endpoints of the model in place of one, the preferred first; see `Endpoint`.
-        host: A profile or the name of one (`HostProfile.names()`); left out, it is told from the URL.
-        model: The model's name; left out, the host's own.
-        api_key: Sent as a bearer token. Left out, the host's environment variable, for the host's own addresses only.
-        region: Where the endpoint keeps the data, in a name of yours, such as `"eu"`.
-        regions: The only regions to which anything is sent; left out, all.
-        prices: A price book, the name of a packaged profile, or the path of a TOML file; left out, official prices.
-        ledger: Where attempts are booked and budgets are held; left out, one in memory.
-        tags: Labels that every attempt carries in the ledger.
-        timeout: Seconds that one attempt may take.
-        idle_timeout: Seconds that a stream may be silent.
-        deadline: Seconds that a whole call may take, retries and waiting included; `None` is no limit.
-        max_retries: Further attempts after a failure that another attempt may mend.
-        retry_unanswered: Whether to try again, too, when an answer was lost that may be billed.
-        budget_wait: Seconds to wait for room in a budget; `None` waits as long as room can come free.
-        max_concurrency: The most attempts at a time; further ones wait in the order of coming.
-        circuit_breaker: When an endpoint that fails is left alone; `None` is never, but for a used up balance.
-        on_mode_mismatch: Whether a mode that was not honoured is a warning on the reply, or an error.
-        headers: Further headers.
-        extra_body: Further fields of every request.
-        proxy: The URL of a proxy, with its user and password if it wants them; left out, the environment's.
-        verify: Whom to trust: `True` for the usual authorities, a file or folder of your own, or an `ssl.SSLContext`.
-        cert: A client certificate: a PEM file with its key, or the certificate, its key and the key's password.
-        http2: Whether HTTP/2 is offered; needs `deepthrift[http2]`.
-        transport: An httpx transport in place of the client's own.
-        middleware: Functions around every attempt, the first one outermost; see `deepthrift.middleware`.
+        **settings: See `ClientSettings`.
 
     Raises:
         ConfigurationError: A setting is wrong.
     """
 
-    def __init__(
-        self,
-        base_url: str | None = None,
-        *,
-        endpoints: Sequence[Endpoint] | None = None,
-        host: str | HostProfile | None = None,
-        model: str | None = None,
-        api_key: str | None = None,
-        region: str | None = None,
-        regions: Collection[str] | None = None,
-        prices: PriceBook | str | Path | None = None,
-        ledger: Ledger | None = None,
-        tags: Mapping[str, str] | None = None,
-        timeout: float = 600.0,
-        idle_timeout: float = 120.0,
-        deadline: float | None = None,
-        max_retries: int = 2,
-        retry_unanswered: bool = False,
-        budget_wait: float | None = None,
-        max_concurrency: int | None = None,
-        circuit_breaker: CircuitBreaker | None = _BREAKER,
-        on_mode_mismatch: Literal["warn", "raise"] = "warn",
-        headers: Mapping[str, str] | None = None,
-        extra_body: JSONObject | None = None,
-        proxy: str | None = None,
-        verify: Verify = True,
-        cert: Cert | None = None,
-        http2: bool = False,
-        transport: httpx.AsyncBaseTransport | None = None,
-        middleware: Sequence[Middleware] = (),
-    ) -> None:
-        from deepthrift._call.settings import Settings
-
-        settings = Settings(
-            timeout=timeout,
-            idle_timeout=idle_timeout,
-            deadline=deadline,
-            max_retries=max_retries,
-            retry_unanswered=retry_unanswered,
-            budget_wait=budget_wait,
-            on_mode_mismatch=on_mode_mismatch,
-            tags=dict(tags or {}),
-            extra_body=dict(extra_body or {}),
-            middleware=_callables(middleware),
-        )
-        own = Endpoint(
-            base_url,
-            host=host,
-            model=model,
-            api_key=api_key,
-            region=region,
-            max_concurrency=max_concurrency,
-            transport=transport,
-        )
-        self._own_ledger = ledger is None
-        self._ledger = Ledger.open("memory:") if ledger is None else ledger
-        self._prefixes = PrefixTracker()
-        network = Network(proxy=proxy, verify=verify, cert=cert, http2=http2)
-        self._shared = Shared(settings, self._ledger, self._prefixes, circuit_breaker, dict(headers or {}), network)
-        self._settings = settings
-        try:
-            self._targets: Targets | None = targets_of(own, endpoints, prices, regions, self._shared)
-        except BaseException:
-            if self._own_ledger:
-                self._ledger.close()
-            raise
-        self._prices = self._targets.first.prices
-        self._engine: Engine | None = None
-        self._machine_hour: tuple[Decimal | str, Decimal | str] | None = None
-        self._own_engine = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._under_way = UnderWay()
-        self._closed = False
+    def __init__(self, base_url: str | None = None, **settings: Unpack[ClientSettings]) -> None:
+        self._session = Session(base_url, settings)
 
     @classmethod
-    def local(
-        cls,
-        model: str | Path | None = None,
-        *,
-        prices: PriceBook | str | Path | None = None,
-        ledger: Ledger | None = None,
-        context: int | None = None,
-        slots: int = 1,
-        threads: int | None = None,
-        template: str | Path | None = None,
-        share: bool | str = False,
-        idle_shutdown: float | None = None,
-        tags: Mapping[str, str] | None = None,
-        timeout: float = 600.0,
-        idle_timeout: float = 120.0,
-        deadline: float | None = None,
-        max_retries: int = 2,
-        budget_wait: float | None = None,
-        engine: Engine | None = None,
-        middleware: Sequence[Middleware] = (),
-        machine_hour: Decimal | str | None = None,
-        utilisation: Decimal | str = "1",
-    ) -> Self:
-        """A client for a model on this machine; the engine starts on `async with` and ends with it.
+    def local(cls, model: str | Path | None = None, **settings: Unpack[LocalSettings]) -> Self:
+        """A client for a model on this machine. The engine starts on `async with` and ends with it.
 
         Args:
-            model: A name from `deepthrift models`, or the path of a GGUF file; left out, the small default model.
-            prices: As for the client; left out, the project's own per-mode prices (`brief`).
-            ledger: As for the client.
-            context: Tokens of context for each request.
-            slots: Requests answered at the same time.
-            threads: Processor threads.
-            template: A chat template of your own.
-            share: Whether processes that ask for the same engine share one, which ends with the last of them: `True`,
-                or a name, which must then mean the same settings everywhere. Linux and macOS.
-            idle_shutdown: Seconds without a request after which the engine is stopped, to be started again by the next
-                call; left out, it keeps running.
-            tags: As for the client.
-            timeout: As for the client.
-            idle_timeout: As for the client.
-            deadline: As for the client.
-            max_retries: As for the client.
-            budget_wait: As for the client.
-            engine: An engine that you have configured yourself, in place of `model` and of `context` to
-                `idle_shutdown`. One that runs already is left running, so several clients can use it.
-            middleware: As for the client.
-            machine_hour: What this machine costs for an hour, in USD. The engine is measured when it starts, and calls
-                are booked at what their tokens then cost here; see `deepthrift.local.measure`.
-            utilisation: With `machine_hour`, the share of the time in which the machine is busy.
+            model: A name from `deepthrift models`, or the path of a GGUF file. Default: the small default model.
+            **settings: See `LocalSettings`.
 
         Raises:
             MissingExtra: `deepthrift[local]` is not installed.
             ConfigurationError: A setting is wrong.
         """
-        from deepthrift.local._engine.options import engine_of
+        from deepthrift._client.local import local_engine
 
-        if machine_hour is not None and prices is not None:
-            raise ConfigurationError("prices come from prices=… or from machine_hour=…, not from both")
-        if machine_hour is not None:
-            from deepthrift.local._engine.measure import check_hour
-
-            check_hour(machine_hour, utilisation)
-        wanted: EngineOptions = {
-            "context": context,
-            "slots": slots,
-            "threads": threads,
-            "template": template,
-            "share": share,
-            "idle_shutdown": idle_shutdown,
-        }
-        engine = engine_of(engine, model, wanted)
-        made = cls(
-            "http://127.0.0.1",
-            host="local",
-            prices="brief" if prices is None else prices,
-            ledger=ledger,
-            tags=tags,
-            timeout=timeout,
-            idle_timeout=idle_timeout,
-            deadline=deadline,
-            max_retries=max_retries,
-            budget_wait=budget_wait,
-            circuit_breaker=None,  # an engine that died is started again, not left alone
-            middleware=middleware,
-        )
-        made._targets = None
-        made._machine_hour = None if machine_hour is None else (machine_hour, utilisation)
-        made._engine = engine
-        return made
+        engine, machine_hour, others = local_engine(model, settings)
+        client = cls("http://127.0.0.1", **others)
+        client._session.use_engine(engine, machine_hour)
+        return client
 
     # -- state ------------------------------------------------------------------------------------------------------
 
     @property
     def host(self) -> HostProfile:
-        """The profile of the endpoint.
+        """The profile of the preferred endpoint.
 
         Raises:
             ConfigurationError: A local client has not been entered yet.
         """
-        return self._running.first.profile
+        return self._session.targets.first.profile
 
     @property
     def model(self) -> str:
         """The model's name."""
-        return self._running.first.model
+        return self._session.targets.first.model
 
     @property
     def base_url(self) -> str:
         """Where the endpoint is."""
-        return self._running.first.url
+        return self._session.targets.first.url
 
     @property
     def endpoints(self) -> tuple[EndpointStatus, ...]:
-        """How each endpoint is doing: its circuit, its limit, what is under way and what waits."""
-        return tuple(target.status for target in self._running.all)
+        """How each endpoint is doing: its circuit, its limit, what is in flight and what waits."""
+        return tuple(target.status for target in self._session.targets.all)
 
     @property
     def ledger(self) -> Ledger:
         """Where attempts are booked."""
-        return self._ledger
+        return self._session.ledger
 
     @property
     def prefixes(self) -> PrefixTracker:
         """Hashes of the prompts that were sent lately, in memory: what a prefix cache will know of the next one."""
-        return self._prefixes
+        return self._session.prefixes
 
     @property
     def prices(self) -> PriceBook:
         """The prices in force."""
-        return self._prices
+        return self._session.prices
+
+    @property
+    def currency(self) -> Currency:
+        """The currency that attempts are booked in."""
+        return self._session.targets.first.currency
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The labels that every attempt carries in the ledger."""
+        return self._session.settings.tags
 
     def __repr__(self) -> str:
-        if self._targets is None:
+        target = self._session.target
+        if target is None:
             return f"<{type(self).__name__} of a local engine that is not running>"
-        to = self._targets.first
-        return f"<{type(self).__name__} {to.profile.name} {to.model} at {to.url}>"
+        return f"<{type(self).__name__} {target.profile.name} {target.model} at {target.url}>"
 
     async def __aenter__(self) -> Self:
         """Start the local engine, if there is one.
@@ -297,31 +128,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         Raises:
             EngineError: It could not be started.
         """
-        self._check_loop()
-        engine = self._engine
-        if engine is not None and self._targets is None:
-            self._own_engine = not engine.running
-            try:
-                if self._own_engine:
-                    await engine.__aenter__()
-                if self._machine_hour is not None:
-                    from deepthrift.local import measure
-
-                    hour, busy = self._machine_hour
-                    self._prices = PriceBook([(await measure(engine)).price(hour, utilisation=busy)])
-            except BaseException:
-                await self.aclose()
-                raise
-            target = Target(
-                Endpoint(transport=engine.transport()),
-                url=f"{engine.url}/v1",
-                profile=engine.profile,
-                model=engine.model,
-                key=engine.key,
-                prices=self._prices,
-                shared=self._shared,
-            )
-            self._targets = Targets([target], None)
+        await self._session.open()
         return self
 
     async def __aexit__(
@@ -330,124 +137,268 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         await self.aclose()
 
     async def aclose(self, *, grace: float = 0.0) -> None:
-        """Close every connection, and book what was under way. Safe to call twice.
+        """Close every connection, and book what was in flight. Safe to call twice.
 
         Args:
-            grace: Seconds that calls and streams under way get to come to their end; new ones are refused meanwhile.
+            grace: Seconds that calls and streams in flight get to finish; new ones are refused meanwhile.
 
         Raises:
             ConfigurationError: The client was used in another event loop; its connections can be closed only there.
         """
-        self._closed = True
-        try:
-            self._check_same_loop()
-            await self._under_way.end(grace)
-        finally:
-            await self._close()
+        await self._session.close(grace)
 
-    async def _close(self) -> None:
-        try:
-            if self._targets is not None and self._loop in (None, asyncio.get_running_loop()):
-                await self._targets.aclose()
-        finally:
-            if self._engine is not None:
-                self._targets = None
-                if self._own_engine:
-                    await self._engine.aclose()
-            if self._own_ledger:
-                self._ledger.close()
+    # -- calls ------------------------------------------------------------------------------------------------------
 
-    # -- inside -----------------------------------------------------------------------------------------------------
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Reply:
+        """One complete answer.
 
-    def _bound(self, messages: Messages, mode: Mode, max_tokens: int | None, options: ChatOptions) -> Bound:
-        """What `estimate` bounds, for who asks for that alone: neither the ledger nor the cache is looked into."""
-        from deepthrift._call.prepare.estimate import bound_over
+        Args:
+            messages: A conversation in the OpenAI shape, or a string for one user message. It is not changed.
+            mode: `"standard"` or `"thinking"`.
+            max_tokens: The most tokens to generate, reasoning included. Default: the host's own; that is reserved.
+            **options: See `ChatOptions`.
 
-        given = options_of(messages, mode, max_tokens, options)
-        return bound_over(self._running.allowed(given.regions), given)
+        Raises:
+            InvalidRequestError: The request is wrong; nothing was sent.
+            PriceNotFound: It has no price; nothing was sent.
+            BudgetExceeded: It does not fit a budget; nothing was sent.
+            APIError: The endpoint could not be used, or answered with an error.
+            ResponseError: The answer cannot be used.
+        """
+        return await self._session.answer(options_of(messages, mode, max_tokens, options))
 
-    def _estimated(
-        self, given: Options, prefixes: PrefixTracker | None, expected_length: ExpectedLength | None
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncStream:
+        """One answer as it arrives; see `chat` for the arguments and errors, and `AsyncStream` for its use."""
+        return self._session.stream(options_of(messages, mode, max_tokens, options))
+
+    def estimate(
+        self,
+        messages: Messages,
+        *,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        expected_length: ExpectedLength | None = None,
+        **options: Unpack[ChatOptions],
     ) -> Estimate:
-        from deepthrift._call.prepare.estimate import estimate_over
+        """What a call will cost at least, probably and at most. Sends nothing.
 
-        return estimate_over(self._running.allowed(given.regions), self._ledger, prefixes, given, expected_length)
+        Args:
+            messages: As for `chat`, and so are `mode`, `max_tokens` and `options`.
+            mode: The mode to estimate.
+            max_tokens: The most tokens to generate.
+            expected_length: Returns how many tokens the answer will have, or `None` if it can't tell. Default: the
+                ledger's own history of this host, model and mode.
+            **options: See `ChatOptions`.
 
-    @property
-    def _currency(self) -> Currency:
-        return self._running.first.currency
+        Raises:
+            InvalidRequestError: The request is wrong.
+            PriceNotFound: It has no price.
+        """
+        given = options_of(messages, mode, max_tokens, options)
+        return self._session.estimate(given, self._session.prefixes, expected_length)
 
-    @property
-    def _running(self) -> Targets:
-        if self._targets is None:
-            raise ConfigurationError("the local engine is not running; use the client in `async with`")
-        return self._targets
+    async def samples(
+        self,
+        messages: Messages,
+        *,
+        n: int,
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Samples:
+        """`n` answers to the same question: in one request where the host can, else in parallel requests.
 
-    @property
-    def _core(self) -> Target | None:
-        return None if self._targets is None else self._targets.first
+        If the first one fails, the others are cancelled; what they cost is booked, and the error's spend has it.
 
-    def _features(self, mode: Mode) -> frozenset[Feature]:
-        found = self._running.first.profile.rules(mode).features
-        for each in self._running.allowed(None):
-            found &= each.profile.rules(mode).features
-        return found
+        Args:
+            messages: As for `chat`, and so are `mode` and `options`.
+            n: How many, from 1 to 128.
+            mode: `"standard"` or `"thinking"`.
+            max_tokens: The most tokens to generate for each answer.
+            **options: See `ChatOptions`. At `temperature=0` answers hardly differ; a `seed` is counted up.
 
-    def _check_loop(self) -> None:
-        if self._closed:
-            raise ClientClosed("the client is closed; make a new one")
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise ConfigurationError("an AsyncClient works inside an event loop; elsewhere, use Client") from None
-        if self._loop is None:
-            self._loop = loop
-        self._check_same_loop()
+        Raises:
+            DeepthriftError: As for `chat`; the spend is that of all answers.
+        """
+        return await requests.samples(self._session, messages, n, mode, max_tokens, options)
 
-    def _check_same_loop(self) -> None:
-        if self._loop not in (None, asyncio.get_running_loop()):
-            raise ConfigurationError(
-                "this AsyncClient was first used in another event loop; make one for each loop, or use Client"
-            )
+    async def complete(
+        self, prompt: str, *, suffix: str | None = None, max_tokens: int | None = None, **options: Unpack[CallOptions]
+    ) -> Reply:
+        """What the model writes after `prompt`, or between `prompt` and `suffix`: plain text, without a chat.
 
-    async def _answered(self, options: Options) -> Reply:
-        call = self._call(options, stream=False)
-        try:
-            return await self._under_way.run(call, call.run())
-        except DeepthriftError as error:
-            await self._blame_engine(error)
-            raise
+        Args:
+            prompt: The text before the gap. Self-run servers read V3.1's special tokens in it.
+            suffix: The text after the gap.
+            max_tokens: The most tokens to generate. Default: what the host's profile says, 512 in most.
+            **options: See `CallOptions`.
 
-    def _streamed(self, options: Options) -> AsyncStream:
-        call = self._call(options, stream=True)
-        source = Source(call, asyncio.get_running_loop(), self._blame_engine, self._under_way.over)
-        self._under_way.sources.add(source)
-        return AsyncStream(source)
+        Raises:
+            UnsupportedFeature: The host does not complete text, or fills no gaps; nothing was sent.
+            DeepthriftError: As for `chat`.
+        """
+        return await self._session.answer(completion_of(prompt, suffix, max_tokens, options))
 
-    def _call(self, options: Options, *, stream: bool) -> Call:
-        from deepthrift._call.call import Call
+    def stream_complete(
+        self, prompt: str, *, suffix: str | None = None, max_tokens: int | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncStream:
+        """The same as `complete`, as it arrives; see `AsyncStream` for its use."""
+        return self._session.stream(completion_of(prompt, suffix, max_tokens, options))
 
-        return Call(self._cores(options), options, stream=stream)
+    def estimate_complete(
+        self,
+        prompt: str,
+        *,
+        suffix: str | None = None,
+        max_tokens: int | None = None,
+        expected_length: ExpectedLength | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Estimate:
+        """What `complete` will cost, without cache hits. Sends nothing; see `estimate` for arguments and errors."""
+        return self._session.estimate(completion_of(prompt, suffix, max_tokens, options), None, expected_length)
 
-    def _cores(self, options: Options) -> list[Target]:
-        """The endpoints that the call may use, in order of preference."""
-        self._check_loop()
-        return list(self._running.allowed(options.regions))
+    # -- several calls as one ---------------------------------------------------------------------------------------
 
-    def _ready(self) -> Target:
-        """What the calls of the preferred endpoint share."""
-        self._check_loop()
-        return self._running.first
+    async def run_tools(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[Callable[..., object] | Tool],
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[ToolLoopOptions],
+    ) -> ToolReply:
+        """The model's answer, after it has called as many tools as it wants.
 
-    async def _blame_engine(self, error: DeepthriftError) -> None:
-        """Raise the engine's own death instead of the broken stream that it caused."""
-        crash = error.__cause__
-        if isinstance(error, StreamInterrupted) and isinstance(crash, EngineCrashed):
-            crash.request, crash.attempt_ids, crash.spend = error.request, error.attempt_ids, error.spend
-            raise crash from error
+        If a call has wrong arguments or names an unknown tool, the model reads that as the call's result. `deadline`
+        holds for all rounds and tools together, `timeout` for each attempt.
 
+        Args:
+            messages: As for `chat`.
+            tools: Typed functions, async or not, or `Tool.of(…)`. A function that isn't async runs in a thread.
+            mode: V3.1 calls tools in standard mode only.
+            max_tokens: The most tokens to generate in each round.
+            **options: See `ToolLoopOptions`.
 
-def _callables(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:
-    if callable(middleware) or not all(map(callable, middleware)):
-        raise ConfigurationError("middleware is a list of functions of a request and call_next")
-    return tuple(middleware)
+        Raises:
+            InvalidRequestError: The request is wrong; nothing was sent.
+            ToolLoopExceeded: A limit was reached; `partial` has the exchange so far.
+            ToolFailed: A tool raised, and `on_error` is `"raise"`.
+            DeepthriftError: A round failed, as in `chat`; the spend is that of all rounds.
+        """
+        return await requests.run_tools(self, self._session, messages, tools, mode, max_tokens, options)
+
+    async def parse(
+        self,
+        messages: Messages,
+        *,
+        into: type[M],
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        max_repairs: int = 1,
+        **options: Unpack[CallOptions],
+    ) -> M:
+        """The answer as a validated object; `parse_reply` has its cost as well.
+
+        The client uses the best that the host offers in this mode: a JSON schema, else JSON mode, else the prompt.
+
+        Args:
+            messages: As for `chat`. The last message also says what the JSON has to look like.
+            into: A pydantic model, dataclass or `TypedDict`.
+            mode: `"standard"` or `"thinking"`.
+            max_tokens: The most tokens to generate in each call.
+            max_repairs: How often the model may repair an answer that does not fit; it sees what is wrong.
+            **options: See `CallOptions`. `deadline` holds for all calls together.
+
+        Raises:
+            InvalidRequestError: The request is wrong; nothing was sent.
+            StructuredOutputError: The answer does not fit, is blank or was cut off; `partial` has it and its cost.
+            DeepthriftError: A call failed, as in `chat`; the spend is that of all calls.
+        """
+        reply = await requests.parse(self, self._session, messages, into, mode, max_tokens, max_repairs, options)
+        return reply.value
+
+    async def parse_reply(
+        self,
+        messages: Messages,
+        *,
+        into: type[M],
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        max_repairs: int = 1,
+        **options: Unpack[CallOptions],
+    ) -> Parsed[M]:
+        """The same as `parse`, as a reply with `value`, cost, usage and attempts, repairs included."""
+        return await requests.parse(self, self._session, messages, into, mode, max_tokens, max_repairs, options)
+
+    def stream_parse(
+        self,
+        messages: Messages,
+        *,
+        into: type[M],
+        mode: Mode = "standard",
+        max_tokens: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncParseStream[M]:
+        """The object as it grows; see `parse` for the arguments and errors, and `AsyncParseStream` for its use.
+
+        There are no repairs: what has been shown can't be taken back.
+        """
+        return requests.stream_parse(self, self._session, messages, into, mode, max_tokens, options)
+
+    # -- batches ----------------------------------------------------------------------------------------------------
+
+    batch = batches.batch
+    batch_file = batches.batch_file
+    batch_estimate = batches.batch_estimate
+    batch_submit = batches.batch_submit
+    batch_status = batches.batch_status
+    batch_fetch = batches.batch_fetch
+    batch_cancel = batches.batch_cancel
+
+    # -- other requests ---------------------------------------------------------------------------------------------
+
+    async def embed(self, texts: str | Sequence[str], *, tags: Mapping[str, str] | None = None) -> Embeddings:
+        """Texts as vectors, from a host that makes embeddings, in requests of up to 256 texts, each booked.
+
+        Raises:
+            InvalidRequestError: There is nothing to embed; nothing was sent.
+            UnsupportedFeature: The host makes no embeddings; nothing was sent.
+            BudgetExceeded: It does not fit a budget; nothing was sent.
+            DeepthriftError: As in `chat`; `spend` has what earlier requests cost.
+        """
+        from deepthrift._call.embeddings import embed
+
+        return await embed(self._session.ready(), texts, tags)
+
+    async def count(
+        self, messages: Messages, *, mode: Mode = "standard", tools: Sequence[JSONObject] | None = None
+    ) -> int:
+        """Prompt tokens of a conversation: exact where V3.1's tokenizer is in use, else by the engine, else a bound."""
+        return await requests.count(self._session.ready(), messages, mode, tools)
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """The models that the endpoint lists. Costs nothing; raises `APIError` or `MalformedResponse`."""
+        from deepthrift._call.questions import list_models
+
+        return await list_models(self._session.ready())
+
+    async def balance(self) -> Balance:
+        """What is left on the provider's account, exactly. Costs nothing; `UnsupportedFeature` where there's no way."""
+        from deepthrift._call.questions import read_balance
+
+        return await read_balance(self._session.ready())

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from deepthrift._sync.loop import Loop
-
 E = TypeVar("E")
+
+
+T = TypeVar("T")
+
+
+class Runs(Protocol):
+    """Runs coroutines for code without `await`: a loop in a thread of its own, or a client that has one."""
+
+    def run(self, work: Coroutine[object, object, T]) -> T:
+        """The result of `work`."""
+        ...
 
 
 class Batched(Protocol[E]):
@@ -32,7 +41,7 @@ class Batched(Protocol[E]):
 class Pulled(Iterator[E]):
     """The events of a stream that runs on a client's loop. Leaving the loop or the block in any way stops it."""
 
-    def __init__(self, loop: Loop, stream: Batched[E]) -> None:
+    def __init__(self, loop: Runs, stream: Batched[E]) -> None:
         self._loop = loop
         self._source = stream
         self._buffer: deque[E] = deque()

@@ -3,6 +3,7 @@
 from deepthrift.batch._chatter import Chatter, SyncChatter
 from deepthrift.batch._estimate import BatchEstimate, ModeEstimate
 from deepthrift.batch._native.wire import NativeBatch, NativeState, RequestCounts
+from deepthrift.batch._options import BatchEstimateOptions, BatchFileOptions, BatchOptions
 from deepthrift.batch._progress import BatchProgress, BatchSummary
 from deepthrift.batch._result import BatchResult, Outcome
 from deepthrift.batch._row import BatchRow
@@ -10,6 +11,9 @@ from deepthrift.batch._workers import Workers
 
 __all__ = [
     "BatchEstimate",
+    "BatchEstimateOptions",
+    "BatchFileOptions",
+    "BatchOptions",
     "BatchProgress",
     "BatchResult",
     "BatchRow",

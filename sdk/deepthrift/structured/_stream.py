@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, cast
+from typing import Final, Generic, Self, TypeVar, cast
 
 from pydantic_core import from_json
 
 from deepthrift._call.group import request_info
 from deepthrift._call.stream import AsyncStream
+from deepthrift._call.sync_stream import Stream
+from deepthrift._sync.loop import Loop
 from deepthrift._types.errors import ConfigurationError, StructuredOutputError
 from deepthrift._types.events import StreamEvent, TextDelta
 from deepthrift._types.messages import JSONValue
@@ -17,9 +19,6 @@ from deepthrift._types.reply import Reply
 from deepthrift.structured._parse import cut_off
 from deepthrift.structured._reply import Parsed
 from deepthrift.structured._target import Misfit, Target
-
-if TYPE_CHECKING:
-    from deepthrift._call.sync_stream import Stream
 
 M = TypeVar("M")
 
@@ -161,9 +160,9 @@ class ParseStream(_Whole[M]):
     The same as `AsyncParseStream`, for code without `await`.
     """
 
-    def __init__(self, stream: Stream, target: Target[M], *, url: str, messages: int) -> None:
-        self._stream = stream
-        self._growing = _Growing(target, url, messages)
+    def __init__(self, loop: Loop, stream: AsyncParseStream[M]) -> None:
+        self._stream = Stream(loop, stream._stream)
+        self._growing = stream._growing
 
     def __enter__(self) -> Self:
         return self
