@@ -160,7 +160,7 @@ def test_a_wrong_setting_is_told_at_once(change: Mapping[str, Any], told: str) -
 
 def test_errors_and_representations_hold_no_key() -> None:
     client = AsyncClient(**settings("http://gpu-box/v1", api_key="sk-secret-0123456789"))
-    assert "secret" not in f"{client!r} {client._targets.first!r}"
+    assert "secret" not in f"{client!r} {client._session.targets.first!r}"
     client.ledger.close()
 
 
@@ -373,8 +373,8 @@ def test_keys_from_the_environment_go_to_their_own_host_only(monkeypatch: pytest
     def key(*args: Any, **options: Any) -> str | None:
         client = AsyncClient(*args, **options)
         client.ledger.close()
-        assert client._targets is not None
-        return client._targets.first.key
+        assert client._session.target is not None
+        return client._session.targets.first.key
 
     assert key(host="deepseek") == "sk-deepseek"
     assert key("https://api.deepseek.com/v1") == "sk-deepseek"

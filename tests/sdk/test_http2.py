@@ -39,9 +39,9 @@ def client(server: Http2Server, trust: ssl.SSLContext, **changes: Any) -> AsyncC
 
 
 def connection(opened: AsyncClient) -> Http2Connection:
-    core = opened._core
+    core = opened._session.target
     assert core is not None
-    transport = core.endpoint._transport
+    transport = core.sender._transport
     assert isinstance(transport, Http2Transport)
     assert transport._shared is not None
     return transport._shared

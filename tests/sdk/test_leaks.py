@@ -64,12 +64,12 @@ async def weather(calls: int, width: int, url: str, *, places: int | None = None
             await server.wait_quiet()
             while len(asyncio.all_tasks()) > tasks:
                 await asyncio.sleep(0.01)
-            core = client._core
+            core = client._session.target
             assert core is not None
-            transport = core.endpoint._transport
+            transport = core.sender._transport
             assert isinstance(transport, OriginTransport)
             assert transport.places == 1000
-            assert not client._under_way
+            assert not client._session.in_flight
             [state] = client.endpoints
             assert (state.circuit, state.failures, state.limit) == ("closed", 0, places)
             assert (state.in_flight, state.waiting) == (0, 0)

@@ -311,7 +311,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPat
 def test_the_environment_names_endpoint_and_key(no_environment: pytest.MonkeyPatch) -> None:
     def key(*url: str, **given: Any) -> str | None:
         client = AsyncClient(*url, model="m", **given)
-        found = client._running.first.key
+        found = client._session.targets.first.key
         asyncio.run(client.aclose())
         return found
 

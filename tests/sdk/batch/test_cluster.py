@@ -100,7 +100,7 @@ async def test_what_the_client_was_made_with_travels_and_no_secret_does(
         server, ledger, timeout=7, max_retries=5, tags={"a": "b"}, extra_body={"user": "me"}, deadline=9,
         circuit_breaker=CircuitBreaker(failures=3),
     )  # fmt: skip
-    told = pickle.dumps(worker_spec(RayCluster(), asker._running, "thinking"))
+    told = pickle.dumps(worker_spec(RayCluster(), asker._session.targets, "thinking"))
     await asker.aclose()
     assert KEY.encode() not in told
     spec = pickle.loads(told)
@@ -115,10 +115,10 @@ async def test_the_password_of_the_ledger_stays_in_the_environment(
 ) -> None:
     asker = client(server, ledger)
     monkeypatch.setenv("DEEPTHRIFT_LEDGER", ledger.url)
-    assert worker_spec(ON, asker._running, None).ledger_variable is None
+    assert worker_spec(ON, asker._session.targets, None).ledger_variable is None
     monkeypatch.setenv("DEEPTHRIFT_LEDGER", ledger.url.replace("://", "://:secret@", 1))
     monkeypatch.setattr(ledger, "_url", ledger.url.replace("://", "://@", 1))
-    spec = worker_spec(ON, asker._running, None)
+    spec = worker_spec(ON, asker._session.targets, None)
     await asker.aclose()
     assert (spec.ledger, spec.ledger_variable) == (ledger.url, "DEEPTHRIFT_LEDGER")
     assert b"secret" not in pickle.dumps(spec)

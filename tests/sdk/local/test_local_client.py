@@ -82,7 +82,7 @@ async def test_clients_share_an_engine_by_asking_for_the_same_one(tiny: Path) ->
 @pytest.mark.slow
 async def test_an_idle_engine_sleeps_until_the_next_call(tiny: Path) -> None:
     async with AsyncClient.local(tiny, idle_shutdown=0.3) as client:
-        engine = client._engine
+        engine = client._session._engine
         assert engine is not None
         assert (await client.chat("Hello")).text == STANDARD_ANSWER
         assert await until(lambda: engine.pid is None)

@@ -35,7 +35,7 @@ from deepthrift.local import Engine
 
 async def main():
     async with AsyncClient.local(engine=Engine(sys.argv[1], share="one")) as client:
-        print(client._engine.pid, (await client.chat("Hi")).text, flush=True)
+        print(client._session._engine.pid, (await client.chat("Hi")).text, flush=True)
         await asyncio.sleep(60)
 asyncio.run(main())
 """
