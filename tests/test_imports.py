@@ -52,7 +52,7 @@ def test_router_loads_only_what_routing_needs() -> None:
     """Neither labels nor evaluation nor other clients' doors, no database, no HTTP; and no model's schema is built."""
     seen = set(probe("deepthrift_router")["modules"])
     assert "deepthrift_router._door.router" in seen
-    for_some = {f"deepthrift_router.{name}" for name in ("compat", "evaluation", "labels", "_sandbox_child")}
+    for_some = {f"deepthrift_router.{name}" for name in ("compat", "evaluation", "labels", "_evidence.sandbox_child")}
     assert not seen & {*for_some, "httpx", "sqlite3", "tenacity", "tiktoken"}
     # pydantic looks for plug-ins when it builds the first schema.
     assert "pydantic.plugin._loader" not in seen

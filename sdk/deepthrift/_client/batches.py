@@ -1,5 +1,8 @@
 """Batches of a client: its methods `batch`, `batch_file` and the rest."""
 
+# These functions are methods of the client, so they use its session.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -245,7 +248,7 @@ def _estimator(client: BatchClient, options: BatchEstimateOptions) -> EstimateRo
         return lambda row, mode: client.estimate(
             row.messages, mode=mode, max_tokens=row.max_tokens, expected_length=expected_length, **row.options
         )
-    target = client._session.ready()  # pyright: ignore[reportPrivateUsage]  # a method of the client
+    target = client._session.ready()
     prices = target.prices.at_tier(batch_rules(target).tier)
     return lambda row, mode: estimate_call(
         target.profile,
@@ -277,5 +280,5 @@ async def _asker(client: BatchClient, through: Chatter | None, options: BatchOpt
 
     workers = workers_at(on) if isinstance(on, str) else on
     concurrency = options.get("concurrency", 16)
-    async with workers.start(client._session.targets, mode, concurrency) as asker:  # pyright: ignore[reportPrivateUsage]
+    async with workers.start(client._session.targets, mode, concurrency) as asker:
         yield asker

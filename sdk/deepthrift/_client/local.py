@@ -25,7 +25,7 @@ def local_engine(
     """
     from deepthrift.local._engine.options import engine_of
 
-    values = cast("dict[str, object]", dict(settings))
+    values: dict[str, object] = dict(settings)
     engine = settings.get("engine")
     hour, busy = settings.get("machine_hour"), settings.get("utilisation", "1")
     if hour is not None and settings.get("prices") is not None:

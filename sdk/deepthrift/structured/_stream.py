@@ -161,7 +161,7 @@ class ParseStream(_Whole[M]):
     """
 
     def __init__(self, loop: Loop, stream: AsyncParseStream[M]) -> None:
-        self._stream = Stream(loop, stream._stream)
+        self._stream = Stream(loop, stream._stream)  # pyright: ignore[reportPrivateUsage]
         self._growing = stream._growing
 
     def __enter__(self) -> Self:

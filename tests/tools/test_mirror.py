@@ -1,0 +1,17 @@
+"""The synchronous client is generated from the asynchronous one."""
+
+from __future__ import annotations
+
+from deepthrift import AsyncClient, Client
+from tools.mirror import TARGET, generated
+
+
+def test_the_checked_in_client_is_what_the_tool_writes() -> None:
+    assert TARGET.read_text("utf-8") == generated(), "run: python tools/mirror.py --write"
+
+
+def test_the_synchronous_client_has_every_method_of_the_asynchronous_one() -> None:
+    public = {name for name in vars(AsyncClient) if not name.startswith("_")}
+    own = {name for name in vars(Client) if not name.startswith("_")}
+    assert public - own == {"aclose"}
+    assert own - public == {"asynchronous", "close", "run"}
