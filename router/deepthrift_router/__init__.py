@@ -7,6 +7,7 @@ from deepthrift_router._belief.prior import Prior, Score, Scorer
 from deepthrift_router._decide.preferences import Amount, Preferences, RouteOptions
 from deepthrift_router._door.parsing import RoutedParsed
 from deepthrift_router._door.router import ModeRouter
+from deepthrift_router._door.settings import RouterSettings
 from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream
 from deepthrift_router._evidence.checks import CheckName
 from deepthrift_router._evidence.sandbox import Sandbox, SandboxResult
@@ -55,6 +56,7 @@ __all__ = [
     "RoutedParsed",
     "RoutedReply",
     "RoutedStream",
+    "RouterSettings",
     "RouterStore",
     "Sandbox",
     "SandboxResult",

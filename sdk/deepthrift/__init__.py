@@ -7,6 +7,7 @@ from deepthrift._call.sync_stream import Stream
 from deepthrift._client.async_client import AsyncClient
 from deepthrift._client.client import Client
 from deepthrift._client.conversation import Conversation
+from deepthrift._client.settings import ClientSettings, LocalSettings
 from deepthrift._types.account import Balance, BalanceAmount, BalanceCurrency, ModelInfo
 from deepthrift._types.events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta, ToolCallDelta
 from deepthrift._types.expected_length import ExpectedLength
@@ -41,6 +42,7 @@ __all__ = [
     "CircuitBreaker",
     "CircuitState",
     "Client",
+    "ClientSettings",
     "Conversation",
     "Embeddings",
     "Endpoint",
@@ -52,6 +54,7 @@ __all__ = [
     "HostProfile",
     "JSONObject",
     "JSONValue",
+    "LocalSettings",
     "Message",
     "Messages",
     "ModelInfo",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -10,31 +10,28 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast, overload
 
 from deepthrift import AsyncClient, CallOptions, Client, Messages
 from deepthrift.errors import ConfigurationError
-from deepthrift_pricing import Currency, new_id
-from deepthrift_router._belief.prior import Prior, Score, Scorer
+from deepthrift_router._belief.prior import Prior, Score
 from deepthrift_router._calls.calls import Calls
-from deepthrift_router._calls.request import Request
-from deepthrift_router._decide.history import History
-from deepthrift_router._decide.outlook import Outlook, Preference, look_out
-from deepthrift_router._decide.preferences import Amount, Preferences, RouteOptions, by_tags, money, split_options
+from deepthrift_router._decide.outlook import Outlook
+from deepthrift_router._decide.preferences import RouteOptions
 from deepthrift_router._door.parsing import FitsTarget, RoutedParsed, parsed
+from deepthrift_router._door.planner import Planner
+from deepthrift_router._door.settings import RouterSettings, checked
 from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream
-from deepthrift_router._evidence.checks import CHECKS, CheckName, checks_of
-from deepthrift_router._evidence.sandbox import Sandbox
+from deepthrift_router._evidence.checks import checks_of
 from deepthrift_router._evidence.validators import Validator
-from deepthrift_router._evidence.watch import PartialValidator
-from deepthrift_router._learn.audits import Audits, Grader
-from deepthrift_router._learn.learning import Learning
+from deepthrift_router._learn.audits import Audits
+from deepthrift_router._learn.estimates import AuditReport, report_of
 from deepthrift_router._learn.memory import Memory, read_setting
 from deepthrift_router._learn.setting import Setting, SettingsFolder
 from deepthrift_router._learn.store import RouterStore, open_store
-from deepthrift_router._record.decision import Decision, RoutePolicy
+from deepthrift_router._record.decision import Decision
 from deepthrift_router._record.presenter import StreamMode, Telling
 from deepthrift_router._record.reply import RoutedReply
-from deepthrift_router._run.leg import Setup
 from deepthrift_router._run.reasons import sentences
 from deepthrift_router._run.record import decision_of
 from deepthrift_router._run.route import Route
+from deepthrift_router._run.steps import Setup
 
 if TYPE_CHECKING:
     from deepthrift.structured._target import Target
@@ -44,100 +41,58 @@ C = TypeVar("C", bound=AsyncClient | Client)
 M = TypeVar("M")
 
 
-class ModeRouter(Learning, Generic[C]):
+class ModeRouter(Generic[C]):
     """Answers in standard mode, verifies, and thinks when that pays.
 
-    With an `AsyncClient`, `chat` is awaited; with a `Client`, it returns the reply itself. What the router learns of
-    lengths, seconds and caches, it reads from the client's ledger. With `audit_rate`, use it in `async with` or `with`,
-    or close it, so that the audits under way are waited for.
+    With an `AsyncClient`, `chat` is awaited; with a `Client`, it returns the reply itself. The router reads lengths,
+    seconds and caches from the client's ledger. With `audit_rate`, use it in `async with` or `with`, or close it, so
+    that the audits in flight are waited for.
 
     Args:
         client: The client that makes the calls; its ledger, budgets, prices and limits hold.
-        policy: `"auto"` takes the plan of the highest expected utility. `"cascade"` always verifies a standard answer
-            by a second sample and escalates when they do not agree. `"standard"`, `"thinking"` and `"specialist"` ask
-            for that only.
-        value_of_right_answer: What a right answer is worth to you, in the prices' currency. Left out, ten times what
-            thinking is expected to cost: it then pays from a gain of one in ten.
-        max_cost: The most that one answer may cost, all its calls together at their worst case.
-        preferences: These and all others, such as `Preferences(target_share=0.2)`.
-        by_tag: Preferences for calls that carry a tag: `{"team=search": Preferences(policy="standard")}`.
-        max_samples: The most standard answers to one question, 1 to 3, the first one included. A further one is bought
-            only if it can change what is done by more than it costs.
-        validators: Your own checks of an answer: `True`, or `False` or a reason. A refused answer is escalated.
-        partial_validators: The same for the text of a streamed standard answer as far as it has come: one that is
-            refused is cut and escalated.
-        checks: Checks that take a call, by name. `auto` buys one where it has data and pays; `cascade` buys all.
-        cross_check: A client of another endpoint, or two, whose answers to the same question are one more check.
-        specialist: A client of another endpoint that can be escalated to, such as R1's.
-        scorer: Scores a question before the first call, in place of the shipped prior.
-        settings: What `calibrate` wrote: a `Setting`, its file, or its folder, whose current version is in force.
-        shadow: Another setting; what it would have done is part of each decision and of the store, and changes nothing.
-        store: Where answers are remembered, without any text: a file, or a `RouterStore`. Left out, in memory.
-        audit_rate: Share of answers, 0 to 1, for which the mode that was not asked is asked afterwards, in the
-            background and inside the budgets.
-        grader: Says of a reply whether it is right; used on the answers of which both modes are there.
-        on_drift: Hears in words when the traffic or the quality has changed beyond chance; looked at every 50 answers,
-            in the background, and told once for each thing that changed.
-        sandbox: The limits of code that checks run.
+        **settings: See `RouterSettings`.
 
     Raises:
         ConfigurationError: A setting is wrong.
         LedgerUnavailable: The store cannot be opened.
     """
 
-    def __init__(
-        self,
-        client: C,
-        *,
-        policy: RoutePolicy | None = None,
-        value_of_right_answer: Amount | None = None,
-        max_cost: Amount | None = None,
-        preferences: Preferences | None = None,
-        by_tag: Mapping[str, Preferences] | None = None,
-        max_samples: int = 3,
-        validators: Sequence[Validator] = (),
-        partial_validators: Sequence[PartialValidator] = (),
-        checks: Sequence[CheckName] = (),
-        cross_check: C | Sequence[C] | None = None,
-        specialist: C | None = None,
-        scorer: Scorer | None = None,
-        settings: Setting | SettingsFolder | Path | str | None = None,
-        shadow: Setting | SettingsFolder | Path | str | None = None,
-        store: RouterStore | Path | str | None = None,
-        audit_rate: float = 0.0,
-        grader: Grader | None = None,
-        on_drift: Callable[[str], object] | None = None,
-        sandbox: Sandbox | None = None,
-    ) -> None:
+    def __init__(self, client: C, **settings: Unpack[RouterSettings[C]]) -> None:
+        base, max_samples, audit_rate = checked(settings)
         self._client: AsyncClient | Client = client
-        own = Preferences(policy=policy, value_of_right_answer=value_of_right_answer, max_cost=max_cost)
-        base = own if preferences is None else own.beside(preferences)
-        self._preferences = replace(base, policy=base.policy or "auto")
-        self._by_tag = dict(by_tag or {})
-        if max_samples not in (1, 2, 3):
-            raise ConfigurationError(f"max_samples is 1, 2 or 3, not {max_samples!r}")
-        if not 0 <= audit_rate <= 1:
-            raise ConfigurationError(f"audit_rate is a share of answers, 0 to 1, not {audit_rate!r}")
-        unknown = [name for name in checks if name not in CHECKS]
-        if unknown:
-            raise ConfigurationError(f"{unknown[0]!r} is not a check; use one of {', '.join(CHECKS)}")
-        self._max_samples = max_samples
-        self._validators = tuple(validators)
-        self._partial_validators = tuple(partial_validators)
-        self._specialist = None if specialist is None else self._same_kind(specialist)
+        specialist, cross_check = settings.get("specialist"), settings.get("cross_check")
         others = cross_check if isinstance(cross_check, Sequence) else [] if cross_check is None else [cross_check]
-        self._checks = checks_of(checks, [self._same_kind(other) for other in others], sandbox)
-        setting, shadowed = read_setting(settings), read_setting(shadow)
+        checks = checks_of(
+            settings.get("checks", ()), [self._same_kind(other) for other in others], settings.get("sandbox")
+        )
+        setting, shadowed = read_setting(settings.get("settings")), read_setting(settings.get("shadow"))
+        scorer = settings.get("scorer")
         self._base_scorer = scorer or Prior.builtin()
-        self._scorer = self._base_scorer if setting is None else setting.scorer(self._base_scorer)
+        self._specialist = None if specialist is None else self._same_kind(specialist)
         # Opened last: a setting that is wrong leaves nothing open.
-        self._store, self._own_store = open_store(store)
-        self._memory = Memory(self._store, setting, shadowed, max_samples, self._checks, own_scorer=scorer is not None)
-        self._history = History()
+        self._store, self._own_store = open_store(settings.get("store"))
+        self._memory = Memory(self._store, setting, shadowed, max_samples, checks, own_scorer=scorer is not None)
+        self._planner = Planner(
+            self._async,
+            base,
+            dict(settings.get("by_tag") or {}),
+            max_samples,
+            self._specialist,
+            self._base_scorer if setting is None else setting.scorer(self._base_scorer),
+            self._memory,
+        )
+        self._setup = Setup(
+            self._memory.likelihoods,
+            tuple(settings.get("validators", ())),
+            tuple(settings.get("partial_validators", ())),
+            checks,
+            self._memory.version,
+        )
+        grader, on_drift = settings.get("grader"), settings.get("on_drift")
         self._audits = Audits(self._async, audit_rate, self._store, grader, on_drift)
 
     def __repr__(self) -> str:
-        return f"<ModeRouter {self._preferences.policy} on {self._client!r}>"
+        return f"<ModeRouter {self._planner.preferences.policy} on {self._client!r}>"
 
     @property
     def _async(self) -> AsyncClient:
@@ -168,7 +123,7 @@ class ModeRouter(Learning, Generic[C]):
 
     def score(self, messages: Messages) -> Score:
         """What the question alone says, without any call: about 0.3 ms for 2,000 characters."""
-        return self._scorer.score(messages)
+        return self._planner.scorer.score(messages)
 
     def plan(self, messages: Messages, *, max_tokens: int | None = None, **options: Unpack[RouteOptions]) -> Decision:
         """What `chat` would begin with, and why. No call is made and nothing is reserved.
@@ -178,7 +133,7 @@ class ModeRouter(Learning, Generic[C]):
             PriceNotFound: It has no price.
             NotEnoughLabels: There are too few labels for `max_quality_loss`.
         """
-        outlook, _ = self._look_out(messages, max_tokens, options)
+        outlook, _ = self._planner.plan(messages, max_tokens, options)
         return decision_of(
             outlook,
             belief=outlook.score.belief,
@@ -333,6 +288,43 @@ class ModeRouter(Learning, Generic[C]):
         """
         return self._through(self._async.run_tools(messages, tools=tools, max_tokens=max_tokens, **options))
 
+    # -- learning ---------------------------------------------------------------------------------------------------
+
+    def feedback(self, reply: RoutedReply | str, *, correct: bool) -> bool:
+        """Say whether an answer was right: the reply, or its `group_id`. Whether the store knew the answer.
+
+        Where the store knows of both modes' answers and they are the same, or differ while this one is right, the label
+        holds for both.
+        """
+        group_id = reply if isinstance(reply, str) else reply.group_id
+        return self._memory.label(group_id, correct, "feedback") is not None
+
+    def audit(self, *, limit: int | None = 20_000) -> AuditReport:
+        """What audits and labels say so far: quality, savings and regret with 95 % intervals, and what has drifted.
+
+        Args:
+            limit: The latest answers that count; `None`: all that the store keeps.
+        """
+        return report_of(self._store.rows(limit=limit))
+
+    def calibrate(self, folder: SettingsFolder | Path | str | None = None) -> Setting:
+        """A setting fitted on the labelled answers of the store, if it is better out of fold than the one in force.
+
+        It is written into `folder` and put in force there; this router itself doesn't change. Without `folder` nothing
+        is written.
+
+        Raises:
+            NotEnoughLabels: There are fewer than 100 labelled answers.
+            NoLift: It is no better than the setting in force.
+            ConfigurationError: It cannot be written.
+        """
+        from deepthrift_router._learn.calibrate import calibrate
+
+        setting = calibrate(self._store.rows(labelled=True), self._memory.setting)
+        if folder is not None:
+            (folder if isinstance(folder, SettingsFolder) else SettingsFolder(folder)).write(setting)
+        return setting
+
     # -- end --------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -366,7 +358,6 @@ class ModeRouter(Learning, Generic[C]):
         """`aclose` for a router on a `Client`."""
         self.client.run(self.aclose())
 
-    # -- inside -----------------------------------------------------------------------------------------------------
 
     def _through(self, work: Awaitable[M]) -> Awaitable[M] | M:
         client = self._client
@@ -377,7 +368,7 @@ class ModeRouter(Learning, Generic[C]):
     async def _chat(
         self, messages: Messages, max_tokens: int | None, options: RouteOptions, telling: Telling | None = None
     ) -> RoutedReply:
-        outlook, validators = self._look_out(messages, max_tokens, options)
+        outlook, validators = self._planner.plan(messages, max_tokens, options)
         return await self._run(outlook, validators, telling)
 
     async def _parse(
@@ -386,14 +377,12 @@ class ModeRouter(Learning, Generic[C]):
         from deepthrift.structured._target import Target
 
         target = Target(into)
-        outlook, validators = self._look_out(messages, max_tokens, options, target)
+        outlook, validators = self._planner.plan(messages, max_tokens, options, cast("Target[object]", target))
         return parsed(await self._run(outlook, (FitsTarget(target), *validators), None), target)
 
     async def _run(self, outlook: Outlook, validators: Sequence[Validator], telling: Telling | None) -> RoutedReply:
         memory, preference = self._memory, outlook.preference
-        setup = Setup(
-            memory.likelihoods, (*self._validators, *validators), self._partial_validators, self._checks, memory.version
-        )
+        setup = replace(self._setup, validators=(*self._setup.validators, *validators)) if validators else self._setup
         calls = Calls(self._async, outlook.request, outlook.value.currency, preference.deadline)
         route = Route(calls, outlook, setup, telling)
         reply = memory.remember(await route.run(), outlook, self._base_scorer)
@@ -401,38 +390,6 @@ class ModeRouter(Learning, Generic[C]):
             preference.share.note(escalated=reply.escalated)
         await self._audits.consider(route.outcomes, outlook)
         return reply
-
-    def _look_out(
-        self, messages: Messages, max_tokens: int | None, given: RouteOptions, target: Target[M] | None = None
-    ) -> tuple[Outlook, Sequence[Validator]]:
-        options, own, validators = split_options(given)
-        client = self._async
-        tags = {**client.tags, **(options.get("tags") or {})}
-        wanted = own.over(by_tags(self._by_tag, tags, self._preferences))
-        policy = wanted.policy or "auto"
-        if policy == "specialist" and self._specialist is None:
-            raise ConfigurationError("the policy 'specialist' needs a router with specialist=…")
-        currency: Currency = "CNY" if {row.currency for row in client.prices.rows} == {"CNY"} else "USD"
-        fixed = policy in ("standard", "thinking", "specialist")
-        threshold = None if fixed else self._memory.threshold(wanted)
-        preference = Preference(
-            policy=policy,
-            value=money(wanted.value_of_right_answer, currency),
-            max_cost=money(wanted.max_cost, currency),
-            max_samples=self._max_samples,
-            value_of_second=money(wanted.value_of_second, currency),
-            deadline=wanted.deadline,
-            draft_as_hint=bool(wanted.draft_as_hint),
-            race=bool(wanted.race),
-            threshold=None if threshold is None else threshold.gain,
-            promise="" if threshold is None else threshold.promise,
-            share=None if threshold is None or wanted.target_share is None else self._memory.share(wanted.target_share),
-        )
-        group_id = options.pop("group_id", None) or new_id("group")
-        request = Request(messages, max_tokens, options, group_id, cast("Target[object] | None", target))
-        likelihoods = self._memory.likelihoods
-        outlook = look_out(client, request, preference, self._scorer, likelihoods, self._specialist, self._history)
-        return outlook, validators
 
 
 def _async_of(client: AsyncClient | Client) -> AsyncClient:

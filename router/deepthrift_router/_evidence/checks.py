@@ -211,8 +211,11 @@ def checks_of(names: Sequence[CheckName], cross_check: Sequence[AsyncClient], sa
     """The checks of these names, and the one by other endpoints.
 
     Raises:
-        ConfigurationError: More than two endpoints, of which nothing is recorded.
+        ConfigurationError: A name is unknown, or there are more than two endpoints, of which nothing is recorded.
     """
+    unknown = [name for name in names if name not in CHECKS]
+    if unknown:
+        raise ConfigurationError(f"{unknown[0]!r} is not a check; use one of {', '.join(CHECKS)}")
     if len(cross_check) > 2:
         raise ConfigurationError(f"cross_check is one or two clients, not {len(cross_check)}")
     makers: dict[CheckName, Callable[[], Check]] = {

@@ -49,7 +49,7 @@ def decide_offline(
 
     `None` where it would not begin with a standard answer that it verifies.
     """
-    outlook, _ = router._look_out(outcome.conversation, max_tokens, {})  # pyright: ignore[reportPrivateUsage]
+    outlook, _ = router._planner.plan(outcome.conversation, max_tokens, {})  # pyright: ignore[reportPrivateUsage]
     if outlook.plan != "cascade":
         return None
     first = recordings_of(outcome).standard[0]

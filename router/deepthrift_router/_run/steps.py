@@ -61,125 +61,125 @@ class Trail:
     """The last reply of a rung above the standard call."""
 
 
-class Leg:
-    """What every plan does with one answer: make a call, read what came, write it down."""
+class Steps:
+    """What every plan of one answer is made of: make a call, read what came, write it down."""
 
     def __init__(self, calls: Calls, outlook: Outlook, setup: Setup, telling: Telling | None = None) -> None:
-        self._calls = calls
-        self._client = calls.client
-        self._outlook = outlook
-        self._request = outlook.request
-        self._preference = outlook.preference
-        self._setup = setup
-        self._telling = telling
-        self._seen = Verification(outlook.score.belief, outlook.score.weight, setup.likelihoods)
-        self._reader = Reader(self._seen, outlook.request, setup.validators, Money.zero(outlook.value.currency))
-        self._trail = Trail(degraded=list(outlook.degraded))
-        self._lost: DeepthriftError = ConfigurationError("the standard call of a race was never made")
-        self._buyer = Buyer(calls, outlook, self._seen, self._reader, setup.checks, set())
+        self.calls = calls
+        self.client = calls.client
+        self.outlook = outlook
+        self.request = outlook.request
+        self.preference = outlook.preference
+        self.setup = setup
+        self.telling = telling
+        self.seen = Verification(outlook.score.belief, outlook.score.weight, setup.likelihoods)
+        self.reader = Reader(self.seen, outlook.request, setup.validators, Money.zero(outlook.value.currency))
+        self.trail = Trail(degraded=list(outlook.degraded))
+        self.lost: DeepthriftError = ConfigurationError("the standard call of a race was never made")
+        self.buyer = Buyer(calls, outlook, self.seen, self.reader, setup.checks, set())
 
     @property
     def outcomes(self) -> Outcomes:
         """The two replies, as far as they were asked for: what an audit need not ask again."""
-        drafts, thought = self._reader.drafts, self._trail.thought
+        drafts, thought = self.reader.drafts, self.trail.thought
         ours = thought is not None and thought[1].name == "thinking"
-        return Outcomes(self._chosen.reply if drafts else None, thought[0] if thought is not None and ours else None)
+        return Outcomes(self.chosen.reply if drafts else None, thought[0] if thought is not None and ours else None)
 
-    def _confidence_in(self, reply: Reply, problem: str | None) -> float:
+    def confidence_in(self, reply: Reply, problem: str | None) -> float:
         """Confidence in the answer of a thinking call."""
         if problem is not None:
             return 0.0
-        if reply.mode == "thinking" or (self._trail.path and "specialist" in self._trail.path):
-            return self._seen.belief.p_thinking
-        self._trail.degraded.append("thinking: it was asked for, but the endpoint ran standard mode")
-        return min(self._seen.belief.p_standard, self._seen.belief.p_thinking)
+        if reply.mode == "thinking" or (self.trail.path and "specialist" in self.trail.path):
+            return self.seen.belief.p_thinking
+        self.trail.degraded.append("thinking: it was asked for, but the endpoint ran standard mode")
+        return min(self.seen.belief.p_standard, self.seen.belief.p_thinking)
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
-    async def _first_standard(self, *, hold: bool = False) -> Reply:
+    async def first_standard(self, *, hold: bool = False) -> Reply:
         """The first standard answer, with what is free to see of it."""
-        asked = self._request.standard(self._client.host)
+        asked = self.request.standard(self.client.host)
         watch: Watch | None = None
-        telling = self._telling
+        telling = self.telling
         if telling is None or hold:
-            reply = await self._calls.send(asked)
+            reply = await self.calls.send(asked)
         else:
-            sure = self._outlook.plan == "standard"
-            watch = None if sure else Watch(self._setup.partial_validators, self._buyer.would_escalate)
-            reply = await self._calls.send(asked, tell=lambda event: telling.hear(event, sure=sure), watch=watch)
-        await self._reader.first(reply, cut=None if watch is None else watch.problem)
+            sure = self.outlook.plan == "standard"
+            watch = None if sure else Watch(self.setup.partial_validators, self.buyer.would_escalate)
+            reply = await self.calls.send(asked, tell=lambda event: telling.hear(event, sure=sure), watch=watch)
+        await self.reader.first(reply, cut=None if watch is None else watch.problem)
         return reply
 
-    async def _send_up(self, rung: Rung | None, purpose: Purpose, hint: str | None = None, *, sure: bool) -> Reply:
-        client = self._client if rung is None else rung.client
-        asked = self._request.thinking(client.host, purpose)
-        if hint and self._preference.draft_as_hint:
+    async def send_up(self, rung: Rung | None, purpose: Purpose, hint: str | None = None, *, sure: bool) -> Reply:
+        client = self.client if rung is None else rung.client
+        asked = self.request.thinking(client.host, purpose)
+        if hint and self.preference.draft_as_hint:
             asked = self._hinted(asked, client, purpose, hint)
-        telling = self._telling
+        telling = self.telling
 
         def hear(event: StreamEvent) -> None:
             if telling is not None:
                 telling.hear(event, sure=sure)
 
-        reply = await self._calls.send(asked, client=client, tell=None if telling is None else hear)
+        reply = await self.calls.send(asked, client=client, tell=None if telling is None else hear)
         if rung is not None:
-            self._trail.thought = (reply, rung)
+            self.trail.thought = (reply, rung)
         return reply
 
     def _hinted(self, asked: Asked, client: AsyncClient, purpose: Purpose, hint: str) -> Asked:
         """The thinking call with the draft in it, unless its longer prompt would pass a limit."""
-        hinted = self._request.thinking(client.host, purpose, hint)
+        hinted = self.request.thinking(client.host, purpose, hint)
         try:
             worst = bound_of(client, hinted).worst
-            short = self._outlook.short_of(worst, self._calls.spent, self._buyer.room())
+            short = self.outlook.short_of(worst, self.calls.spent, self.buyer.room())
         except DeepthriftError as error:
             short = str(error)
         if short is None:
             return hinted
-        self._trail.degraded.append(f"hint: {short}")
+        self.trail.degraded.append(f"hint: {short}")
         return asked
 
-    async def _send_up_or_none(self, rung: Rung, hint: str | None) -> Reply | None:
+    async def send_up_or_none(self, rung: Rung, hint: str | None) -> Reply | None:
         try:
-            return await self._send_up(rung, "escalate", hint, sure=False)
+            return await self.send_up(rung, "escalate", hint, sure=False)
         except DeepthriftError as error:
-            self._trail.degraded.append(f"{rung.name} failed with {type(error).__name__}: {error}")
+            self.trail.degraded.append(f"{rung.name} failed with {type(error).__name__}: {error}")
             return None
 
-    async def _send_or_none(
+    async def send_or_none(
         self, asked: Asked, check: Check | None = None, client: AsyncClient | None = None
     ) -> Reply | None:
         """A call whose failure leaves the earlier answer standing; the failure is part of the decision."""
         try:
-            return await self._calls.send(asked, client=client)
+            return await self.calls.send(asked, client=client)
         except DeepthriftError as error:
             what = _STEPS[asked.purpose] if check is None else f"the check {check.name}"
             told = f"{what} failed with {type(error).__name__}: {error}"
-            (self._seen.missing if asked.purpose in ("sample", "verify") else self._trail.degraded).append(told)
+            (self.seen.missing if asked.purpose in ("sample", "verify") else self.trail.degraded).append(told)
             return None
 
     # -- result -----------------------------------------------------------------------------------------------------
 
     @property
-    def _chosen(self) -> Draft:
+    def chosen(self) -> Draft:
         """The standard answer that is believed in."""
-        return self._reader.drafts[self._seen.chosen]
+        return self.reader.drafts[self.seen.chosen]
 
-    def _withdraw(self, to: RungName | Literal["standard"], reason: str) -> None:
-        if self._telling is not None:
-            self._telling.withdraw(to, reason)
+    def withdraw(self, to: RungName | Literal["standard"], reason: str) -> None:
+        if self.telling is not None:
+            self.telling.withdraw(to, reason)
 
-    def _say_unusable(self, reply: Reply) -> None:
+    def say_unusable(self, reply: Reply) -> None:
         problem = unusable(reply)
         if problem is not None:
-            self._trail.degraded.append(f"answer: {problem[1]}")
+            self.trail.degraded.append(f"answer: {problem[1]}")
 
-    def _finish(self, chosen: Reply, confidence: float) -> RoutedReply:
-        outlook, calls, trail = self._outlook, self._calls, self._trail
-        if self._telling is not None:
-            self._telling.settle(chosen.text, "sample" if self._seen.chosen else "standard", trail.why)
+    def finish(self, chosen: Reply, confidence: float) -> RoutedReply:
+        outlook, calls, trail = self.outlook, self.calls, self.trail
+        if self.telling is not None:
+            self.telling.settle(chosen.text, "sample" if self.seen.chosen else "standard", trail.why)
         cost = calls.cost
-        passes = 1 if self._client.host.two_pass is None else 2
+        passes = 1 if self.client.host.two_pass is None else 2
         return RoutedReply(
             **{name: getattr(chosen, name) for name in Reply.model_fields if name not in _OWN},
             attempts=tuple(calls.attempts),
@@ -191,14 +191,14 @@ class Leg:
             confidence=confidence,
             decision=decision_of(
                 outlook,
-                belief=self._seen.belief,
+                belief=self.seen.belief,
                 reason=sentences(outlook.reason, trail.why),
-                evidence=self._seen.evidence,
-                missing=self._seen.missing,
+                evidence=self.seen.evidence,
+                missing=self.seen.missing,
                 degraded=trail.degraded,
-                setting=self._setup.setting,
+                setting=self.setup.setting,
             ),
             savings=savings_of(outlook, cost.total, calls.replies[0], trail.thought, passes=passes),
             path=tuple(trail.path),
-            group_id=self._request.group_id,
+            group_id=self.request.group_id,
         )

@@ -1,0 +1,76 @@
+"""From a question and the user's preferences to the plan of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from deepthrift import AsyncClient, Messages
+from deepthrift.errors import ConfigurationError
+from deepthrift_pricing import new_id
+from deepthrift_router._belief.prior import Scorer
+from deepthrift_router._calls.request import Request
+from deepthrift_router._decide.history import History
+from deepthrift_router._decide.outlook import Outlook, Preference, look_out
+from deepthrift_router._decide.preferences import Preferences, RouteOptions, by_tags, money, split_options
+from deepthrift_router._evidence.validators import Validator
+from deepthrift_router._learn.memory import Memory
+
+if TYPE_CHECKING:
+    from deepthrift.structured._target import Target
+
+
+@dataclass(slots=True)
+class Planner:
+    """Plans the answers of one router."""
+
+    client: AsyncClient
+    preferences: Preferences
+    by_tag: Mapping[str, Preferences]
+    max_samples: int
+    specialist: AsyncClient | None
+    scorer: Scorer
+    memory: Memory
+    history: History = field(default_factory=History)
+
+    def plan(
+        self, messages: Messages, max_tokens: int | None, given: RouteOptions, target: Target[object] | None = None
+    ) -> tuple[Outlook, Sequence[Validator]]:
+        """What is believed, what each step would cost, the plan that follows, and the call's own validators.
+
+        Raises:
+            InvalidRequestError: The request is wrong.
+            PriceNotFound: It has no price.
+            NotEnoughLabels: There are too few labels for `max_quality_loss`.
+        """
+        options, own, validators = split_options(given)
+        tags = {**self.client.tags, **(options.get("tags") or {})}
+        preference = self._preference(own.over(by_tags(self.by_tag, tags, self.preferences)))
+        group_id = options.pop("group_id", None) or new_id("group")
+        request = Request(messages, max_tokens, options, group_id, target)
+        likelihoods = self.memory.likelihoods
+        outlook = look_out(self.client, request, preference, self.scorer, likelihoods, self.specialist, self.history)
+        return outlook, validators
+
+    def _preference(self, wanted: Preferences) -> Preference:
+        policy = wanted.policy or "auto"
+        if policy == "specialist" and self.specialist is None:
+            raise ConfigurationError("the policy 'specialist' needs a router with specialist=…")
+        currency = self.client.currency
+        fixed = policy in ("standard", "thinking", "specialist")
+        threshold = None if fixed else self.memory.threshold(wanted)
+        shared = threshold is not None and wanted.target_share is not None
+        return Preference(
+            policy=policy,
+            value=money(wanted.value_of_right_answer, currency),
+            max_cost=money(wanted.max_cost, currency),
+            max_samples=self.max_samples,
+            value_of_second=money(wanted.value_of_second, currency),
+            deadline=wanted.deadline,
+            draft_as_hint=bool(wanted.draft_as_hint),
+            race=bool(wanted.race),
+            threshold=None if threshold is None else threshold.gain,
+            promise="" if threshold is None else threshold.promise,
+            share=self.memory.share(cast("float", wanted.target_share)) if shared else None,
+        )
