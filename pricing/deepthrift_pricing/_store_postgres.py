@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from deepthrift_pricing._schema import TABLES, VERSION
+from deepthrift_pricing._schema import VERSION, statements_since
 from deepthrift_pricing._store import Row, Value
 from deepthrift_pricing._store_url import safe_url
 from deepthrift_pricing.errors import ConfigurationError, LedgerClosed, LedgerError, LedgerUnavailable
@@ -154,15 +154,21 @@ class PostgresStore:
                 )
             }
             if not tables:
-                for statement in TABLES:
-                    connection.execute(statement)
+                for statement in statements_since(0):
+                    connection.execute(statement.encode())
                 connection.execute("INSERT INTO ledger (name, value) VALUES ('schema_version', %s)", (VERSION,))
                 return
             if not {"ledger", "attempts", "budget_windows"} <= tables:
                 raise LedgerError(f"the schema {self._schema!r} is of something else; choose another with ?schema=…")
             row = connection.execute("SELECT value FROM ledger WHERE name = 'schema_version'").fetchone()
             version = int(cast("int", row[0])) if row else 0
-            if version != VERSION:
+            if version < VERSION:
+                # Adding columns takes a moment, but first the table's lock: the transactions under way have to end.
+                connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'".encode())
+                for statement in statements_since(version):
+                    connection.execute(statement.encode())
+                connection.execute("UPDATE ledger SET value = %s WHERE name = 'schema_version'", (VERSION,))
+            elif version > VERSION:
                 raise LedgerError(
                     f"the ledger {self._name!r} was made by a newer Deepthrift (its version is {version}, this one "
                     f"knows {VERSION}); upgrade Deepthrift"

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, cast
 
-from deepthrift_pricing._schema import APPLICATION_ID, TABLES, VERSION
+from deepthrift_pricing._schema import APPLICATION_ID, VERSION, statements_since
 from deepthrift_pricing._store import Row, Value
 from deepthrift_pricing.errors import LedgerClosed, LedgerError, LedgerUnavailable
 
@@ -130,8 +130,9 @@ class SqliteStore:
     def _migrate(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if self._check_ours(connection) == 0:
-                for statement in TABLES:
+            version = self._check_ours(connection)
+            if version < VERSION:  # looked up inside the transaction, so that only one of several openers migrates
+                for statement in statements_since(version):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {VERSION}")
