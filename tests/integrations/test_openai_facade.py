@@ -265,7 +265,7 @@ async def test_retries_are_the_clients_own_and_every_one_is_booked() -> None:
 
 
 async def test_a_full_budget_is_deepthrifts_own_error(server: BillServer) -> None:
-    async with facade(server, budgets=[Budget("0.000001", per="day")]) as client:
+    async with facade(server, ledger="memory:", budgets=[Budget("0.000001", per="day")]) as client:
         for stream in (False, True):
             with pytest.raises(BudgetExceeded):
                 await client.chat.completions.create(model="auto", messages=ASK, max_tokens=500, stream=stream)

@@ -16,6 +16,7 @@ from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Budget, Ledger, PriceBook
 from deepthrift_router._router import ModeRouter
 from deepthrift_router.compat._failures import as_openai, standing_for
+from deepthrift_router.compat._own_ledger import open_own_ledger
 from deepthrift_router.compat._routes import Routes
 from deepthrift_router.compat._transport import RETRIES, AsyncTransport, Door, Transport
 
@@ -54,7 +55,9 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         default_query: As for openai; without effect.
         http_client: For openai's own copies only; proxies and certificates are settings of `router`'s client.
         router: A router of yours; its client, ledger and settings hold, in place of the arguments below.
-        ledger: Where attempts are booked: a ledger, or what `Ledger.open` takes. Left out, one in memory.
+        ledger: Where attempts are booked: a ledger, or what `Ledger.open` takes. Without it, budgets are kept in the
+            ledger that `DEEPTHRIFT_LEDGER` names, else in a file of this application, which all its processes share
+            and a restart finds again; `"memory:"` keeps them in this process. Without budgets, it's in memory.
         budgets: Limits of a ledger that is opened here.
         prices: As for `deepthrift.AsyncClient`.
         host: As for `deepthrift.AsyncClient`.
@@ -255,6 +258,8 @@ class _Given:
         opened = None
         if isinstance(self.ledger, Ledger):
             ledger = self.ledger
+        elif self.ledger is None and self.budgets:
+            ledger = opened = open_own_ledger(self.budgets)
         else:
             ledger = opened = Ledger.open("memory:" if self.ledger is None else self.ledger, budgets=self.budgets)
 
