@@ -13,6 +13,7 @@ from deepthrift_pricing._prefix import PrefixPrediction, PrefixTrace, PrefixTrac
 from deepthrift_pricing._price import DecidedBy, Price
 from deepthrift_pricing._price_book import PriceBook
 from deepthrift_pricing._price_explain import PriceExplanation
+from deepthrift_pricing._refusal_counts import RefusalRow
 from deepthrift_pricing._spend import SpendRow
 from deepthrift_pricing._usage import Certainty, Mode, Usage, least_certain
 from deepthrift_pricing._usage_parse import parse_usage
@@ -45,6 +46,7 @@ __all__ = [
     "PriceExplanation",
     "Purpose",
     "Refit",
+    "RefusalRow",
     "SpendRow",
     "Status",
     "Usage",

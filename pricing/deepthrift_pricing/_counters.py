@@ -10,6 +10,7 @@ from deepthrift_pricing._attempt import Attempt
 from deepthrift_pricing._budget import Budget, BudgetStatus, admits
 from deepthrift_pricing._money import Money
 from deepthrift_pricing._records import SELECT, attempt_of, micros
+from deepthrift_pricing._refusal_counts import refused_since
 from deepthrift_pricing._store import Transaction, Value
 from deepthrift_pricing._window import Span, moment
 from deepthrift_pricing.errors import CurrencyMismatch
@@ -70,7 +71,7 @@ class Counter:
             span = self.span = self.scope.span(at)
         return span
 
-    def status(self, budget: Budget, part: str, counts: Counts, at: int) -> BudgetStatus:
+    def status(self, budget: Budget, part: str, counts: Counts, at: int, refused: int = 0) -> BudgetStatus:
         """The state of `budget` as a user sees it."""
         currency = budget.currency
         per = budget.per
@@ -86,6 +87,7 @@ class Counter:
             spent=Money(counts.spent, currency),
             reserved=Money(counts.reserved, currency),
             unknown=Money(counts.unknown, currency),
+            refused=refused,
             window_start=None if endless else moment(start),
             window_end=None if end is None else moment(end),
         )
@@ -265,9 +267,11 @@ class Counters:
                     query = "SELECT DISTINCT part FROM budget_windows WHERE budget = ? AND start >= ? ORDER BY part"
                     since = counter.scope.counted_from(at)
                     parts = [cast("str", row[0]) for row in db.all(query, (counter.id, since))]
-                apart = [(counter, part) for part in parts or [""]]
+                refused = refused_since(db, counter.id, budget, at)
+                parts = sorted({*parts, *refused}) or [""]
+                apart = [(counter, part) for part in parts]
                 for (_, part), counts in zip(apart, read_counts(db, apart, at), strict=True):
-                    found.append(counter.status(budget, part, counts, at))
+                    found.append(counter.status(budget, part, counts, at, refused.get(part, 0)))
         return found
 
     @staticmethod

@@ -149,7 +149,7 @@ class Ledger(LedgerBookings):
         refusal: NoRoom | None = None
         if not self._queue or not self._queue.blocked(self._needs(request)):
             try:
-                return self.try_reserve(request, refit=refit)
+                return self._try(request, refit, waits=True)
             except NoRoom as error:
                 if not error.can_wait:
                     raise
@@ -163,7 +163,7 @@ class Ledger(LedgerBookings):
                 late = deadline is not None and time.monotonic() >= deadline
                 if self._queue.has_turn(waiter) or (late and refusal is None):
                     try:
-                        return self.try_reserve(request, refit=refit)
+                        return self._try(request, refit, waits=True)
                     except NoRoom as error:
                         if not error.can_wait:
                             raise
@@ -174,6 +174,7 @@ class Ledger(LedgerBookings):
                 if deadline is not None:
                     left = deadline - time.monotonic()
                     if left <= 0 and refusal is not None:
+                        self._count(request, refusal.refusals)
                         refusal.message += f" Waited {timeout:g} s for room."
                         raise refusal
                     sleep = min(sleep, max(left, 0))
@@ -223,6 +224,7 @@ class Ledger(LedgerBookings):
             self._counters.refresh(db)
             deleted = db.run("DELETE FROM attempts WHERE started_at < ? AND status <> 'reserved'", (micros(before),))
             db.run("DELETE FROM alerts WHERE claimed_at < ?", (micros(before),))
+            db.run("DELETE FROM refusals WHERE last_at < ?", (micros(before),))
             self._counters.forget(db, micros(before), self._now())
         if compact:
             self._store.compact()

@@ -13,7 +13,7 @@ from deepthrift_pricing._budget import MOST_PICO, Budget, BudgetStatus, Policy
 from deepthrift_pricing._cost import Cost
 from deepthrift_pricing._counters import Counter, Counts, NewScopes, Refusal, add_counts, counts_of
 from deepthrift_pricing._ledger_reads import Decide, LedgerReads
-from deepthrift_pricing._ledger_refusals import check_end, check_request, no_room, shortage
+from deepthrift_pricing._ledger_refusals import can_wait, check_end, check_request, count_refusals, no_room, shortage
 from deepthrift_pricing._money import Money
 from deepthrift_pricing._records import (
     END,
@@ -89,6 +89,10 @@ class LedgerBookings(LedgerReads):
             CurrencyMismatch: A budget in scope is in the other currency.
             LedgerUnavailable: The store cannot be written; nothing is reserved.
         """
+        return self._try(request, refit, waits=False)
+
+    def _try(self, request: AttemptRequest, refit: Refit | None, *, waits: bool) -> Attempt:
+        """The same; a caller that `waits` for room is not refused, and so not counted, while it can still come."""
         self._flush()
         check_request(request)
         now = self._now()
@@ -104,6 +108,8 @@ class LedgerBookings(LedgerReads):
                     return earlier
                 if self._expire(db, now):
                     refused, _ = self._counters.refusals(db, covering, fitting.worst.pico, now)
+                if not (waits and can_wait(refused)):
+                    count_refusals(db, fitting, refused, now)
             elif db.run(INSERT, reservation(fitting, now, now + self._lease)):
                 add_counts(db, covering, now, Counts(reserved=fitting.worst.pico))
             else:
@@ -286,6 +292,11 @@ class LedgerBookings(LedgerReads):
             self._observers = tuple(each for each in self._observers if each is not observer)
 
         return end
+
+    def _count(self, request: AttemptRequest, refused: Iterable[Refusal]) -> None:
+        """Counts a call whose wait for room is over; what cannot be counted is refused all the same."""
+        with contextlib.suppress(LedgerUnavailable), self._store.write() as db:
+            count_refusals(db, request, refused, self._now())
 
     def _fit(
         self, db: Transaction, request: AttemptRequest, refit: Refit | None, now: int

@@ -10,6 +10,7 @@ from deepthrift_pricing._attempt import Attempt
 from deepthrift_pricing._budget import Budget, BudgetStatus
 from deepthrift_pricing._counters import Counters
 from deepthrift_pricing._records import SELECT, SELECT_USAGE, Outcome, attempt_of, usage_of
+from deepthrift_pricing._refusal_counts import RefusalRow, refusal_rows
 from deepthrift_pricing._schema import FURTHER, ON_RECORD
 from deepthrift_pricing._spend import SpendRow, spend_rows
 from deepthrift_pricing._store import Store, Transaction, Value
@@ -108,6 +109,19 @@ class LedgerReads:
         now = self._now()
         with self._reading() as db:
             return self._counters.statuses(db, now)
+
+    def refusals(self, *, since: datetime | None = None, until: datetime | None = None) -> list[RefusalRow]:
+        """How often budgets refused calls, in all processes that share the ledger, in the order in which it began.
+
+        A call that two budgets refuse counts in both. A row that overlaps the period counts whole: it is of one window
+        of its budget, and of one UTC day at most.
+
+        Args:
+            since: From this moment on.
+            until: Up to but without this moment.
+        """
+        with self._reading() as db:
+            return refusal_rows(db, since, until)
 
     def completion_history(
         self, *, host: str, model: str, mode: Mode, limit: int = 200, purpose: str | None = None

@@ -37,6 +37,8 @@ class LedgerCollector:
     - `deepthrift_attempts_total`, by `purpose` and `status`, which is `settled` or `released`. Those whose purpose is
       `escalate` are the escalations.
     - `deepthrift_attempt_errors_total`, by `host` and `error`, the name of its class.
+    - `deepthrift_refusals_total`: calls that a budget refused, by `budget` too. One that two budgets refuse counts in
+      both.
 
     Gauges:
 
@@ -84,7 +86,7 @@ class LedgerCollector:
             LedgerError: The ledger is closed or cannot be read.
         """
         with self._lock:  # an older look at the ledger that comes in later would pass for a pruned one
-            return [*self._spend(), *self._attempts(), *self._budgets()]
+            return [*self._spend(), *self._attempts(), *self._refusals(), *self._budgets()]
 
     def _spend(self) -> Iterator[Metric]:
         tags = [f"tag:{tag}" for tag in self._tags]
@@ -132,6 +134,12 @@ class LedgerCollector:
             family.add_metric(labels, count)
         yield family
         yield self._counted("deepthrift_attempt_errors", "Attempts that failed.", ["host", "error"], failed)
+
+    def _refusals(self) -> Iterator[Metric]:
+        refused = _Values()
+        for row in self._ledger.refusals():
+            refused[row.budget, row.host, row.model, row.mode] += row.refused
+        yield self._counted("deepthrift_refusals", "Calls that a budget refused.", ["budget", *_WHERE], refused)
 
     def _budgets(self) -> Iterator[Metric]:
         tightest: dict[tuple[str, str], BudgetStatus] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -30,6 +30,9 @@ class Rule(Protocol):
 class Threshold:
     """A share of a budget is spent. Fires once in each window of each budget.
 
+    At a share of 1, it also fires when the budget begins to refuse calls: the last call that fits costs less than its
+    worst case, so most budgets refuse before all of the limit is spent. The two count as one alert.
+
     `share` is above 0; 1 is the whole limit. `budget` names one budget; left out, all are watched.
     """
 
@@ -47,12 +50,14 @@ class Threshold:
         """An alert for each budget that has reached the share in its present window."""
         for status in _watched(ledger, self.budget):
             if not status.limit or status.spent.pico < self.share * status.limit.pico:
+                if self.share == 1 and status.refused:
+                    yield _refusing(status, now)
                 continue
             percent = f"{(self.share * 100).normalize():f} %"
             unsure = f", {status.unknown} of it unknown and held at its worst case" if status.unknown else ""
             ends = "" if status.window_end is None else f" The window ends at {_clock(status.window_end, status)}."
             yield Alert(
-                key=f"threshold:{self.share.normalize():f}:{window_key(status)}",
+                key=_threshold_key(self.share, status),
                 kind="threshold",
                 severity=_severity(self.share),
                 title=f"{percent} of the budget {status.name} is spent",
@@ -201,6 +206,30 @@ def exhaustion(status: BudgetStatus, now: datetime) -> datetime | None:
         return now + timedelta(seconds=remaining)
     except OverflowError:
         return None
+
+
+def _threshold_key(share: Decimal, status: BudgetStatus) -> str:
+    return f"threshold:{share.normalize():f}:{window_key(status)}"
+
+
+def _refusing(status: BudgetStatus, now: datetime) -> Alert:
+    """The alert of a budget that refuses calls; each day anew where it holds every call or answer by itself."""
+    by_day = f":{now.astimezone(UTC).date().isoformat()}" if status.budget.per in ("call", "answer") else ""
+    calls = "a call" if status.refused == 1 else f"{status.refused} calls"
+    ends = "" if status.window_end is None else f" The window ends at {_clock(status.window_end, status)}."
+    return Alert(
+        key=f"{_threshold_key(Decimal(1), status)}{by_day}",
+        kind="threshold",
+        severity="critical",
+        title=f"The budget {status.name} refuses calls",
+        text=(
+            f"It refused {calls} whose worst case did not fit: {status.spent} of {status.limit} are spent and "
+            f"{status.reserved} reserved, so {status.left} are left.{ends} Raise the budget, or lower max_tokens."
+        ),
+        at=now,
+        budget=status.name,
+        status=status,
+    )
 
 
 def window_key(status: BudgetStatus) -> str:

@@ -15,6 +15,7 @@ from deepthrift_pricing._ledger import Ledger
 from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._price import Price
 from deepthrift_pricing._price_book import PriceBook
+from deepthrift_pricing._refusal_counts import RefusalRow
 from deepthrift_pricing._spend import SpendRow
 from deepthrift_pricing.reports._counterfactual import Counterfactual, always, elsewhere, no_cache
 
@@ -83,6 +84,8 @@ class Report(BaseModel):
     escalations: EscalationReport
     counterfactuals: tuple[Counterfactual, ...]
     budgets: tuple[BudgetStatus, ...]
+    refusals: tuple[RefusalRow, ...] = ()
+    """Calls that budgets refused in the period."""
     price_ids: tuple[str, ...]
     """Every price row that made a cost."""
 
@@ -152,6 +155,7 @@ class Report(BaseModel):
                 *(elsewhere(attempts, price, total) for price in compare),
             ),
             budgets=tuple(status for status in ledger.budget_status() if status.limit.currency == currency),
+            refusals=tuple(row for row in ledger.refusals(since=since, until=end) if row.limit.currency == currency),
             price_ids=tuple(dict.fromkeys(name for attempt in attempts for name in attempt.cost.price_ids)),
         )
 

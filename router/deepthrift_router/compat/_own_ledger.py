@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -105,10 +106,8 @@ def _project(folder: Path) -> Path:
 
 def _places_of_no_project() -> frozenset[Path]:
     found = {Path(Path.cwd().anchor), Path(tempfile.gettempdir()).resolve()}
-    try:
+    with contextlib.suppress(RuntimeError):  # a user without a home
         found.add(Path.home().resolve())
-    except RuntimeError:  # a user without a home
-        pass
     return frozenset(found)
 
 

@@ -10,10 +10,12 @@ from deepthrift.cli._format import money
 from deepthrift.cli._output import table
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.table import Table
 
     from deepthrift.cli._output import Output
-    from deepthrift_pricing import BudgetStatus, SpendRow
+    from deepthrift_pricing import BudgetStatus, RefusalRow, SpendRow
 
 _BAR: Final = 20
 _NUMBERS: Final = (("attempts", 9), ("prompt", 9), ("cached", 2), ("output", 9), ("reasoning", 1), ("cost", 9))
@@ -57,6 +59,20 @@ def remarks(totals: Sequence[SpendRow]) -> list[str]:
     return said
 
 
+def refusal_remarks(rows: Sequence[RefusalRow]) -> list[str]:
+    """How many calls each budget refused, and when it last did."""
+    counts: dict[str, int] = {}
+    latest: dict[str, datetime] = {}
+    for row in rows:
+        counts[row.budget] = counts.get(row.budget, 0) + row.refused
+        latest[row.budget] = max(latest.get(row.budget, row.last_at), row.last_at)
+    return [
+        f"{count:,} {'call' if count == 1 else 'calls'} refused by the budget {name}, "
+        f"the last one at {latest[name]:%Y-%m-%d %H:%M} UTC"
+        for name, count in counts.items()
+    ]
+
+
 def show_budgets(statuses: Sequence[BudgetStatus], output: Output) -> None:
     """One block a budget: how much of it is spent, and until when its window lasts."""
     for status in statuses:
@@ -74,6 +90,8 @@ def show_budgets(statuses: Sequence[BudgetStatus], output: Output) -> None:
             parts.append(f"unknown {money(status.unknown)}")
         if status.over:
             parts.append(f"over by {money(status.over)}")
+        if status.refused:
+            parts.append(f"refused {status.refused:,} {'call' if status.refused == 1 else 'calls'}")
         output.print(f"    {' · '.join(parts)}", style="dim")
         if status.window_start or status.window_end:
             since = f"since {status.window_start:%Y-%m-%d %H:%M}" if status.window_start else ""

@@ -84,7 +84,7 @@ def command(
     from deepthrift.cli._output import Output
     from deepthrift.cli._reconciling import make_reconciliation, reconciliation_data, show_reconciliation
     from deepthrift.cli._reporting import make_page, make_report, show_report
-    from deepthrift.cli._spending import remarks, show_budgets, spend_table
+    from deepthrift.cli._spending import refusal_remarks, remarks, show_budgets, spend_table
     from deepthrift_pricing.reports import export
 
     output = Output(as_json=as_json)
@@ -105,6 +105,7 @@ def command(
         path = opened.url
         rows = opened.spend(since=since, until=until, by=by)
         totals = opened.spend(since=since, until=until, by=())
+        refusals = opened.refusals(since=since, until=until)
         budgets = opened.budget_status()
         report = make_report(opened, since, until, prices) if reporting else None
         if page is not None:
@@ -126,6 +127,7 @@ def command(
                 "by": by,
                 "rows": rows,
                 "totals": totals,
+                "refusals": refusals,
                 "budgets": budgets,
                 **({"report": report} if report else {}),
                 **({"page": page} if page else {}),
@@ -146,6 +148,8 @@ def command(
         output.print(spend_table(rows, by, totals))
         for remark in remarks(totals):
             output.print(remark, style="yellow")
+    for remark in refusal_remarks(refusals):
+        output.print(remark, style="yellow")
     if report is not None:
         show_report(report, output)
     if compared is not None:
