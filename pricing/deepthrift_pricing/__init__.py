@@ -1,10 +1,11 @@
 """Exact cost accounting for DeepSeek V3.1 calls: tokens, prices, money, a ledger and budgets that hold."""
 
-from deepthrift_pricing._attempt import Attempt, AttemptRequest, Purpose, Status, new_id, utc_now
+from deepthrift_pricing._attempt import Attempt, AttemptRequest, Identity, Purpose, Status, new_id, utc_now
 from deepthrift_pricing._budget import Budget, BudgetStatus, Per, Policy
 from deepthrift_pricing._cost import Cost
 from deepthrift_pricing._estimate import Estimate, estimate_cost
 from deepthrift_pricing._hardware import Machine, Weights, known_machines, known_weights
+from deepthrift_pricing._identities import ModelIdentity
 from deepthrift_pricing._ledger import Ledger
 from deepthrift_pricing._ledger_bookings import Refit
 from deepthrift_pricing._money import Currency, Money
@@ -29,11 +30,13 @@ __all__ = [
     "DecidedBy",
     "Estimate",
     "HostedOption",
+    "Identity",
     "Ledger",
     "Load",
     "Machine",
     "MachineOption",
     "Mode",
+    "ModelIdentity",
     "Money",
     "Per",
     "Plan",

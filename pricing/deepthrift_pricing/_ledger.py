@@ -223,7 +223,9 @@ class Ledger(LedgerBookings):
         with self._store.write() as db:
             self._counters.refresh(db)
             deleted = db.run("DELETE FROM attempts WHERE started_at < ? AND status <> 'reserved'", (micros(before),))
-            db.run("DELETE FROM alerts WHERE claimed_at < ?", (micros(before),))
+            # An identity outlives its attempts, and so has what was told of it.
+            keep = "substr(key, 1, 14) <> 'model_changed:'"
+            db.run(f"DELETE FROM alerts WHERE claimed_at < ? AND {keep}", (micros(before),))  # noqa: S608
             db.run("DELETE FROM refusals WHERE last_at < ?", (micros(before),))
             self._counters.forget(db, micros(before), self._now())
         if compact:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, cast
 
-from deepthrift_pricing._attempt import Attempt, AttemptRequest
+from deepthrift_pricing._attempt import UNKNOWN_IDENTITY, Attempt, AttemptRequest, Identity
 from deepthrift_pricing._budget import MOST_PICO, Budget, BudgetStatus, Policy
 from deepthrift_pricing._cost import Cost
 from deepthrift_pricing._counters import Counter, Counts, NewScopes, Refusal, add_counts, counts_of
+from deepthrift_pricing._identities import Identities
 from deepthrift_pricing._ledger_reads import Decide, LedgerReads
 from deepthrift_pricing._ledger_refusals import can_wait, check_end, check_request, count_refusals, no_room, shortage
 from deepthrift_pricing._money import Money
@@ -68,6 +69,7 @@ class LedgerBookings(LedgerReads):
         super().__init__(store, budgets, clock, url)
         self._lease = timedelta(seconds=lease) // timedelta(microseconds=1)
         self._queue = Queue()
+        self._identities = Identities()
         self._under_way: dict[str, Attempt] = {}
         self._observers: tuple[Observer, ...] = ()
         with store.write() as db:
@@ -97,6 +99,7 @@ class LedgerBookings(LedgerReads):
         check_request(request)
         now = self._now()
         with self._store.write() as db:
+            self._identities.load(db, request)
             try:
                 fitted = self._fit(db, request, refit, now)
             except NewScopes:
@@ -131,6 +134,7 @@ class LedgerBookings(LedgerReads):
         finish_reason: str | None = None,
         http_status: int | None = None,
         error: str | None = None,
+        identity: Identity = UNKNOWN_IDENTITY,
     ) -> Attempt:
         """Books what the attempt really cost, in the windows that it was reserved in, and gives the rest back.
 
@@ -157,9 +161,16 @@ class LedgerBookings(LedgerReads):
                 )
             if cost.total > reserved:
                 _LOG.warning("attempt %s cost %s, more than the %s it reserved", attempt_id, cost.total, reserved)
-            return Outcome("settled", micros(ended_at), cost, usage, finish_reason, http_status, error)
+            return Outcome("settled", micros(ended_at), cost, usage, finish_reason, http_status, error, identity)
 
         return self._end(attempt_id, outcome)
+
+    def news_of(self, attempt: Attempt, identity: Identity) -> str | None:
+        """In words, what has changed behind the model's name, if this process sees it first with this answer.
+
+        Call it before `settle`, which keeps the identity. It only looks at what is in memory.
+        """
+        return self._identities.news(attempt, identity)
 
     def release(
         self,
@@ -326,6 +337,7 @@ class LedgerBookings(LedgerReads):
             with self._store.write() as db:
                 attempt = self._book(db, attempt_id, decide)
         except LedgerUnavailable as error:
+            self._identities.forget()
             self._pending.setdefault(attempt_id, decide)
             error.message += "; what the attempt cost is kept in memory and booked as soon as the ledger can be written"
             raise
@@ -363,6 +375,7 @@ class LedgerBookings(LedgerReads):
                 return before
             db.run(END, ending(before, outcome))
         after = ended(before, outcome)
+        self._identities.note(db, after)
         self._counters.move(db, before, counts_of(before), counts_of(after))
         return after
 

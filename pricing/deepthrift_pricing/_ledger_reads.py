@@ -9,6 +9,7 @@ from datetime import datetime
 from deepthrift_pricing._attempt import Attempt
 from deepthrift_pricing._budget import Budget, BudgetStatus
 from deepthrift_pricing._counters import Counters
+from deepthrift_pricing._identities import ModelIdentity, identity_rows
 from deepthrift_pricing._records import SELECT, SELECT_USAGE, Outcome, attempt_of, usage_of
 from deepthrift_pricing._refusal_counts import RefusalRow, refusal_rows
 from deepthrift_pricing._schema import FURTHER, ON_RECORD
@@ -122,6 +123,16 @@ class LedgerReads:
         """
         with self._reading() as db:
             return refusal_rows(db, since, until)
+
+    def identities(self, *, host: str | None = None, model: str | None = None) -> list[ModelIdentity]:
+        """The names and fingerprints that hosts have sent for each model, in the order in which they came up.
+
+        Args:
+            host: Only of this host.
+            model: Only of this model, as it was asked for.
+        """
+        with self._reading() as db:
+            return identity_rows(db, host, model)
 
     def completion_history(
         self, *, host: str, model: str, mode: Mode, limit: int = 200, purpose: str | None = None

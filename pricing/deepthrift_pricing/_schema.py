@@ -101,7 +101,8 @@ MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
             answered_model TEXT NOT NULL,
             fingerprint TEXT NOT NULL,
             first_at BIGINT NOT NULL,
-            replaced TEXT,
+            replaced_model TEXT,
+            replaced_fingerprint TEXT,
             PRIMARY KEY (host, model, mode, answered_model, fingerprint)
         )""",
         """

@@ -244,7 +244,14 @@ class BaseAttempt:
         self._booked = True
         mode = self.step.request.mode if self._core.profile.two_pass is not None else answer.mode
         usage = self._usage(answer)
-        self._books.settle(self._held, usage, mode=mode, finish_reason=answer.finish_reason, http_status=self._status())
+        self._books.settle(
+            self._held,
+            usage,
+            mode=mode,
+            finish_reason=answer.finish_reason,
+            http_status=self._status(),
+            identity=answer.identity,
+        )
         self._note_prefix(usage)
 
     def _note_prefix(self, usage: Usage | None) -> None:

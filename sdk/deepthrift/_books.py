@@ -18,6 +18,7 @@ from deepthrift_pricing import (
     AttemptRequest,
     Certainty,
     Cost,
+    Identity,
     Mode,
     Money,
     Purpose,
@@ -25,6 +26,7 @@ from deepthrift_pricing import (
     new_id,
     utc_now,
 )
+from deepthrift_pricing._attempt import UNKNOWN_IDENTITY
 from deepthrift_pricing._records import unsent_attempt
 
 if TYPE_CHECKING:
@@ -152,14 +154,17 @@ class Books:
         finish_reason: str | None = None,
         http_status: int | None = None,
         error: BaseException | None = None,
+        identity: Identity = UNKNOWN_IDENTITY,
     ) -> None:
-        """Book what `attempt` used."""
+        """Book what `attempt` used, and warn if something else than before has answered."""
         cost = self.cost_of(attempt, usage, mode)
         if cost.total > attempt.reserved:
             self.warnings.append(
                 f"the attempt cost {cost.total}, more than the {attempt.reserved} reserved, and is booked in full: the "
                 "host generated or counted more tokens than max_tokens and the prompt allow"
             )
+        if news := self._core.ledger.news_of(attempt, identity):
+            self.warnings.append(f"{news}; what was measured before may not hold for it")
         ended_at = utc_now()
         try:
             booked = self._core.ledger.settle(
@@ -170,6 +175,7 @@ class Books:
                 finish_reason=finish_reason,
                 http_status=http_status,
                 error=_name(error),
+                identity=identity,
             )
         except LedgerError as failure:
             booked = attempt.model_copy(
@@ -181,6 +187,8 @@ class Books:
                     "finish_reason": finish_reason,
                     "http_status": http_status,
                     "error": _name(error),
+                    "answered_model": identity.model,
+                    "fingerprint": identity.fingerprint,
                 }
             )
             self._not_written(attempt, failure)

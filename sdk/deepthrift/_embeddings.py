@@ -26,7 +26,8 @@ from deepthrift.errors import (
     ServerError,
     UnsupportedFeature,
 )
-from deepthrift_pricing import Cost, Usage, parse_usage
+from deepthrift_pricing import Cost, Identity, Usage, parse_usage
+from deepthrift_pricing._identities import clean
 
 _PATH: Final = "/embeddings"
 _BATCH: Final = 256
@@ -44,6 +45,7 @@ class _Vector(BaseModel):
 class _Answer(BaseModel):
     data: list[_Vector]
     model: str | None = None
+    system_fingerprint: JsonValue = None
     usage: dict[str, JsonValue] | None = None
 
 
@@ -152,7 +154,14 @@ class _Embedding:
                     status, answer[:_ERROR_BODY], incoming.headers, host=core.profile.name, secrets=(core.key,)
                 )
             found = _parsed(answer)
-            self._books.settle(held, _used(found, bound), mode="standard", finish_reason="stop", http_status=status)
+            self._books.settle(
+                held,
+                _used(found, bound),
+                mode="standard",
+                finish_reason="stop",
+                http_status=status,
+                identity=Identity(clean(found.model), clean(found.system_fingerprint)),
+            )
             booked = True
             ticket.leave(None, came_through=True)
             self._model = found.model or self._model

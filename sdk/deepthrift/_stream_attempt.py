@@ -203,6 +203,7 @@ class StreamAttempt(BaseAttempt):
             finish_reason=answer.finish_reason if answer.complete else "incomplete",
             http_status=self._status(),
             error=error,
+            identity=answer.identity,
         )
         self._note_prefix(usage)
 

@@ -83,6 +83,8 @@ class Answer:
     """So many chunks travel in one event."""
     headers: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
+    fingerprint: str | None = None
+    """The `system_fingerprint`, if there is one."""
 
     def pieces(self, mode: Mode) -> list[Piece]:
         out: list[Piece] = []

@@ -119,7 +119,8 @@ class Generation:
     def frame(self, kind: str) -> dict[str, object]:
         """The fields that every body shares."""
         model = self.answer.model or str(self.request.body.get("model", "deepseek-chat"))
-        return {"id": f"chatcmpl-{self.request.number}", "object": kind, "created": 1756000000, "model": model}
+        mark = {"system_fingerprint": self.answer.fingerprint} if self.answer.fingerprint is not None else {}
+        return {"id": f"chatcmpl-{self.request.number}", "object": kind, "created": 1756000000, "model": model, **mark}
 
     def fields(self, piece: Piece) -> dict[str, object]:
         """The piece as fields of a delta."""

@@ -14,7 +14,9 @@ from deepthrift._wire.chunk import Choice, Chunk, Delta, Logprob, Logprobs
 from deepthrift._wire.split import Kind, Piece, ThinkSplitter, late_close
 from deepthrift._wire.toolcalls import BEGIN, ToolCalls, ToolText, from_text
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Mode, Usage, parse_usage
+from deepthrift_pricing import Identity, Mode, Usage, parse_usage
+from deepthrift_pricing._attempt import UNKNOWN_IDENTITY
+from deepthrift_pricing._identities import clean
 
 _OUTSIDE: Final = -9999.0
 """What DeepSeek's API writes for a token outside of the 20 best (api/create-chat-completion)."""
@@ -41,6 +43,8 @@ class Answer:
     """Whether the mode that ran is the one asked for."""
     complete: bool
     """Whether the answer came to its end."""
+    identity: Identity = UNKNOWN_IDENTITY
+    """The model and the fingerprint that the response names."""
 
     @property
     def blank(self) -> bool:
@@ -74,6 +78,7 @@ class Accumulator:
         self._finish: str | None = None
         self._model: str | None = None
         self._id: str | None = None
+        self._fingerprint: object = None
         self._chunks = 0
         self.done = False
         """Whether the end-of-stream mark has arrived."""
@@ -118,6 +123,7 @@ class Accumulator:
             self._usage = chunk.usage
         self._model = chunk.model or self._model
         self._id = chunk.id or self._id
+        self._fingerprint = chunk.system_fingerprint or self._fingerprint
         events: list[StreamEvent] = []
         for choice in chunk.choices or ():
             if choice.index == 0:
@@ -218,6 +224,7 @@ class Accumulator:
             warnings=(),
             honoured=True,
             complete=self.finished,
+            identity=Identity(clean(self._model), clean(self._fingerprint)),
         )
         if self._raw:  # plain text is what it is, whatever tags it holds
             return replace(draft, mode="standard")

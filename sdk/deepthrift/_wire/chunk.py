@@ -71,6 +71,7 @@ class Chunk(_Loose):
     id: str | None = None
     object: str | None = None
     model: str | None = None
+    system_fingerprint: JsonValue = None
     choices: list[Choice] | None = None
     usage: dict[str, JsonValue] | None = None
     error: JsonValue = None

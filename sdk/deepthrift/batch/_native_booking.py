@@ -22,6 +22,7 @@ from deepthrift.errors import BatchError, DeepthriftError, MalformedResponse
 from deepthrift.hosts import BatchRules
 from deepthrift_pricing import Attempt, Mode, Money, new_id, utc_now
 from deepthrift_pricing import parse_usage as read_usage
+from deepthrift_pricing._attempt import UNKNOWN_IDENTITY
 
 _AT_A_TIME: Final = 50
 
@@ -92,6 +93,8 @@ def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], end
     attempt = _attempt(core, job, row)
     rules = core.profile.batch or BatchRules()
     cost = cost_of(core, attempt, usage, mode, ended_at=ended_at, tier=rules.tier)
+    identity = UNKNOWN_IDENTITY if answer is None else answer.identity
+    news = core.ledger.news_of(attempt, identity)
     booked = core.ledger.settle(
         attempt.id,
         usage=usage,
@@ -99,8 +102,9 @@ def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], end
         ended_at=ended_at,
         finish_reason=None if answer is None else answer.finish_reason,
         http_status=status,
+        identity=identity,
     )
-    warnings = () if answer is None else answer.warnings
+    warnings = (*(() if answer is None else answer.warnings), *((news,) if news else ()))
     outcome: Outcome = "answered" if answer is not None else "unanswered"
     return _Booked(outcome, booked.cost.total, booked.cost.certainty, mode, warnings)
 
