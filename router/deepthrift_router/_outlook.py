@@ -42,6 +42,8 @@ class Preference:
     """Escalate from this gain on, whatever it costs: set by a target share or a bound on the quality lost."""
     promise: str = ""
     """Where the threshold comes from, in words."""
+    suspended: tuple[str, ...] = ()
+    """Promises that do not hold since the model has changed, in words."""
     share: ShareControl | None = None
     """What hears whether an answer was escalated, where a target share sets the threshold."""
 
@@ -171,6 +173,7 @@ def look_out(
         plans=plans,
         no_thinking=thinking if isinstance(thinking, str) else None,
     )
+    outlook.degraded += preference.suspended
     if isinstance(other, str):
         outlook.degraded.append(f"specialist: {other}")
     _choose(outlook)
