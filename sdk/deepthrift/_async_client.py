@@ -54,7 +54,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         region: Where the endpoint keeps the data, in a name of yours, such as `"eu"`.
         regions: The only regions to which anything is sent; left out, all.
         prices: A price book, the name of a packaged profile, or the path of a TOML file; left out, official prices.
-        ledger: Where attempts are booked and budgets are held; left out, one in memory.
+        ledger: Where attempts are booked and budgets are held; left out, one in memory, for this process only.
         tags: Labels that every attempt carries in the ledger.
         timeout: Seconds that one attempt may take.
         idle_timeout: Seconds that a stream may be silent.
