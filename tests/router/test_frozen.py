@@ -22,6 +22,7 @@ from tools.freeze_router import (
     Rows,
     compare,
     every_set,
+    made_up_set,
     read,
 )
 
