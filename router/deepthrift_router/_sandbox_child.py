@@ -168,7 +168,7 @@ def isolate(libc: Any, task: dict[str, Any], held: list[str]) -> tuple[list[str]
     except (OSError, KeyError) as error:
         with contextlib.suppress(OSError):
             os.chdir(task["work"])
-        return held, f"{error.strerror}: {os.strerror(error.errno)}" if isinstance(error, OSError) else repr(error)
+        return held, f"{error.strerror}: {os.strerror(error.errno or 0)}" if isinstance(error, OSError) else repr(error)
     return [*held, "files"], ""
 
 
