@@ -30,8 +30,8 @@ class Verdict:
 
 Validator: TypeAlias = Callable[[Reply], bool | str | Verdict | Awaitable[bool | str | Verdict]]
 """Your own check of an answer, awaited or not: `True` when it passes, else `False` or the reason as text; a `Verdict`
-adds a note to the decision. One that raises `ValueError` or `AssertionError` refuses the answer, too; any other exception
-counts as no evidence."""
+adds a note to the decision. One that raises `ValueError` or `AssertionError` refuses the answer, too; any other
+exception counts as no evidence."""
 
 _FENCE: Final = re.compile(r"```(?:[\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
 
