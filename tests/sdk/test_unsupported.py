@@ -87,7 +87,7 @@ async def test_tools_refused_on_the_embedded_engine_name_the_model(
     """There the model decides what can be done, not the host."""
     host = HostProfile.named("local").model_copy(update={"model": "smollm2-135m"})
     async with BillServer() as server:
-        with pytest.raises(UnsupportedFeature, match="the model 'smollm2-135m' .* does not call tools") as refused:
+        with pytest.raises(UnsupportedFeature, match=r"the model 'smollm2-135m' .* does not call tools") as refused:
             await ask(door, server, mode=mode, **asked, client={"host": host, "model": None})
         assert not server.connections
     assert "deepthrift models choices" in refused.value.message
