@@ -19,7 +19,7 @@ from deepthrift_router._setting import Lift, PriorShift, Setting, SettingsFolder
 from deepthrift_router._store import RouterStore
 from deepthrift_router._stream import AsyncRoutedStream, RoutedStream
 from deepthrift_router._telling import Escalated, RoutedEvent, StreamMode
-from deepthrift_router._validators import Fits, Matches, PassesTests, Validator
+from deepthrift_router._validators import Fits, Matches, PassesTests, Validator, Verdict
 from deepthrift_router._watch import PartialValidator
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "StreamMode",
     "TokenLength",
     "Validator",
+    "Verdict",
     "calibrate",
     "normal_form",
     "parse_answer",

@@ -80,7 +80,8 @@ class ModeRouter(Learning, Generic[C]):
         grader: Says of a reply whether it is right; used on the answers of which both modes are there.
         on_drift: Hears in words when the traffic or the quality has changed beyond chance; looked at every 50 answers,
             in the background, and told once for each thing that changed.
-        sandbox: The limits of code that checks run.
+        sandbox: The limits of code that checks run. `Sandbox(required=False)` runs it unprotected where it cannot be
+            isolated; else such a check is left out, and `Decision.missing` says why.
 
     Raises:
         ConfigurationError: A setting is wrong.

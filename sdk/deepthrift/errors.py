@@ -4,6 +4,7 @@
 DeepthriftError
 ├── ConfigurationError · InvalidRequestError · ContextLengthExceeded · PricingError … · BudgetExceeded · LedgerError …
 ├── ClientClosed                  the client was closed (also ConfigurationError)
+├── IsolationUnavailable          code of a model cannot be isolated here and was not run (also ConfigurationError)
 ├── NoEndpointAllowed             no endpoint is in a region that the call allows; nothing was sent
 ├── UnsupportedFeature            the mode or host cannot do what was asked; nothing was sent (also InvalidRequestError)
 ├── APIError                      the endpoint could not be used or answered with an error
@@ -97,6 +98,7 @@ __all__ = [
     "EngineStartFailed",
     "InsufficientBalance",
     "InvalidRequestError",
+    "IsolationUnavailable",
     "LedgerClosed",
     "LedgerError",
     "LedgerUnavailable",
@@ -136,6 +138,10 @@ __all__ = [
 
 class ClientClosed(ConfigurationError):
     """The client was closed: the call was not sent, or was ended after `grace` and is booked as far as it came."""
+
+
+class IsolationUnavailable(ConfigurationError):
+    """Code of a model cannot be isolated on this system, so it was not run; the message says what to change."""
 
 
 class NoEndpointAllowed(ConfigurationError):

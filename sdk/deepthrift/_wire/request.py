@@ -92,6 +92,12 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
             continue
         other: Mode = "standard" if options.mode == "thinking" else "thinking"
         elsewhere = feature in profile.rules(other).features
+        if profile.name == _EMBEDDED and feature in ("tools", "forced_tool_choice") and not elsewhere:
+            raise UnsupportedFeature(
+                f"{_NAMES.get(feature, feature)} cannot be used with the model {profile.model!r} on the embedded "
+                "engine: this model does not call tools. Run one that does, such as qwen3-0.6b; "
+                "`deepthrift models choices` lists more"
+            )
         advice = f"; the {other} mode can" if elsewhere else ""
         raise UnsupportedFeature(
             f"{_NAMES.get(feature, feature)} cannot be used in {options.mode} mode on {profile.name!r}{advice}"
@@ -117,6 +123,8 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
     return tuple(warnings)
 
 
+_EMBEDDED: Final = "local"
+"""The profile of the embedded engine, where the model decides what can be done, not the host."""
 _NAMES: Final[Mapping[str, str]] = {
     "forced_tool_choice": "a forced tool_choice",
     "json_object": "response_format json_object",

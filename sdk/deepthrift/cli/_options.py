@@ -148,6 +148,16 @@ def cross_check_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def unprotected_code_option(function: Decorated) -> Decorated:
+    """`--run-code-unprotected`, as `unprotected`: code of a model runs where it cannot be isolated, too."""
+    return click.option(
+        "--run-code-unprotected",
+        "unprotected",
+        is_flag=True,
+        help="Run code of answers with all your rights where it cannot be isolated; without this, it is refused.",
+    )(function)
+
+
 def said(*but: str) -> list[str]:
     """The options that were written on the command line, but for those of these names: `--by`, `--since`."""
     ctx = click.get_current_context()
