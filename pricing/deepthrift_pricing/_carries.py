@@ -27,8 +27,8 @@ _UPSERT: Final = (
     "unknown_pico = budget_windows.unknown_pico + excluded.unknown_pico"
 )
 _FULL: Final = (
-    "SELECT part, start, spent_pico, reserved_pico, unknown_pico FROM budget_windows WHERE budget = ? AND "
-    f"(spent_pico > {FULL} OR reserved_pico > {FULL} OR unknown_pico > {FULL})"  # noqa: S608  # constant text
+    "SELECT part, start, spent_pico, reserved_pico, unknown_pico FROM budget_windows "  # noqa: S608  # constant text
+    f"WHERE budget = ? AND (spent_pico > {FULL} OR reserved_pico > {FULL} OR unknown_pico > {FULL})"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -116,6 +117,13 @@ def number(text: str) -> Decimal:
     return found
 
 
+def standard_input() -> str:
+    """Standard input to its end, with the line ends that it has."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(newline="")
+    return sys.stdin.read()
+
+
 def asked(question: str, system: str | None) -> list[Message]:
     """The messages of one question; `-` reads it from standard input.
 
@@ -123,7 +131,7 @@ def asked(question: str, system: str | None) -> list[Message]:
         click.UsageError: The question is empty.
     """
     if question == "-":
-        question = sys.stdin.read()
+        question = standard_input().removeprefix("\ufeff")
     if not question.strip():
         raise click.UsageError("the question is empty")
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
