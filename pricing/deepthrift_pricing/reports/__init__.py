@@ -1,7 +1,7 @@
 """Reports: the spend from every side, what other ways would have cost, and the provider's bill beside it."""
 
 from deepthrift_pricing.reports._counterfactual import Counterfactual
-from deepthrift_pricing.reports._export import COLUMNS, Format, export
+from deepthrift_pricing.reports._export import Format, export, read_export
 from deepthrift_pricing.reports._reconcile import (
     Balance,
     Reconciliation,
@@ -10,6 +10,7 @@ from deepthrift_pricing.reports._reconcile import (
     reconcile_balances,
 )
 from deepthrift_pricing.reports._report import CacheReport, EscalationReport, Report
+from deepthrift_pricing.reports._rows import COLUMNS
 from deepthrift_pricing.reports._statistics import bootstrap_mean
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "bootstrap_mean",
     "export",
     "invoice_total",
+    "read_export",
     "reconcile",
     "reconcile_balances",
 ]
