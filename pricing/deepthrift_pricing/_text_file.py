@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,7 @@ def text_of(data: bytes) -> str:
     return data.decode(encoding_by_mark(data) or "utf-8")
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a file, without a byte order mark, line ends as they are.
 
     Raises:

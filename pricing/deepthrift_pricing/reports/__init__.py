@@ -5,13 +5,13 @@ from deepthrift_pricing.reports._export import Format, export, read_export
 from deepthrift_pricing.reports._reconcile import (
     Balance,
     Reconciliation,
-    invoice_total,
     reconcile,
     reconcile_balances,
 )
 from deepthrift_pricing.reports._report import CacheReport, EscalationReport, Report
 from deepthrift_pricing.reports._rows import COLUMNS
 from deepthrift_pricing.reports._statistics import bootstrap_mean
+from deepthrift_pricing.reports.invoices import Invoice, invoice_total, read_invoice
 
 __all__ = [
     "Balance",
@@ -20,12 +20,14 @@ __all__ = [
     "Counterfactual",
     "EscalationReport",
     "Format",
+    "Invoice",
     "Reconciliation",
     "Report",
     "bootstrap_mean",
     "export",
     "invoice_total",
     "read_export",
+    "read_invoice",
     "reconcile",
     "reconcile_balances",
 ]

@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
@@ -87,19 +87,22 @@ def window(text: str) -> Per:
     raise click.BadParameter(f"{text!r} is none of {names}, and no span such as 24h or 7d", param_hint="--per")
 
 
-def moment(text: str) -> datetime:
-    """A moment: ISO 8601, a date, `now`, `today`, or a span back from now: `90m`, `24h`, `7d`, `2w`. UTC if no zone."""
+def moment(text: str, zone: tzinfo = UTC) -> datetime:
+    """A moment: ISO 8601, a date, `now`, `today`, or a span back from now: `90m`, `24h`, `7d`, `2w`.
+
+    What names no zone is in `zone`.
+    """
     text = text.strip()
     now = datetime.now(UTC)
     if text == "now":
         return now
     if text == "today":
-        return now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         if (back := _span(text)) is not None:
             return now - back
         parsed = datetime.fromisoformat(text)
-        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{text!r} is not a moment; write 2025-09-05T16:00Z, 2025-09-05, today, 24h or 7d"

@@ -63,9 +63,9 @@ def test_invoices_are_read_by_their_column_of_amounts() -> None:
     for text, told in (
         ("a,b\n1,2\n", "no column of amounts"),
         ("cost\n1\n", "currency"),
-        ("cost,currency\nx,USD\n", "line 2: 'x' is no amount"),
+        ("cost,currency\nx,USD\n", "line 2: 'x' is not an amount"),
         ("cost,currency\n1,USD\n2,CNY\n", "mixes currencies"),
-        ("", "no column"),
+        ("", "empty"),
     ):
         with pytest.raises(ConfigurationError, match=told):
             invoice_total(text)
