@@ -104,10 +104,10 @@ class MoneyTable:
         amount = amount_of(cell)
         if amount is None:
             raise ConfigurationError(f"{where}: {cell!r} is not an amount")
-        self._currency(cells, amount, where)
         if self._is_undated(line, cells, date, spans):
             self._hold(line, amount, named=False)
             return
+        self._currency(cells, amount, where)
         self._values(line, cell, amount)
         if not spans:
             self._count(amount, None)
@@ -184,11 +184,9 @@ class MoneyTable:
                     tally.outside += 1
                 if span is not None and value and options.cuts(span.start, span.end):
                     tally.edges += 1
-        certain = (
-            None if spans is None or len({span.start for span in spans.values()}) > 1 else next(iter(spans.values()))
-        )
-        if certain is not None:
-            self._part.widen(certain.start, certain.end)
+        both = [] if spans is None else list(spans.values())
+        if both and both[0].start == both[-1].start:
+            self._part.widen(both[0].start, both[0].end)
 
     def _currency(self, cells: list[str], amount: Amount, where: str) -> None:
         columns, part = self._columns, self._part

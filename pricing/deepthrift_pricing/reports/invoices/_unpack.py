@@ -44,9 +44,8 @@ class Source:
 class Unpacker:
     """Unpacks one invoice."""
 
-    def __init__(self, limit: int = MOST_BYTES) -> None:
-        self._left = limit
-        self._limit = limit
+    def __init__(self) -> None:
+        self._left = MOST_BYTES
         self.skipped: list[str] = []
         """Files of an archive that are no tables."""
 
@@ -119,5 +118,5 @@ class Unpacker:
         self._left -= size
         if self._left < 0:
             raise ConfigurationError(
-                f"{shown} is larger than {self._limit // 2**20} MiB unpacked; split it, or give the amount itself"
+                f"{shown} is larger than {MOST_BYTES // 2**20} MiB unpacked; split it, or give the amount itself"
             )
