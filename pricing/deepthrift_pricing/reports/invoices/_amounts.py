@@ -62,7 +62,7 @@ class Amount:
 
 def amount_of(cell: str) -> Amount | None:
     """What a cell says, or `None` if it is no amount."""
-    if any(unicodedata.category(char) == "No" for char in cell):  # "5²" is no 52
+    if not cell.isascii() and any(unicodedata.category(char) == "No" for char in cell):  # "5²" is no 52
         return None
     text = _TEXT_MARK.sub("", unicodedata.normalize("NFKC", cell).translate(_HIDDEN).strip())
     if len(text) > _LONGEST:

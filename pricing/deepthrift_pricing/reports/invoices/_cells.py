@@ -28,7 +28,7 @@ def data_rows(table: Table) -> Iterator[tuple[int, list[str]]]:
                 f"{table.delimiter!r} in it"
             )
         cells = (cells + [""] * width)[:width]
-        if [key_of(cell) for cell in cells] == keys:
+        if key_of(cells[0]) == keys[0] and [key_of(cell) for cell in cells] == keys:
             continue
         yield line, cells
 

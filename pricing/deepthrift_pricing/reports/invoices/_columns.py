@@ -79,6 +79,12 @@ class Chooser:
             return self._wide(names)
         if layout is None:
             self._refuse_quantities(header, names, amount, unit, general, where)
+            part = first_of(names, general.parts)
+            if part is not None and self._column is None:
+                raise ConfigurationError(
+                    f"{where}: {header[part].strip()!r} may belong to what {header[amount].strip()!r} leaves out; name "
+                    "the column that was billed"
+                )
         currency = first_of(names, layout.currency if layout else general.currency)
         return Columns(
             layout=layout.name if layout else "general",

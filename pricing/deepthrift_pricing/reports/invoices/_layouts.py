@@ -52,6 +52,7 @@ class General(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     amount: tuple[str, ...]
+    parts: tuple[str, ...]
     currency: tuple[str, ...]
     date: tuple[str, ...]
     end: tuple[str, ...]
@@ -61,6 +62,14 @@ class General(BaseModel):
     completion: tuple[str, ...]
     kind: tuple[str, ...]
     price: tuple[str, ...]
+
+
+class Payments(BaseModel):
+    """What rows are called that pay into the account."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    words: frozenset[str]
 
 
 class Totals(BaseModel):
@@ -79,6 +88,7 @@ class Layouts(BaseModel):
 
     layout: tuple[Layout, ...]
     general: General
+    payments: Payments
     totals: Totals
 
     def of(self, names: Collection[str]) -> Layout | None:

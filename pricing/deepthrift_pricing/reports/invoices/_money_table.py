@@ -96,6 +96,8 @@ class MoneyTable:
         spans = spans_of(date, self._zone) if date else {}
         if not (spans and columns.known):  # known exports have no dated rows of sums
             label = label_of(others(cells, columns))
+            if label == "payment" and cell:
+                raise ConfigurationError(f"{where} is a payment into the account, not a charge; delete such rows")
             if label is not None and self._is_sum(line, cell, label, dated=bool(spans)):
                 return
         if cell.casefold() in _NOTHING:

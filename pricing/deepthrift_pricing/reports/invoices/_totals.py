@@ -18,16 +18,16 @@ _LONGEST: Final = 80
 _PUNCTUATION: Final = re.compile(r"[\s:：*=_.,;\-–—#|'\"]+")
 
 
-Label: TypeAlias = Literal["is", "may be"]
-"""Whether a cell says that its row is a sum, or only begins like one that does."""
+Label: TypeAlias = Literal["is", "may be", "payment"]
+"""Whether a cell says that its row is a sum, only begins like one that does, or says that it is a payment."""
 
 
 def label_of(cells: Sequence[str]) -> Label | None:
-    """Whether one of these cells calls the row a sum."""
+    """Whether one of these cells calls the row a sum, or a payment."""
     found: Label | None = None
     for cell in cells:
         label = _label(cell) if 0 < len(cell) <= _LONGEST else None
-        if label == "is":
+        if label in ("is", "payment"):
             return label
         found = label or found
     return found
@@ -35,11 +35,14 @@ def label_of(cells: Sequence[str]) -> Label | None:
 
 @lru_cache(maxsize=4096)
 def _label(cell: str) -> Label | None:
-    data = layouts().totals
+    data = layouts()
     text = unicodedata.normalize("NFKC", cell).casefold().strip()
-    if _PUNCTUATION.sub(" ", _ASIDE.sub(" ", text)).strip() in data.words:
+    words = _PUNCTUATION.sub(" ", _ASIDE.sub(" ", text)).strip()
+    if words in data.totals.words:
         return "is"
-    return "may be" if text.startswith(data.prefixes) else None
+    if words in data.payments.words:
+        return "payment"
+    return "may be" if text.startswith(data.totals.prefixes) else None
 
 
 def states(value: Decimal, sums: Iterable[Decimal]) -> bool:
