@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from deepthrift_pricing._attempt import Attempt
 from deepthrift_pricing._budget import Budget, BudgetStatus
 from deepthrift_pricing._counters import Counters
 from deepthrift_pricing._identities import ModelIdentity, identity_rows
+from deepthrift_pricing._pages import attempt_pages
 from deepthrift_pricing._records import SELECT, SELECT_USAGE, Outcome, attempt_of, usage_of
 from deepthrift_pricing._refusal_counts import RefusalRow, refusal_rows
 from deepthrift_pricing._schema import FURTHER, ON_RECORD
@@ -81,6 +82,17 @@ class LedgerReads:
         with self._reading() as db:
             rows = db.all(sql, values)
         return [attempt_of(row) for row in reversed(rows)]
+
+    def iter_attempts(self, *, since: datetime | None = None, until: datetime | None = None) -> Iterator[Attempt]:
+        """Attempts in the order in which they started, a page at a time, for ledgers of any size.
+
+        Each page is a read of its own: what is booked meanwhile may be among them.
+
+        Args:
+            since: From this moment on.
+            until: Up to but without this moment.
+        """
+        return attempt_pages(self._reading, since, until)
 
     def spend(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pydantic import ValidationError
 
 from deepthrift_pricing._price import Price
+from deepthrift_pricing._text_file import read_text
 from deepthrift_pricing.errors import PriceDataError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def read_prices(path: Path) -> tuple[Price, ...]:
         PriceDataError: The file cannot be read, is not TOML, or a row is invalid; the message names the row.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise PriceDataError(f"the price file {str(path)!r} cannot be read: {error}") from error
     return parse_prices(text, str(path))

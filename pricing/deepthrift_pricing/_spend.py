@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._store import Transaction, Value
+from deepthrift_pricing._sums import sum_sql, sums_of
 from deepthrift_pricing._window import EPOCH, micros
 from deepthrift_pricing._zone import zone_of
 from deepthrift_pricing.errors import ConfigurationError
@@ -20,23 +21,21 @@ _TIMES: Final = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 _QUARTER: Final = 900_000_000
 """Every time zone's offset is a multiple of a quarter of an hour, so quarters fold into local days and hours."""
 _KNOWN: Final = "certainty <> 'unknown'"
-_SUMS: Final = ", ".join(
-    (
-        "COUNT(*)",
-        "COALESCE(SUM(prompt_tokens), 0)",
-        "COALESCE(SUM(cache_hit_tokens), 0)",
-        "COALESCE(SUM(completion_tokens), 0)",
-        "COALESCE(SUM(reasoning_tokens), 0)",
-        "COALESCE(SUM(CASE WHEN status <> 'reserved' THEN booked_pico ELSE 0 END), 0)",
-        f"COALESCE(SUM(CASE WHEN {_KNOWN} THEN cache_hit_pico ELSE 0 END), 0)",
-        f"COALESCE(SUM(CASE WHEN {_KNOWN} THEN cache_miss_pico ELSE 0 END), 0)",
-        f"COALESCE(SUM(CASE WHEN {_KNOWN} THEN completion_pico ELSE 0 END), 0)",
-        f"COALESCE(SUM(CASE WHEN {_KNOWN} THEN reasoning_pico ELSE 0 END), 0)",
-        "COALESCE(SUM(CASE WHEN certainty = 'estimated' THEN booked_pico ELSE 0 END), 0)",
-        "COALESCE(SUM(CASE WHEN status = 'unknown' THEN booked_pico ELSE 0 END), 0)",
-        "COALESCE(SUM(CASE WHEN status = 'reserved' THEN booked_pico ELSE 0 END), 0)",
-    )
+_SUMMED: Final = (
+    "prompt_tokens",
+    "cache_hit_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "CASE WHEN status <> 'reserved' THEN booked_pico ELSE 0 END",
+    f"CASE WHEN {_KNOWN} THEN cache_hit_pico ELSE 0 END",
+    f"CASE WHEN {_KNOWN} THEN cache_miss_pico ELSE 0 END",
+    f"CASE WHEN {_KNOWN} THEN completion_pico ELSE 0 END",
+    f"CASE WHEN {_KNOWN} THEN reasoning_pico ELSE 0 END",
+    "CASE WHEN certainty = 'estimated' THEN booked_pico ELSE 0 END",
+    "CASE WHEN status = 'unknown' THEN booked_pico ELSE 0 END",
+    "CASE WHEN status = 'reserved' THEN booked_pico ELSE 0 END",
 )
+_SUMS: Final = ", ".join(("COUNT(*)", *map(sum_sql, _SUMMED)))
 
 
 class SpendRow(BaseModel):
@@ -116,7 +115,8 @@ def spend_rows(
         quarter = cast("int", next(told)) if times else 0
         groups = iter(plain)
         key = tuple(_local(quarter, name, local) if name in _TIMES else next(groups) for name in by)
-        amounts = [int(cast("int", value)) for value in row[len(columns) :]]
+        count, *parts = row[len(columns) :]
+        amounts = [int(cast("int", count)), *sums_of(parts)]
         earlier = sums.get((currency, *key))
         sums[currency, *key] = amounts if earlier is None else [a + b for a, b in zip(earlier, amounts, strict=True)]
     return [

@@ -21,6 +21,7 @@ from deepthrift.cli._format import money
 from deepthrift.cli._history import line_editing
 from deepthrift.cli._replies import show_cost, show_stream
 from deepthrift_pricing import Cost, new_id, utc_now
+from deepthrift_pricing._text_file import read_text
 
 if TYPE_CHECKING:
     from deepthrift import AssistantMessage, AsyncClient, AsyncStream, Message, Reply
@@ -50,7 +51,7 @@ def read_conversation(path: Path) -> list[Message]:
         click.BadParameter: It holds something else.
     """
     try:
-        found: object = json.loads(path.read_text(encoding="utf-8"))
+        found: object = json.loads(read_text(path))
     except ValueError as error:
         raise click.BadParameter(f"{path} is not JSON: {error}", param_hint="--resume") from None
     entries = cast("list[object]", found) if isinstance(found, list) else [None]

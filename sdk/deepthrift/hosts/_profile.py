@@ -13,6 +13,7 @@ from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import _catalog
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
 from deepthrift_pricing import Mode
+from deepthrift_pricing._text_file import read_text
 
 Feature: TypeAlias = Literal[
     "forced_tool_choice",
@@ -267,7 +268,7 @@ class HostProfile(BaseModel):
             ConfigurationError: The file cannot be read, is not TOML, or has a field that is wrong.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_text(path)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"the host profile {str(path)!r} cannot be read: {error}") from error
         return cls.parse(text, origin=str(path))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from deepthrift.errors import ConfigurationError
+from deepthrift_pricing._text_file import read_text
 
 _VERSION: Final = 1
 
@@ -63,7 +64,7 @@ class Cassette:
             ConfigurationError: The file cannot be read, or is no cassette.
         """
         try:
-            first, *rest = self.path.read_text("utf-8").split("\n")
+            first, *rest = read_text(self.path).split("\n")
             head: object = json.loads(first)
             if not isinstance(head, dict) or cast("dict[str, object]", head).get("deepthrift_cassette") != _VERSION:
                 raise ValueError(f"it does not begin with version {_VERSION}")
