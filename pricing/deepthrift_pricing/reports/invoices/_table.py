@@ -55,9 +55,9 @@ def read_table(source: Source, judge: Judge) -> Table:
             raise _no_header(source, header)
         return Table(source.name, "", header, _numbered(rows))
     text, guessed = decode(source.data, source.name or "the invoice")
-    if not text.strip(" \t\r\n\0"):
+    if not text.strip().strip("\0 \t\r\n"):
         raise ConfigurationError(f"{source.name or 'the invoice'} is empty")
-    if text.lstrip()[0] in "{[<":
+    if text.lstrip().startswith(("{", "[", "<")):
         raise ConfigurationError(
             f"{source.name or 'the invoice'} is JSON, XML or a web page; download the invoice or the usage as CSV"
         )
