@@ -270,8 +270,8 @@ class BudgetStatus(BaseModel):
     unknown: Money
     """The part of `spent` that is held at its worst case because nobody knows better."""
     refused: int = 0
-    """Calls that it refused in the window; of a budget per call or answer, on this UTC day. Only
-    `Ledger.budget_status` counts them."""
+    """Calls that it refused in the window, as `Ledger.budget_status` counts them; 0 for a budget per call or answer,
+    whose refusals `Ledger.refusals` has."""
     window_start: datetime | None
     """`None`: from the first attempt on."""
     window_end: datetime | None

@@ -277,9 +277,9 @@ class Counters:
                     query = "SELECT DISTINCT part FROM budget_windows WHERE budget = ? AND start >= ? ORDER BY part"
                     since = counter.scope.counted_from(at)
                     parts = [cast("str", row[0]) for row in db.all(query, (counter.id, since))]
-                refused = refused_since(db, counter.id, budget, at)
-                parts = sorted({*parts, *refused}) or [""]
-                apart = [(counter, part) for part in parts]
+                alone = budget.per in ("call", "answer")  # their refusals are not kept apart
+                refused = {} if alone else refused_since(db, counter.id, budget, at)
+                apart = [(counter, part) for part in sorted({*parts, *refused}) or [""]]
                 for (_, part), counts in zip(apart, read_counts(db, apart, at), strict=True):
                     found.append(counter.status(budget, part, counts, at, refused.get(part, 0)))
         return found

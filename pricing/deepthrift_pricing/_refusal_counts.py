@@ -43,11 +43,9 @@ class RefusalRow(BaseModel):
 
 
 def refused_since(db: Transaction, counter: int, budget: Budget, at: int) -> dict[str, int]:
-    """How many calls `budget` has refused in its window around `at`, by part; for one per call or answer, today."""
+    """How many calls `budget` has refused in its window around `at`, by part."""
     if budget.rolls:
         condition, since = "last_at >= ?", budget.counted_from(at)
-    elif budget.per in ("call", "answer"):
-        condition, since = "start >= ?", at - at % DAY
     else:
         condition, since = "start >= ?", budget.span(at).start
     rows = db.all(

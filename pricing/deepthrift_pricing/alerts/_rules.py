@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from deepthrift_pricing._attempt import Attempt
-from deepthrift_pricing._budget import BudgetStatus
+from deepthrift_pricing._budget import Budget, BudgetStatus
 from deepthrift_pricing._ledger import Ledger
 from deepthrift_pricing._money import Money
 from deepthrift_pricing._zone import zone_of
@@ -66,6 +66,8 @@ class Threshold:
                 budget=status.name,
                 status=status,
             )
+        if self.share == 1:
+            yield from _refused_alone(ledger, self.budget, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,21 +215,38 @@ def _threshold_key(share: Decimal, status: BudgetStatus) -> str:
 
 
 def _refusing(status: BudgetStatus, now: datetime) -> Alert:
-    """The alert of a budget that refuses calls; each day anew where it holds every call or answer by itself."""
-    by_day = f":{now.astimezone(UTC).date().isoformat()}" if status.budget.per in ("call", "answer") else ""
-    calls = "a call" if status.refused == 1 else f"{status.refused} calls"
+    """The alert of a budget that refuses calls in its window."""
     ends = "" if status.window_end is None else f" The window ends at {_clock(status.window_end, status)}."
+    left = (
+        f"{status.spent} of {status.limit} are spent and {status.reserved} reserved, so {status.left} are left.{ends}"
+    )
+    return _refusal(_threshold_key(Decimal(1), status), status.budget, status.refused, left, now, status)
+
+
+def _refused_alone(ledger: Ledger, name: str | None, now: datetime) -> Iterable[Alert]:
+    """The alerts of budgets that hold each call or answer by itself, and have no window: each day anew."""
+    apart = [each for each in ledger.budgets if each.per in ("call", "answer") and name in (None, each.label)]
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = ledger.refusals(since=day) if apart else []
+    for budget in apart:
+        count = sum(row.refused for row in rows if (row.budget, row.limit) == (budget.label, budget.limit))
+        if count:
+            key = f"threshold:1:{budget.scope}:{budget.limit}::{day.date().isoformat()}"
+            yield _refusal(key, budget, count, f"The limit of each {budget.per} is {budget.limit}.", now)
+
+
+def _refusal(
+    key: str, budget: Budget, count: int, left: str, now: datetime, status: BudgetStatus | None = None
+) -> Alert:
+    calls = "a call" if count == 1 else f"{count} calls"
     return Alert(
-        key=f"{_threshold_key(Decimal(1), status)}{by_day}",
+        key=key,
         kind="threshold",
         severity="critical",
-        title=f"The budget {status.name} refuses calls",
-        text=(
-            f"It refused {calls} whose worst case did not fit: {status.spent} of {status.limit} are spent and "
-            f"{status.reserved} reserved, so {status.left} are left.{ends} Raise the budget, or lower max_tokens."
-        ),
+        title=f"The budget {budget.label} refuses calls",
+        text=f"It refused {calls} whose worst case did not fit: {left} Raise the budget, or lower max_tokens.",
         at=now,
-        budget=status.name,
+        budget=budget.label,
         status=status,
     )
 
