@@ -19,8 +19,9 @@ from deepthrift._passes import Passes, Step
 from deepthrift._raw import RawResponse
 from deepthrift._usage_claims import usage_of, usage_warning
 from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.billed import is_free
 from deepthrift._wire.chunk import Chunk, parse_chunk
-from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error
+from deepthrift._wire.failures import error_in_answer, status_error
 from deepthrift._wire.sse import EventDecoder
 from deepthrift.errors import (
     AttemptTimeout,
@@ -196,7 +197,7 @@ class BaseAttempt:
             return
         self._booked = True
         status = self._status()
-        refused = status is not None and status >= 300 and status in NOT_BILLED
+        refused = status is not None and status >= 300 and is_free(self._core.profile, status, error)
         if unbilled or refused or not self._body.sent:
             self._books.release(self._attempt, http_status=status, error=error)
         else:
@@ -242,7 +243,8 @@ class BaseAttempt:
         value: object = chunk.error if chunk.error is not None else chunk.model_dump(exclude_none=True)
         error, told = error_in_answer(value, host=self._core.profile.name, secrets=(self._core.key,))
         status = error.status if isinstance(error, StatusError) else 400
-        return error, told and status in NOT_BILLED
+        free = is_free(self._core.profile, status, error)
+        return error, free and (told or not isinstance(error, StatusError))
 
 
 class PlainAttempt(BaseAttempt):

@@ -15,7 +15,8 @@ from deepthrift._clock import Clock, with_retries
 from deepthrift._core import Core
 from deepthrift._endpoint import RequestBody
 from deepthrift._reply import Embeddings
-from deepthrift._wire.failures import NOT_BILLED, status_error
+from deepthrift._wire.billed import is_free
+from deepthrift._wire.failures import status_error
 from deepthrift.errors import (
     ConnectionFailed,
     DeepthriftError,
@@ -122,11 +123,9 @@ class _Embedding:
 
     def _may_retry(self, error: BaseException) -> bool:
         last = self._books.attempts[-1] if self._books.attempts else None
-        if last is None or last.status != "released":
-            return False
         if isinstance(error, ServerError):
             return error.status != _NOT_IMPLEMENTED
-        return isinstance(error, RateLimited | ConnectionFailed)
+        return last is not None and last.status == "released" and isinstance(error, RateLimited | ConnectionFailed)
 
     async def _ask(self, texts: list[str]) -> list[tuple[float, ...]]:
         core = self._core
@@ -161,7 +160,7 @@ class _Embedding:
             ours = self._translated(error, end, sent=body.sent)
             ticket.leave(ours)
             if not booked:
-                refused = status is not None and status >= 300 and status in NOT_BILLED
+                refused = status is not None and status >= 300 and is_free(core.profile, status, ours)
                 book = self._books.release if refused or not body.sent else self._books.hold
                 book(held, http_status=status, error=ours)
             if ours is error:

@@ -17,7 +17,7 @@ from deepthrift._counting import (
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Usage
-from deepthrift_pricing._usage_claims import BEYOND, Evidence, check_claim
+from deepthrift_pricing._usage_claims import BEYOND, OWN_BYTES, OWN_FACTOR, Evidence, check_claim
 
 if TYPE_CHECKING:
     from deepthrift._passes import Step
@@ -78,13 +78,15 @@ def usage_warning(usage: Usage) -> str | None:
 
 def prompt_evidence(profile: HostProfile, model: str, prompt: PromptCount, body: bytes) -> Evidence:
     """What is known of the prompt of a request with this body."""
-    own = prompt.exact or profile.counts_as_v31(model)
+    most, likely = most_tokens(profile, prompt.tokens), prompt.likely
+    if prompt.exact:
+        return Evidence(lambda: likely, lambda: likely, most=most)
+    if profile.counts_as_v31(model):
+        # DeepSeek's own template leaves the tools out of the prompt, and a server that uses it counts none of them.
+        enough = likely * OWN_BYTES // OWN_FACTOR
+        return Evidence(lambda: prompt_text_tokens(body, tools=False), lambda: likely, size=enough, most=most)
     return Evidence(
-        count=(lambda: prompt.likely) if own else (lambda: prompt_text_tokens(body)),
-        book=lambda: prompt.likely,
-        size=None if own else prompt.tokens,
-        own_tokenizer=own,
-        most=most_tokens(profile, prompt.tokens),
+        lambda: prompt_text_tokens(body), lambda: likely, size=prompt.tokens, own_tokenizer=False, most=most
     )
 
 
@@ -104,7 +106,7 @@ def most_tokens(profile: HostProfile, expected: int) -> int:
     return BEYOND * max(profile.context, expected)
 
 
-def prompt_text_tokens(body: bytes) -> int:
+def prompt_text_tokens(body: bytes, *, tools: bool = True) -> int:
     """The tokens of the text in a request's body, in V3.1's vocabulary and without any frame: a lower bound."""
     fields = cast("Mapping[str, object]", json.loads(body))
     texts = [text for name in ("prompt", "suffix") if isinstance(text := fields.get(name), str)]
@@ -114,8 +116,8 @@ def prompt_text_tokens(body: bytes) -> int:
         for part in parts:
             text = cast("Mapping[str, object]", part).get("text") if isinstance(part, Mapping) else part
             texts += [text] if isinstance(text, str) else []
-    if tools := fields.get("tools"):
-        texts.append(_compact(tools))
+    if tools and fields.get("tools"):
+        texts.append(_compact(fields["tools"]))
     return sum(map(count_some, texts))
 
 

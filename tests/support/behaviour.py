@@ -21,6 +21,11 @@ def pieces_of(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\s*\S+|\s+$", text))
 
 
+def tokens_of(word: str) -> int:
+    """What a word is billed as: one token, or one for each mark in it where it is code, such as a word of JSON."""
+    return max(1, sum(not (c.isalnum() or c.isspace()) for c in word)) if set(word) & set('{}[]":') else 1
+
+
 @dataclass(frozen=True)
 class Piece:
     """A streamed fragment and the tokens it is billed as."""
@@ -45,7 +50,7 @@ class Answer:
     """Left out, words of the messages plus four."""
     cache_hit: int = 0
     text_tokens: int | None = None
-    """Billed tokens of the text; left out, one for each chunk."""
+    """Billed tokens of the text; left out, one for each chunk, or more for one that is code."""
     reasoning_tokens: int | None = None
     tool_calls: Sequence[tuple[str, str]] = ()
     """Name and arguments of each call."""
@@ -112,7 +117,9 @@ def _weighed(kind: Literal["reasoning", "text"], text: str | Sequence[str], toke
     parts = pieces_of(text) if isinstance(text, str) else tuple(text)
     if not parts:
         return [] if not tokens else [Piece(kind, "", tokens)]
-    total = len(parts) if tokens is None else tokens
+    if tokens is None:
+        return [Piece(kind, part, tokens_of(part)) for part in parts]
+    total = tokens
     marks = [round(i * total / len(parts)) for i in range(len(parts) + 1)]
     return [Piece(kind, part, marks[i + 1] - marks[i]) for i, part in enumerate(parts)]
 
