@@ -13,8 +13,10 @@ from pydantic import BaseModel, FiniteFloat, JsonValue, ValidationError
 from deepthrift._books import Books
 from deepthrift._clock import Clock, with_retries
 from deepthrift._core import Core
+from deepthrift._counting import count_some
 from deepthrift._endpoint import RequestBody
 from deepthrift._reply import Embeddings
+from deepthrift._usage_claims import most_tokens, usage_warning
 from deepthrift._wire.billed import is_free
 from deepthrift._wire.failures import status_error
 from deepthrift.errors import (
@@ -114,6 +116,7 @@ class _Embedding:
             model=self._model,
             host=self._core.profile.name,
             call_id=self._books.call_id,
+            warnings=tuple(self._books.warnings),
             seconds=self._time.elapsed,
         )
 
@@ -151,7 +154,10 @@ class _Embedding:
                     status, answer[:_ERROR_BODY], incoming.headers, host=core.profile.name, secrets=(core.key,)
                 )
             found = _parsed(answer)
-            self._books.settle(held, _used(found, bound), mode="standard", finish_reason="stop", http_status=status)
+            usage = _used(core, found, texts, bound)
+            if (warning := usage_warning(usage)) is not None:
+                self._books.warnings.append(warning)
+            self._books.settle(held, usage, mode="standard", finish_reason="stop", http_status=status)
             booked = True
             ticket.leave(None, came_through=True)
             self._model = found.model or self._model
@@ -199,10 +205,21 @@ def _parsed(answer: bytes) -> _Answer:
         raise MalformedResponse("the endpoint's embeddings cannot be read; does the model make any?") from None
 
 
-def _used(found: _Answer, bound: int) -> Usage:
+def _used(core: Core, found: _Answer, texts: Sequence[str], bound: int) -> Usage:
     """The tokens of the texts as the host counted them; where it tells none that can be, their upper bound."""
+    from deepthrift_pricing._usage_claims import Evidence, check_claim
+
     told = parse_usage({**found.usage, "completion_tokens": 0}, prompt_tokens=bound) if found.usage else None
-    return told or Usage.of(bound, 0, certainty="estimated", notes=("the host reported no usage",))
+    if told is None:
+        return Usage.of(bound, 0, certainty="estimated", notes=("the host reported no usage",))
+    prompt = Evidence(
+        lambda: sum(map(count_some, texts)),
+        lambda: bound,
+        size=bound,
+        own_tokenizer=core.profile.counts_as_v31(core.model),
+        most=most_tokens(core.profile, bound),
+    )
+    return check_claim(told, prompt=prompt, completion=Evidence(lambda: 0, lambda: 0))
 
 
 def _in_order(found: _Answer, wanted: int) -> list[tuple[float, ...]]:

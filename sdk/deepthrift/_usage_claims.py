@@ -29,25 +29,34 @@ _CUT: Final = "the stream did not come to its end; prompt and received tokens we
 
 def usage_of(profile: HostProfile, step: Step, answer: Answer, billed: Accumulator) -> Usage:
     """The usage of a whole answer; `estimated`, with notes, wherever it is not simply what the host reported."""
-    model, answer = step.request.model, _without_prefix(answer, step)
-    reported = _reported(profile, step, answer, billed)
+    request, answer = step.request, _without_prefix(answer, step)
+    evidence = prompt_evidence(profile, request.model, step.prompt, request.body)
+    most = most_tokens(profile, request.max_tokens)
+    return _all_reasoning(checked_usage(profile, request.model, step.prompt, evidence, answer, billed, most), step)
+
+
+def checked_usage(
+    profile: HostProfile,
+    model: str,
+    prompt: PromptCount,
+    sent: Evidence,
+    answer: Answer,
+    billed: Accumulator,
+    most: int,
+) -> Usage:
+    """What the host reported for an answer of at most so many tokens, checked; or what was counted here."""
+    reported = _reported(profile, model, prompt, answer, billed)
     if reported is None:
         why = _NO_COUNT if billed.has_usage else _MISSING
-        usage = estimated_usage(profile, model, step.prompt, answer, billed.pieces, why)
-    else:
-        checked = check_claim(
-            reported,
-            prompt=prompt_evidence(profile, model, step.prompt, step.request.body),
-            completion=answer_evidence(profile, model, answer, billed.pieces, step.request.max_tokens),
-        )
-        usage = with_reasoning_tokens(profile, model, answer, checked)
-    return _all_reasoning(usage, step)
+        return estimated_usage(profile, model, prompt, answer, billed.pieces, why)
+    received = answer_evidence(profile, model, answer, billed.pieces, most)
+    return with_reasoning_tokens(profile, model, answer, check_claim(reported, prompt=sent, completion=received))
 
 
 def partial_usage_of(profile: HostProfile, step: Step, answer: Answer, billed: Accumulator) -> Usage:
     """The usage of what arrived of an answer that was cut: never less than was counted here."""
     model, answer = step.request.model, _without_prefix(answer, step)
-    reported = _reported(profile, step, answer, billed)
+    reported = _reported(profile, model, step.prompt, answer, billed)
     if reported is None:
         usage = estimated_usage(profile, model, step.prompt, answer, billed.pieces, _CUT)
         return _all_reasoning(usage, step)
@@ -90,14 +99,14 @@ def prompt_evidence(profile: HostProfile, model: str, prompt: PromptCount, body:
     )
 
 
-def answer_evidence(profile: HostProfile, model: str, answer: Answer, pieces: int, max_tokens: int) -> Evidence:
+def answer_evidence(profile: HostProfile, model: str, answer: Answer, pieces: int, most: int) -> Evidence:
     """What is known of an answer that arrived whole, in so many pieces."""
     return Evidence(
         count=lambda: _fewest_received(answer),
         book=lambda: received_tokens(profile, model, answer, pieces)[0],
         size=sum(_size(text) for text in _said(answer)),
         own_tokenizer=profile.counts_as_v31(model),
-        most=most_tokens(profile, max_tokens),
+        most=most,
     )
 
 
@@ -121,13 +130,15 @@ def prompt_text_tokens(body: bytes, *, tools: bool = True) -> int:
     return sum(map(count_some, texts))
 
 
-def _reported(profile: HostProfile, step: Step, answer: Answer, billed: Accumulator) -> Usage | None:
+def _reported(
+    profile: HostProfile, model: str, prompt: PromptCount, answer: Answer, billed: Accumulator
+) -> Usage | None:
     """The host's own usage; what it leaves out, or what is no count at all, is counted here."""
     usage = answer.usage
     if usage is None or usage.certainty != "unknown":
         return usage
-    completion, _ = received_tokens(profile, step.request.model, answer, billed.pieces)
-    return billed.usage_with(step.prompt.likely, completion)
+    completion, _ = received_tokens(profile, model, answer, billed.pieces)
+    return billed.usage_with(prompt.likely, completion)
 
 
 def _all_reasoning(usage: Usage, step: Step) -> Usage:

@@ -22,8 +22,9 @@ def pieces_of(text: str) -> tuple[str, ...]:
 
 
 def tokens_of(word: str) -> int:
-    """What a word is billed as: one token, or one for each mark in it where it is code, such as a word of JSON."""
-    return max(1, sum(not (c.isalnum() or c.isspace()) for c in word)) if set(word) & set('{}[]":') else 1
+    """What a word is billed as: one token, or one for each mark in it where it is a word of JSON."""
+    json_like = '"' in word and ("{" in word or "}" in word or '":' in word)
+    return max(1, sum(not (c.isalnum() or c.isspace()) for c in word)) if json_like else 1
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Answer:
     """Left out, words of the messages plus four."""
     cache_hit: int = 0
     text_tokens: int | None = None
-    """Billed tokens of the text; left out, one for each chunk, or more for one that is code."""
+    """Billed tokens of the text; left out, one for each chunk, or more for one of JSON."""
     reasoning_tokens: int | None = None
     tool_calls: Sequence[tuple[str, str]] = ()
     """Name and arguments of each call."""
