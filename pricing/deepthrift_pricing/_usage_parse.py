@@ -120,10 +120,12 @@ def _cache_hit(prompt: int, hit: int | None, miss: int | None, cached: int | Non
     chosen = min(max(0, count) for count in readings)
     if any(count != readings[0] for count in readings):
         told = f"hit {hit}, miss {miss}, cached {cached} of {prompt} prompt tokens"
-        notes.append(f"the cache counts contradict one another ({told}); {min(chosen, prompt)} hits are billed")
+        notes.append(
+            f"the cache counts contradict one another ({told}); {chosen if chosen <= prompt else 0} hits are billed"
+        )
     elif chosen > prompt or readings[0] < 0:
-        notes.append(f"{readings[0]} cache hits of {prompt} prompt tokens cannot be; {min(chosen, prompt)} are billed")
-    return min(chosen, prompt)
+        notes.append(f"{readings[0]} cache hits of {prompt} prompt tokens cannot be; none are billed")
+    return chosen if chosen <= prompt else 0
 
 
 def _details(raw: Mapping[str, object], names: Iterable[str]) -> Mapping[str, object]:

@@ -13,14 +13,15 @@ import httpx
 from deepthrift._books import Books
 from deepthrift._clock import Clock
 from deepthrift._core import Core
-from deepthrift._counting import estimated_usage, received_tokens, with_reasoning_tokens
 from deepthrift._endpoint import Incoming, RequestBody
 from deepthrift._gate import Ticket
 from deepthrift._passes import Passes, Step
 from deepthrift._raw import RawResponse
+from deepthrift._usage_claims import usage_of, usage_warning
 from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.billed import is_free
 from deepthrift._wire.chunk import Chunk, parse_chunk
-from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error
+from deepthrift._wire.failures import error_in_answer, status_error
 from deepthrift._wire.sse import EventDecoder
 from deepthrift.errors import (
     AttemptTimeout,
@@ -196,7 +197,7 @@ class BaseAttempt:
             return
         self._booked = True
         status = self._status()
-        refused = status is not None and status >= 300 and status in NOT_BILLED
+        refused = status is not None and status >= 300 and is_free(self._core.profile, status, error)
         if unbilled or refused or not self._body.sent:
             self._books.release(self._attempt, http_status=status, error=error)
         else:
@@ -208,25 +209,7 @@ class BaseAttempt:
         self._book_unanswered(None)
 
     def _usage(self, answer: Answer) -> Usage:
-        profile, model = self._core.profile, self.step.request.model
-        reported = self._reported(answer)
-        if reported is None:
-            why = "the host's usage holds no count" if self._billed.has_usage else "the host reported no usage"
-            usage = estimated_usage(profile, model, self.step.prompt, answer, self._billed.pieces, why)
-        else:
-            usage = with_reasoning_tokens(profile, model, answer, reported)
-        if self.step.notes:  # the first of two passes: all of it is reasoning
-            usage = usage.model_copy(update={"reasoning_tokens": usage.completion_tokens})
-        return usage
-
-    def _reported(self, answer: Answer) -> Usage | None:
-        """The usage that the host reported; what it left out, or what cannot be, is counted here."""
-        usage = answer.usage
-        if usage is None or usage.certainty != "unknown":
-            return usage
-        profile, model = self._core.profile, self.step.request.model
-        completion, _ = received_tokens(profile, model, answer, self._billed.pieces)
-        return self._billed.usage_with(self.step.prompt.likely, completion)
+        return usage_of(self._core.profile, self.step, answer, self._billed)
 
     def _book(self, answer: Answer) -> None:
         """Book a complete answer."""
@@ -244,6 +227,8 @@ class BaseAttempt:
         self._booked = True
         mode = self.step.request.mode if self._core.profile.two_pass is not None else answer.mode
         usage = self._usage(answer)
+        if (warning := usage_warning(usage)) is not None:
+            self._books.warnings.append(warning)
         self._books.settle(
             self._held,
             usage,
@@ -265,7 +250,8 @@ class BaseAttempt:
         value: object = chunk.error if chunk.error is not None else chunk.model_dump(exclude_none=True)
         error, told = error_in_answer(value, host=self._core.profile.name, secrets=(self._core.key,))
         status = error.status if isinstance(error, StatusError) else 400
-        return error, told and status in NOT_BILLED
+        free = is_free(self._core.profile, status, error)
+        return error, free and (told or not isinstance(error, StatusError))
 
 
 class PlainAttempt(BaseAttempt):

@@ -13,9 +13,12 @@ from pydantic import BaseModel, FiniteFloat, JsonValue, ValidationError
 from deepthrift._books import Books
 from deepthrift._clock import Clock, with_retries
 from deepthrift._core import Core
+from deepthrift._counting import count_some
 from deepthrift._endpoint import RequestBody
 from deepthrift._reply import Embeddings
-from deepthrift._wire.failures import NOT_BILLED, status_error
+from deepthrift._usage_claims import most_tokens, usage_warning
+from deepthrift._wire.billed import is_free
+from deepthrift._wire.failures import status_error
 from deepthrift.errors import (
     ConnectionFailed,
     DeepthriftError,
@@ -115,6 +118,7 @@ class _Embedding:
             model=self._model,
             host=self._core.profile.name,
             call_id=self._books.call_id,
+            warnings=tuple(self._books.warnings),
             seconds=self._time.elapsed,
         )
 
@@ -124,11 +128,9 @@ class _Embedding:
 
     def _may_retry(self, error: BaseException) -> bool:
         last = self._books.attempts[-1] if self._books.attempts else None
-        if last is None or last.status != "released":
-            return False
         if isinstance(error, ServerError):
             return error.status != _NOT_IMPLEMENTED
-        return isinstance(error, RateLimited | ConnectionFailed)
+        return last is not None and last.status == "released" and isinstance(error, RateLimited | ConnectionFailed)
 
     async def _ask(self, texts: list[str]) -> list[tuple[float, ...]]:
         core = self._core
@@ -154,9 +156,12 @@ class _Embedding:
                     status, answer[:_ERROR_BODY], incoming.headers, host=core.profile.name, secrets=(core.key,)
                 )
             found = _parsed(answer)
+            usage = _used(core, found, texts, bound)
+            if (warning := usage_warning(usage)) is not None:
+                self._books.warnings.append(warning)
             self._books.settle(
                 held,
-                _used(found, bound),
+                usage,
                 mode="standard",
                 finish_reason="stop",
                 http_status=status,
@@ -170,7 +175,7 @@ class _Embedding:
             ours = self._translated(error, end, sent=body.sent)
             ticket.leave(ours)
             if not booked:
-                refused = status is not None and status >= 300 and status in NOT_BILLED
+                refused = status is not None and status >= 300 and is_free(core.profile, status, ours)
                 book = self._books.release if refused or not body.sent else self._books.hold
                 book(held, http_status=status, error=ours)
             if ours is error:
@@ -209,10 +214,21 @@ def _parsed(answer: bytes) -> _Answer:
         raise MalformedResponse("the endpoint's embeddings cannot be read; does the model make any?") from None
 
 
-def _used(found: _Answer, bound: int) -> Usage:
+def _used(core: Core, found: _Answer, texts: Sequence[str], bound: int) -> Usage:
     """The tokens of the texts as the host counted them; where it tells none that can be, their upper bound."""
+    from deepthrift_pricing._usage_claims import Evidence, check_claim
+
     told = parse_usage({**found.usage, "completion_tokens": 0}, prompt_tokens=bound) if found.usage else None
-    return told or Usage.of(bound, 0, certainty="estimated", notes=("the host reported no usage",))
+    if told is None:
+        return Usage.of(bound, 0, certainty="estimated", notes=("the host reported no usage",))
+    prompt = Evidence(
+        lambda: sum(map(count_some, texts)),
+        lambda: bound,
+        size=bound,
+        own_tokenizer=core.profile.counts_as_v31(core.model),
+        most=most_tokens(core.profile, bound),
+    )
+    return check_claim(told, prompt=prompt, completion=Evidence(lambda: 0, lambda: 0))
 
 
 def _in_order(found: _Answer, wanted: int) -> list[tuple[float, ...]]:

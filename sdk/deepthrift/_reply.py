@@ -144,4 +144,6 @@ class Embeddings(BaseModel):
     """The model as the endpoint names it."""
     host: str
     call_id: str
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about it, such as a usage that cannot be true."""
     seconds: float = 0.0

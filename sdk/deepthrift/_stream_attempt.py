@@ -10,11 +10,11 @@ from deepthrift._attempts import BaseAttempt
 from deepthrift._books import Books
 from deepthrift._clock import Clock
 from deepthrift._core import Core
-from deepthrift._counting import estimated_usage, received_tokens
 from deepthrift._events import StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._passes import Passes, Step
 from deepthrift._raw import RawResponse
 from deepthrift._silence import Silence
+from deepthrift._usage_claims import partial_usage_of
 from deepthrift._wire.answer import Answer
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.sse import EventDecoder
@@ -217,25 +217,7 @@ class StreamAttempt(BaseAttempt):
         """The usage of what has arrived so far, estimated unless the host has reported the end of it."""
         if answer.complete and answer.usage is not None:
             return self._usage(answer)
-        profile, model = self._core.profile, self.step.request.model
-        why = "the stream did not come to its end; prompt and received tokens were counted here"
-        reported = self._reported(answer)
-        if reported is None:
-            usage = estimated_usage(profile, model, self.step.prompt, answer, self._billed.pieces, why)
-        else:
-            counted, reasoning = received_tokens(profile, model, answer, self._billed.pieces)
-            completion = max(counted, reported.completion_tokens)
-            usage = Usage.of(
-                reported.prompt_tokens,
-                completion,
-                cache_hit=reported.cache_hit_tokens,
-                reasoning=min(completion, max(reasoning, reported.reasoning_tokens)),
-                certainty="estimated",
-                notes=(*reported.notes, why),
-            )
-        if self.step.notes:
-            usage = usage.model_copy(update={"reasoning_tokens": usage.completion_tokens})
-        return usage
+        return partial_usage_of(self._core.profile, self.step, answer, self._billed)
 
 
 def _is_noise(data: bytes | None) -> bool:

@@ -267,11 +267,11 @@ class RateLimited(StatusError):
 
 
 class ServerError(StatusError):
-    """5xx: the endpoint failed. Retried within the deadline."""
+    """5xx: the endpoint failed. Retried within the deadline; unless it is a 503, it may be billed and stays booked."""
 
 
 class Overloaded(ServerError):
-    """503: the endpoint is overloaded. Retried with longer pauses."""
+    """503: the endpoint is overloaded. Nothing is billed. Retried with longer pauses."""
 
 
 class ResponseError(DeepthriftError):

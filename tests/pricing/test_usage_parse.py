@@ -122,7 +122,7 @@ REPAIRED: dict[str, tuple[dict[str, Any], tuple[int, int, int, int]]] = {
     ),
     "more hits than prompt tokens": (
         {"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 164}},
-        (100, 100, 5, 0),
+        (100, 0, 5, 0),
     ),
     "more misses than prompt tokens": (
         {"prompt_tokens": 100, "completion_tokens": 5, "prompt_cache_miss_tokens": 164},

@@ -112,9 +112,9 @@ async def test_what_never_reached_the_provider_is_not_booked(door: Door) -> None
 
 
 @every_door
-async def test_an_error_status_is_not_booked_but_a_later_success_is(door: Door) -> None:
+async def test_a_refusal_is_not_booked_but_a_later_success_is(door: Door) -> None:
     ledger = Ledger.open("memory:")
-    async with BillServer([Failure(500, "crash"), REFERENCE]) as server:
+    async with BillServer([Failure(503, "busy", retry_after="0"), REFERENCE]) as server:
         reply = await ask(door, server, mode="thinking", max_tokens=500, client={"ledger": ledger})
     assert reply.cost.amount == booked(ledger) == server.bill.total
     ledger.close()

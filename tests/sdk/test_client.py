@@ -260,12 +260,12 @@ async def test_a_lost_answer_is_asked_for_again_only_if_wanted(door: Door) -> No
 @every_door
 async def test_a_gateways_time_out_may_be_billed(door: Door) -> None:
     ledger = Ledger.open("memory:")
-    async with BillServer(Failure(504, "upstream timed out")) as server:
+    async with BillServer(Failure(504, "upstream timed out", retry_after="0")) as server:
         with pytest.raises(ServerError) as lost:
-            await ask(door, server, max_tokens=50, client={"ledger": ledger})
-        assert len(server.requests) == 1
+            await ask(door, server, max_tokens=50, client={"ledger": ledger, "max_retries": 1})
+        assert len(server.requests) == 2
     assert lost.value.spend
-    assert ledger.attempts()[0].status == "unknown"
+    assert [attempt.status for attempt in ledger.attempts()] == ["unknown", "unknown"]
     ledger.close()
 
 

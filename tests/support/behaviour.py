@@ -22,6 +22,12 @@ def pieces_of(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\s*\S+|\s+$", text))
 
 
+def tokens_of(word: str) -> int:
+    """What a word is billed as: one token, or one for each mark in it where it is a word of JSON."""
+    json_like = '"' in word and ("{" in word or "}" in word or '":' in word)
+    return max(1, sum(not (c.isalnum() or c.isspace()) for c in word)) if json_like else 1
+
+
 @dataclass(frozen=True)
 class Piece:
     """A streamed fragment and the tokens it is billed as."""
@@ -46,7 +52,7 @@ class Answer:
     """Left out, words of the messages plus four."""
     cache_hit: int = 0
     text_tokens: int | None = None
-    """Billed tokens of the text; left out, one for each chunk."""
+    """Billed tokens of the text; left out, one for each chunk, or more for one of JSON."""
     reasoning_tokens: int | None = None
     tool_calls: Sequence[tuple[str, str]] = ()
     """Name and arguments of each call."""
@@ -119,7 +125,9 @@ def _weighed(kind: Literal["reasoning", "text"], text: str | Sequence[str], toke
     parts = pieces_of(text) if isinstance(text, str) else tuple(text)
     if not parts:
         return [] if not tokens else [Piece(kind, "", tokens)]
-    total = len(parts) if tokens is None else tokens
+    if tokens is None:
+        return [Piece(kind, part, tokens_of(part)) for part in parts]
+    total = tokens
     marks = [round(i * total / len(parts)) for i in range(len(parts) + 1)]
     return [Piece(kind, part, marks[i + 1] - marks[i]) for i, part in enumerate(parts)]
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.support.behaviour import Answer, Piece, error_body, usage_fields
+from tests.support.behaviour import Answer, Piece, error_body, tokens_of, usage_fields
 from tests.support.bill import Bill, BilledRequest, Mode
 from tests.support.http11 import ClientGone, Wire
 
@@ -67,7 +67,7 @@ class Generation:
         self.request = request
         self.mode: Mode = answer.ran or request.mode_ran
         request.mode_ran = self.mode
-        words = sum(len(str(m.get("content") or "").split()) for m in request.messages)
+        words = sum(tokens_of(word) for m in request.messages for word in str(m.get("content") or "").split())
         self.prompt = words + 4 if answer.prompt_tokens is None else answer.prompt_tokens
         self.reasoning = 0
         self.completion = 0

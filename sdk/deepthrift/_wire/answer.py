@@ -13,8 +13,9 @@ from deepthrift._reply import TokenLogprob, ToolCall
 from deepthrift._wire.chunk import Choice, Chunk, Delta, Logprob, Logprobs
 from deepthrift._wire.split import Kind, Piece, ThinkSplitter, late_close
 from deepthrift._wire.toolcalls import BEGIN, ToolCalls, ToolText, from_text
+from deepthrift._wire.usage_reports import UsageReports
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Identity, Mode, Usage, parse_usage
+from deepthrift_pricing import Identity, Mode, Usage
 from deepthrift_pricing._attempt import UNKNOWN_IDENTITY
 from deepthrift_pricing._identities import clean
 
@@ -74,7 +75,7 @@ class Accumulator:
         self._raw = False
         self._inline = False
         self._in_field = False
-        self._usage: dict[str, JsonValue] | None = None
+        self._usage = UsageReports()
         self._finish: str | None = None
         self._model: str | None = None
         self._id: str | None = None
@@ -115,12 +116,11 @@ class Accumulator:
 
     def usage_with(self, prompt_tokens: int, completion_tokens: int) -> Usage | None:
         """The usage as the host reported it, with these counts where it has none of the prompt or of the answer."""
-        return parse_usage(self._usage, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+        return self._usage.parse(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
     def add(self, chunk: Chunk) -> list[StreamEvent]:
         """What `chunk` brings."""
-        if chunk.usage:
-            self._usage = chunk.usage
+        self._usage.take(chunk)
         self._model = chunk.model or self._model
         self._id = chunk.id or self._id
         self._fingerprint = chunk.system_fingerprint or self._fingerprint
@@ -215,7 +215,7 @@ class Accumulator:
             reasoning="".join(self._reasoning) or None,
             mode=self._mode,
             finish_reason=self._finish or ("unknown" if self.done else "incomplete"),
-            usage=parse_usage(self._usage),
+            usage=self._usage.parse(),
             model=self._model,
             response_id=self._id,
             tool_calls=self._tools.finish(),

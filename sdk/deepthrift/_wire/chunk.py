@@ -63,6 +63,8 @@ class Choice(_Loose):
     """What a completion of plain text says, in place of a delta or message."""
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
+    usage: JsonValue = None
+    """Where Moonshot puts the usage of a stream."""
 
 
 class Chunk(_Loose):
@@ -74,6 +76,12 @@ class Chunk(_Loose):
     system_fingerprint: JsonValue = None
     choices: list[Choice] | None = None
     usage: dict[str, JsonValue] | None = None
+    x_groq: JsonValue = None
+    """Where Groq puts the usage of a stream."""
+    prompt_eval_count: JsonValue = None
+    eval_count: JsonValue = None
+    tokens_evaluated: JsonValue = None
+    tokens_predicted: JsonValue = None
     error: JsonValue = None
     code: JsonValue = None
     message: JsonValue = None
@@ -115,6 +123,8 @@ def _mended(value: object) -> object:
         return value
     chunk = cast("dict[str, object]", value)
     mended = {**chunk, "id": _label(chunk.get("id")), "model": _label(chunk.get("model"))}
+    if not isinstance(chunk.get("usage"), dict):
+        mended["usage"] = None  # no reason to lose the answer
     if isinstance(choices := chunk.get("choices"), list):
         mended["choices"] = [_choice(choice) for choice in cast("list[object]", choices)]
     return mended

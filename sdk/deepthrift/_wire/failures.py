@@ -33,10 +33,6 @@ _SHORTEST_SECRET: Final = 6
 """Shorter ones are words that guard nothing, and would be struck out of every message."""
 _NUMBERED: Final = {"insufficient balance": 402, "rate limit": 429, "too many requests": 429, "overloaded": 503}
 
-NOT_BILLED: Final = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 429, 500, 501, 502, 503, 529})
-"""Statuses with which no endpoint is known to bill. A gateway's time-out (504, 524) is not among them: the model behind
-it may have worked on."""
-
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that `Retry-After` (or the finer `retry-after-ms`) asks to wait; `None` when it says nothing usable."""

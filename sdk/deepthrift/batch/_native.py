@@ -15,6 +15,7 @@ from deepthrift._core import Core
 from deepthrift._options import options_of
 from deepthrift._passes import Passes, Step
 from deepthrift._private_files import private_file
+from deepthrift._usage_claims import prompt_evidence
 from deepthrift.batch._input import Check, InputFile
 from deepthrift.batch._native_api import NativeAPI
 from deepthrift.batch._native_booking import write_results
@@ -135,7 +136,17 @@ async def _prepare(
             body.pop("stream", None)
             line = {"custom_id": row.custom_id, "method": "POST", "url": rules.endpoint, "body": body}
             file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
-            name = JobRow(row.line, row.custom_id, step.request.mode, step.request.model)
+            name = JobRow(
+                row.line,
+                row.custom_id,
+                step.request.mode,
+                step.request.model,
+                prompt_tokens=step.prompt.likely,
+                least_prompt_tokens=prompt_evidence(
+                    core.profile, step.request.model, step.prompt, step.request.body
+                ).count(),
+                prompt_certainty=step.prompt.certainty,
+            )
             names.append(name)
             asked.append(_request(core, rules, job, name, row, step))
         file.flush()

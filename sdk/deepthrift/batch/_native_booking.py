@@ -12,17 +12,22 @@ from typing import BinaryIO, Final, cast
 
 from deepthrift._books import cost_of
 from deepthrift._core import Core
+from deepthrift._counting import PromptCount
+from deepthrift._usage_claims import checked_usage, most_tokens, usage_warning
 from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.billed import is_free
 from deepthrift._wire.chunk import parse_chunk
+from deepthrift._wire.failures import describe
 from deepthrift.batch._native_job import JobFile, JobRow
 from deepthrift.batch._native_wire import NativeBatch
 from deepthrift.batch._progress import Tally
 from deepthrift.batch._result import Outcome
 from deepthrift.errors import BatchError, DeepthriftError, MalformedResponse
 from deepthrift.hosts import BatchRules
-from deepthrift_pricing import Attempt, Mode, Money, new_id, utc_now
+from deepthrift_pricing import Attempt, Mode, Money, Usage, new_id, utc_now
 from deepthrift_pricing import parse_usage as read_usage
 from deepthrift_pricing._attempt import UNKNOWN_IDENTITY
+from deepthrift_pricing._usage_claims import Evidence
 
 _AT_A_TIME: Final = 50
 
@@ -83,10 +88,10 @@ def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], end
     code, body = answered.get("status_code"), answered.get("body")
     status = code if isinstance(code, int) else None
     if status is None or status >= 300 or not isinstance(body, Mapping):
-        return _end(core, job, row, ended_at, status=status, unbilled=status is None or status >= 300)
-    fields = cast("Mapping[str, object]", body)
-    usage = read_usage(cast("Mapping[str, object] | None", fields.get("usage")))
-    answer = _answer(core, row, fields)
+        return _end(core, job, row, ended_at, status=status, unbilled=_is_unbilled(core, status, told))
+    billed = _accumulated(core, row, cast("Mapping[str, object]", body))
+    answer = None if billed is None else billed.answer()
+    usage = _usage(core, row, cast("Mapping[str, object]", body), answer, billed)
     if usage is None or usage.certainty == "unknown":
         return _end(core, job, row, ended_at, status=status, unbilled=False, answered=answer is not None)
     mode = row.mode if answer is None else answer.mode
@@ -105,8 +110,36 @@ def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], end
         identity=identity,
     )
     warnings = (*(() if answer is None else answer.warnings), *((news,) if news else ()))
+    if (warning := usage_warning(usage)) is not None:
+        warnings = (*warnings, warning)
     outcome: Outcome = "answered" if answer is not None else "unanswered"
     return _Booked(outcome, booked.cost.total, booked.cost.certainty, mode, warnings)
+
+
+def _is_unbilled(core: Core, status: int | None, told: Mapping[str, object]) -> bool:
+    """Whether a row without an answer is known to cost nothing: by its status, or by the code in its error."""
+    code = describe(told.get("error"))[1] if status is None else status
+    return code is None or (code >= 300 and is_free(core.profile, code))
+
+
+def _usage(
+    core: Core, row: JobRow, body: Mapping[str, object], answer: Answer | None, billed: Accumulator | None
+) -> Usage | None:
+    """What the host reports of a row, checked; `None` or `unknown` where nothing can be counted in its place."""
+    profile = core.profile
+    if answer is None or billed is None:
+        usage = read_usage(cast("Mapping[str, object] | None", body.get("usage")))
+        return None if usage is None or usage.prompt_tokens == 0 else usage
+    if not row.prompt_tokens and (answer.usage is None or answer.usage.prompt_tokens == 0):
+        return None  # submitted by an earlier version, which did not keep its count
+    prompt = PromptCount(row.prompt_tokens, row.prompt_tokens, row.prompt_certainty)
+    sent = Evidence(
+        lambda: row.least_prompt_tokens,
+        lambda: row.prompt_tokens,
+        own_tokenizer=prompt.exact or profile.counts_as_v31(row.model),
+        most=most_tokens(profile, row.prompt_tokens),
+    )
+    return checked_usage(profile, row.model, prompt, sent, answer, billed, most_tokens(profile, 0))
 
 
 def _end(
@@ -138,7 +171,7 @@ def _attempt(core: Core, job: JobFile, row: JobRow) -> Attempt:
     return attempt
 
 
-def _answer(core: Core, row: JobRow, body: Mapping[str, object]) -> Answer | None:
+def _accumulated(core: Core, row: JobRow, body: Mapping[str, object]) -> Accumulator | None:
     """The answer in a `chat.completion`, read like any other; `None` when it is none."""
     try:
         chunk = parse_chunk(json.dumps(body).encode())
@@ -150,7 +183,7 @@ def _answer(core: Core, row: JobRow, body: Mapping[str, object]) -> Answer | Non
     accumulator.add(chunk)
     accumulator.flush()
     accumulator.done = True
-    return accumulator.answer()
+    return accumulator
 
 
 def _line(job: JobFile, row: JobRow, booked: _Booked, told: Mapping[str, object]) -> bytes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, ValidationError, model_validator
 
 from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import _catalog
@@ -51,6 +51,9 @@ CachedTokens: TypeAlias = Literal["none", "prompt_cache_hit_tokens", "prompt_tok
 
 Unverified: TypeAlias = Literal["address", "cached_tokens", "features", "limits", "reasoning", "switch"]
 """A part of a profile that no source states outright and nobody has tried against the live endpoint."""
+
+ErrorStatus: TypeAlias = Annotated[int, Field(ge=300, le=599)]
+"""An HTTP status that says that a request failed."""
 
 _V31 = re.compile(r"deepseek.*(v3[._p-]?1|chat|reasoner)", re.IGNORECASE)
 
@@ -212,6 +215,12 @@ class HostProfile(BaseModel):
     """Whether `stream_options.include_usage` is sent."""
     samples: bool = False
     """Whether one request can bring several answers, told by `n`."""
+    free_statuses: tuple[ErrorStatus, ...] = ()
+    """Error statuses with which this host is known to bill nothing, on top of those that are free everywhere: 429, 503
+    and 529, most of 4xx, redirects, and Cloudflare's 521, 523, 525 and 526. An attempt that ends in any other status
+    stays booked at its worst case, as `unknown`."""
+    billed_statuses: tuple[ErrorStatus, ...] = ()
+    """Error statuses with which this host may bill, although they are free elsewhere."""
     balance_path: str | None = None
     """Where the host tells the account's balance, below the base URL without its `/v1`."""
 
@@ -220,6 +229,12 @@ class HostProfile(BaseModel):
     body: dict[str, JsonValue] = {}
     """Fields merged into every request's body."""
     headers: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _statuses(self) -> Self:
+        if both := set(self.free_statuses) & set(self.billed_statuses):
+            raise ValueError(f"free_statuses and billed_statuses both have {sorted(both)}; keep each in one of them")
+        return self
 
     def rules(self, mode: Mode) -> ModeRules:
         """What holds for `mode`."""

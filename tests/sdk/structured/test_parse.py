@@ -229,9 +229,9 @@ async def test_r20_blanks_to_the_end_are_a_typed_error(door: str) -> None:
 async def test_json_that_was_cut_off_is_not_paid_for_twice(door: str) -> None:
     with BillServer(Answer(WHOLE)) as server:
         with pytest.raises(
-            StructuredOutputError, match="cut off after 3 completion tokens; raise max_tokens"
+            StructuredOutputError, match="cut off after 8 completion tokens; raise max_tokens"
         ) as caught:
-            await parse(door, server, Invoice, max_tokens=3)
+            await parse(door, server, Invoice, max_tokens=8)
         assert len(server.requests) == 1
         assert caught.value.spend is not None
         assert caught.value.spend.amount == server.bill.total
