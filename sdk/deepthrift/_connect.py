@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from deepthrift._endpoint import Endpoint
+from deepthrift._endpoint import LARGEST_RESPONSE, Endpoint
 from deepthrift._network import Network
 from deepthrift._transport import transport_for
 from deepthrift._version import version
@@ -28,7 +28,11 @@ class Connection:
     key: str | None = field(repr=False)
 
     def endpoint(
-        self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, network: Network
+        self,
+        headers: Mapping[str, str],
+        transport: httpx.AsyncBaseTransport | None,
+        network: Network,
+        limit: int = LARGEST_RESPONSE,
     ) -> Endpoint:
         """The endpoint, reached through `transport`, or the client's own one."""
         url = httpx.URL(self.url)
@@ -44,6 +48,7 @@ class Connection:
             self.url,
             transport if transport is not None else transport_for(url, network),
             {**base, **{name.lower(): value for name, value in headers.items()}},
+            limit,
         )
 
 

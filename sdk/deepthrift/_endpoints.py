@@ -142,7 +142,7 @@ class Upstream:
                 settings = replace(settings, extra_body={**settings.extra_body, **given.extra_body})
             headers = {**shared.headers, **(given.headers or {})}
             self.built = Core(
-                to.endpoint(headers, given.transport, shared.network.with_(given)),
+                to.endpoint(headers, given.transport, shared.network.with_(given), settings.max_response_bytes),
                 to.profile,
                 to.model,
                 self.prices,

@@ -14,6 +14,7 @@ from deepthrift._books import cost_of
 from deepthrift._core import Core
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import parse_chunk
+from deepthrift._wire.large import load_json
 from deepthrift.batch._native_job import JobFile, JobRow
 from deepthrift.batch._native_wire import NativeBatch
 from deepthrift.batch._progress import Tally
@@ -43,7 +44,7 @@ async def write_results(
     """Book every row of a batch that has ended, and write its line; what was booked before stays as it was."""
     missing = dict(job.state.rows)
     ended_at = utc_now()
-    for number, told in enumerate(_results(parts)):
+    for number, told in enumerate(_results(parts, core.settings.max_response_bytes)):
         if number % _AT_A_TIME == 0:
             await asyncio.sleep(0)
         row = missing.pop(str(told.get("custom_id")), None)
@@ -62,14 +63,19 @@ async def write_results(
         file.write(_line(job, row, booked, told))
 
 
-def _results(parts: list[Path]) -> Iterator[Mapping[str, object]]:
+def _results(parts: list[Path], most: int) -> Iterator[Mapping[str, object]]:
     for part in parts:
         with part.open("rb") as lines:
-            for data in lines:
+            while data := lines.readline(most + 1):
+                if len(data) > most:
+                    raise ResponseTooLarge(
+                        f"the host's file of results has a line of more than max_response_bytes={most:,} bytes; if answers "
+                        "may be that large, raise it and fetch again"
+                    )
                 if not data.strip():
                     continue
                 try:
-                    value: object = json.loads(data)
+                    value: object = load_json(data)
                 except (ValueError, RecursionError):
                     raise MalformedResponse("the host's file of results has a line that is not JSON") from None
                 if isinstance(value, Mapping):

@@ -1,0 +1,76 @@
+"""URLs as people may see them: without passwords, and without what their queries may hide."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote, unquote_plus
+
+HIDDEN: Final = "***"
+_HARMLESS: Final = frozenset(
+    {
+        "alt", "api-version", "api_version", "application_name", "channel_binding", "connect_timeout", "deployment",
+        "format", "gssencmode", "host", "hostaddr", "keepalives", "load_balance_hosts", "mode", "model", "port", "region",
+        "schema", "sslcert", "sslmode", "sslrootcert", "target_session_attrs", "version",
+    }
+)  # fmt: skip
+"""Parameters that tell where a request goes; the values of all others are hidden, whatever their names."""
+_URL: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
+_SHORTEST: Final = 6
+"""Shorter values guard nothing, and would be struck out of every message."""
+
+
+def shown_url(url: str) -> str:
+    """`url` without its user, password and fragment, and with the values of its query hidden.
+
+    Only parameters that are known to be harmless, such as `api-version`, keep their values.
+    """
+    scheme, _, place, query = _parts(url)
+    shown = f"{scheme}{place}"
+    return shown if query is None else f"{shown}?{'&'.join(map(_shown_parameter, query.split('&')))}"
+
+
+def without_urls(text: str) -> str:
+    """`text` with every URL in it as `shown_url` shows it."""
+    return _URL.sub(lambda found: shown_url(found[0]), text)
+
+
+def url_secrets(url: str) -> tuple[str, ...]:
+    """The texts that must not be shown of `url`, as they are written in it and as they are meant."""
+    _, user, _, query = _parts(url)
+    found = [user, *user.split(":", 1)[1:]]
+    for parameter in (query or "").split("&"):
+        name, equals, value = parameter.partition("=")
+        if name.lower() not in _HARMLESS:
+            found += [value if equals else name]
+    _, _, fragment = url.partition("#")
+    forms = {form for each in [*found, fragment] for form in (each, unquote(each), unquote_plus(each))}
+    return tuple(sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True))
+
+
+def _shown_parameter(parameter: str) -> str:
+    name, equals, value = parameter.partition("=")
+    if not equals:
+        return HIDDEN if parameter else ""
+    return f"{name}={value if unquote(name).lower() in _HARMLESS or not value else HIDDEN}"
+
+
+def _parts(url: str) -> tuple[str, str, str, str | None]:
+    """The scheme with its slashes, the user with the password, the place, and the query.
+
+    A password may hold characters that should have been encoded: what stands before the last @ is never shown.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        scheme, rest = "", url
+    main, _, fragment = rest.partition("#")
+    if "@" in fragment:
+        main = rest
+    before, question, query = main.partition("?")
+    port = before.rpartition(":")[2].partition("/")[0]
+    if "@" in query and "@" not in before and ":" in before and not (port.isdigit() or "]" in port):
+        cut = main.rfind("@") + 1
+        tail, question, query = main[cut:].partition("?")
+        before = main[:cut] + tail
+    user, _, place = before.rpartition("@")
+    return f"{scheme}{mark}", user, place, query if question else None
