@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 from urllib.parse import unquote, unquote_plus
 
@@ -10,12 +9,11 @@ HIDDEN: Final = "***"
 _HARMLESS: Final = frozenset(
     {
         "alt", "api-version", "api_version", "application_name", "channel_binding", "connect_timeout", "deployment",
-        "format", "gssencmode", "host", "hostaddr", "keepalives", "load_balance_hosts", "mode", "model", "port", "region",
-        "schema", "sslcert", "sslmode", "sslrootcert", "target_session_attrs", "version",
+        "format", "gssencmode", "host", "hostaddr", "keepalives", "load_balance_hosts", "mode", "model", "port",
+        "region", "schema", "sslcert", "sslmode", "sslrootcert", "target_session_attrs", "version",
     }
 )  # fmt: skip
 """Parameters that tell where a request goes; the values of all others are hidden, whatever their names."""
-_URL: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
 _SHORTEST: Final = 6
 """Shorter values guard nothing, and would be struck out of every message."""
 
@@ -30,9 +28,11 @@ def shown_url(url: str) -> str:
     return shown if query is None else f"{shown}?{'&'.join(map(_shown_parameter, query.split('&')))}"
 
 
-def without_urls(text: str) -> str:
-    """`text` with every URL in it as `shown_url` shows it."""
-    return _URL.sub(lambda found: shown_url(found[0]), text)
+def without_secrets_in(url: str) -> str:
+    """`url` for a file: without its user, and without the parameters that `shown_url` hides."""
+    scheme, _, place, query = _parts(url)
+    kept = "&".join(each for each in (query or "").split("&") if _shown_parameter(each) == each != HIDDEN)
+    return f"{scheme}{place}" + (f"?{kept}" if kept else "")
 
 
 def url_secrets(url: str) -> tuple[str, ...]:
@@ -41,18 +41,23 @@ def url_secrets(url: str) -> tuple[str, ...]:
     found = [user, *user.split(":", 1)[1:]]
     for parameter in (query or "").split("&"):
         name, equals, value = parameter.partition("=")
-        if name.lower() not in _HARMLESS:
+        if not is_harmless(name):
             found += [value if equals else name]
     _, _, fragment = url.partition("#")
     forms = {form for each in [*found, fragment] for form in (each, unquote(each), unquote_plus(each))}
     return tuple(sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True))
 
 
+def is_harmless(name: str) -> bool:
+    """Whether the value of a query parameter of this name may be shown."""
+    return name.lower() in _HARMLESS
+
+
 def _shown_parameter(parameter: str) -> str:
     name, equals, value = parameter.partition("=")
     if not equals:
         return HIDDEN if parameter else ""
-    return f"{name}={value if unquote(name).lower() in _HARMLESS or not value else HIDDEN}"
+    return f"{name}={value if is_harmless(unquote(name)) or not value else HIDDEN}"
 
 
 def _parts(url: str) -> tuple[str, str, str, str | None]:

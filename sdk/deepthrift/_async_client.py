@@ -19,6 +19,7 @@ from deepthrift._messages import JSONObject, Messages
 from deepthrift._network import Cert, Network, Verify
 from deepthrift._options import ChatOptions, Options, options_of
 from deepthrift._reply import Reply
+from deepthrift._secrets import shown_url
 from deepthrift._stream import AsyncStream, Source
 from deepthrift._under_way import UnderWay
 from deepthrift.errors import ClientClosed, ConfigurationError, DeepthriftError, EngineCrashed, StreamInterrupted
@@ -275,8 +276,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
 
     @property
     def base_url(self) -> str:
-        """Where the endpoint is."""
-        return self._running.first.connection.url
+        """Where the endpoint is; what its query may hold as a secret is hidden."""
+        return shown_url(self._running.first.connection.url)
 
     @property
     def endpoints(self) -> tuple[EndpointStatus, ...]:
@@ -302,7 +303,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         if self._upstreams is None:
             return f"<{type(self).__name__} of a local engine that is not running>"
         to = self._upstreams.first.connection
-        return f"<{type(self).__name__} {to.profile.name} {to.model} at {to.url}>"
+        return f"<{type(self).__name__} {to.profile.name} {to.model} at {shown_url(to.url)}>"
 
     async def __aenter__(self) -> Self:
         """Start the local engine, if there is one.

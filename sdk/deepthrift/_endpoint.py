@@ -9,6 +9,7 @@ from typing import Final
 
 import httpx
 
+from deepthrift._secrets import shown_url
 from deepthrift._transport import OriginTransport
 from deepthrift._unpacking import encodings_of, unpacked
 from deepthrift.errors import ConfigurationError, ResponseTooLarge
@@ -167,8 +168,8 @@ class Endpoint:
         return Incoming(await self._transport.handle_async_request(request), self._limit)
 
     def told(self, path: str, headers: Mapping[str, str], *, beside: bool = False) -> tuple[str, Mapping[str, str]]:
-        """Where a request would go, and all of its headers but the length."""
-        return str(self._path(path, beside)), {**self._headers, **headers}
+        """Where a request would go, secrets hidden, and all of its headers but the length."""
+        return shown_url(str(self._path(path, beside))), {**self._headers, **headers}
 
     async def get(self, path: str, *, beside: bool = False) -> Incoming:
         """Get; returns when the response's head is there. Errors are httpx's. `path` and `beside` are as for `send`."""

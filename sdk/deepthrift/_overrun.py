@@ -20,9 +20,9 @@ _FIELDS: Final = ("max_tokens", "max_completion_tokens", "max_new_tokens")
 class Overrun:
     """Counts the tokens of a stream as they arrive, and says when they are far past the limit that was sent.
 
-    "Far" is a quarter more where the tokenizer is V3.1's, twice as many elsewhere, and 64 tokens at the least. Fragments
-    are no measure: some servers send half a word in each, others many tokens. So their text is counted, in stretches,
-    whenever enough has arrived to be past the limit.
+    "Far" is a quarter more where the tokenizer is V3.1's, twice as many elsewhere, and 64 tokens at the least.
+    Fragments are no measure: some servers send half a word in each, others many tokens. So their text is counted, in
+    stretches, whenever enough has arrived to be past the limit.
     """
 
     def __init__(self, profile: HostProfile, request: WireRequest) -> None:

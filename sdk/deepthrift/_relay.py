@@ -28,24 +28,23 @@ class Meter:
 
     async def feed(self, data: bytes | None) -> None:
         """The next bytes of a stream, `None` at its end. What cannot be read is left to the caller to complain of."""
-        if self.accumulator.done:
-            return
         with contextlib.suppress(DeepthriftError):
             for block in self._reader.feed(data):
-                if block == DONE:
-                    self.accumulator.done = True
-                    return
-                if not is_heartbeat(block):
-                    await sized(len(block), self._add, block)
+                await sized(len(block), self._add, block)
 
-    async def whole(self, body: bytes) -> None:
+    def whole(self, body: bytes) -> None:
         """A body in one piece."""
-        await self.feed(body)
-        await self.feed(None)
+        with contextlib.suppress(DeepthriftError):
+            for block in [*self._reader.feed(body), *self._reader.feed(None)]:
+                self._add(block)
         self.accumulator.flush()
         self.accumulator.done = self.accumulator.done or self.accumulator.started
 
     def _add(self, block: bytes) -> None:
+        if block == DONE:
+            self.accumulator.done = True
+        if self.accumulator.done or is_heartbeat(block):
+            return
         chunk = parse_chunk(block.strip())
         if not chunk.is_error:
             self.accumulator.add(chunk)
@@ -143,7 +142,7 @@ class Relay:
                 raise
             raise ours from error
         if incoming.status < 300:
-            await self.meter.whole(body)
+            await sized(len(body), self.meter.whole, body)
         else:
             self._failed((incoming.status, headers, body))
         return Response(status=incoming.status, headers=headers, body=body)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from deepthrift_pricing._shown_url import HIDDEN, shown_url, url_secrets
+from deepthrift_pricing._shown_url import HIDDEN, shown_url, url_secrets, without_secrets_in
 
-__all__ = ["HIDDEN", "is_secret", "shown", "shown_url", "url_secrets"]
+__all__ = ["HIDDEN", "is_secret", "shown", "shown_url", "url_secrets", "without_secrets_in"]
 
 _SECRET_NAME: Final = re.compile(r"auth|cookie|key|token|secret|password|credential|signature", re.IGNORECASE)
 

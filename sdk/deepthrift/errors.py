@@ -299,8 +299,8 @@ class StreamInterrupted(ResponseError):
 class AnswerCut(StreamInterrupted):
     """The endpoint broke off its answer: its finish reason is `abort`, `error` or the like, or there is no end at all.
 
-    `partial` holds what arrived, and its cost is booked. An answer cut by `max_tokens` is no error: its finish reason is
-    `length`.
+    `partial` holds what arrived, and its cost is booked. An answer that `max_tokens` ended is no error; its finish
+    reason is `length`.
     """
 
 

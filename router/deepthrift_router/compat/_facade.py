@@ -12,6 +12,7 @@ import httpx
 import openai
 
 from deepthrift import AsyncClient, Client, HostProfile
+from deepthrift._secrets import shown_url
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Budget, Ledger, PriceBook
 from deepthrift_router._router import ModeRouter
@@ -276,7 +277,8 @@ class _Given:
         Raises:
             ConfigurationError: Something else was.
         """
-        if self.base_url is not None and self.router is None and str(self.base_url).rstrip("/") != url.rstrip("/"):
+        own = None if self.base_url is None else shown_url(str(self.base_url))
+        if own is not None and self.router is None and own.rstrip("/") != url.rstrip("/"):
             raise ConfigurationError(
                 "base_url belongs to the router's client; make another facade for another endpoint"
             )

@@ -9,15 +9,17 @@ Ending: TypeAlias = Literal["whole", "cut", "doubtful"]
 _WHOLE: Final = frozenset(
     {
         "complete", "completed", "content_filter", "content-filter", "done", "end", "end_turn", "eos", "eos_token",
-        "finish", "finished", "function_call", "insufficient_system_resource", "length", "max_tokens", "normal", "safety",
-        "sensitive", "stop", "stop_sequence", "stop_token", "success", "tool_call", "tool_calls", "tool_use",
+        "finish", "finished", "function_call", "insufficient_system_resource", "length", "max_tokens", "normal",
+        "safety", "sensitive", "stop", "stop_sequence", "stop_token", "success", "tool_call", "tool_calls",
+        "tool_use",
     }
 )  # fmt: skip
 """Reasons that say what happened: callers know `length` and `content_filter` from every host, and the one of DeepSeek's
 that stands for a lack of resources has a warning of its own."""
 _CUT: Final = (
-    "abort", "cancel", "crash", "disconnect", "error", "exception", "exhaust", "fail", "incomplete", "interrupt",
-    "killed", "lost", "overload", "preempt", "shutdown", "terminated", "time_limit", "timed", "timeout", "unavailable",
+    "abort", "cancel", "crash", "disconnect", "error", "exception", "exhaust", "fail", "incomplete",
+    "interrupt", "killed", "lost", "overload", "preempt", "shutdown", "terminated", "time_limit", "timed",
+    "timeout", "unavailable",
 )  # fmt: skip
 """Parts of the reasons with which an endpoint says that it broke off."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from deepthrift._wire.heartbeat import SPEAKING, is_end_mark, is_heartbeat_name
-from deepthrift.errors import MalformedResponse
+from deepthrift.errors import ResponseTooLarge
 
 DONE: Final = b"[DONE]"
 _LARGEST_EVENT: Final = 16 * 2**20
@@ -40,7 +40,7 @@ class EventDecoder:
         """The data of every event that `piece` completes.
 
         Raises:
-            MalformedResponse: A line or an event is larger than any of a chat.
+            ResponseTooLarge: A line or an event is larger than any of a chat.
         """
         if not piece:
             return []
@@ -89,7 +89,7 @@ class EventDecoder:
     def _check(self, size: int) -> None:
         if size > self._most:
             shown = f"{self._most >> 20} MiB" if self._most >= 2**20 else f"{self._most:,} bytes"
-            raise MalformedResponse(f"the stream sent an event of more than {shown}; is this the chat endpoint?")
+            raise ResponseTooLarge(f"the stream sent an event of more than {shown}; is this the chat endpoint?")
 
     def _without_cr(self, piece: bytes) -> bytes:
         if self._after_cr and piece.startswith(b"\n"):

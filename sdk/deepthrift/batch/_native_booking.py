@@ -19,7 +19,7 @@ from deepthrift.batch._native_job import JobFile, JobRow
 from deepthrift.batch._native_wire import NativeBatch
 from deepthrift.batch._progress import Tally
 from deepthrift.batch._result import Outcome
-from deepthrift.errors import BatchError, DeepthriftError, MalformedResponse
+from deepthrift.errors import BatchError, DeepthriftError, MalformedResponse, ResponseTooLarge
 from deepthrift.hosts import BatchRules
 from deepthrift_pricing import Attempt, Mode, Money, new_id, utc_now
 from deepthrift_pricing import parse_usage as read_usage
@@ -69,8 +69,8 @@ def _results(parts: list[Path], most: int) -> Iterator[Mapping[str, object]]:
             while data := lines.readline(most + 1):
                 if len(data) > most:
                     raise ResponseTooLarge(
-                        f"the host's file of results has a line of more than max_response_bytes={most:,} bytes; if answers "
-                        "may be that large, raise it and fetch again"
+                        f"the host's file of results has a line of more than max_response_bytes={most:,} bytes; if "
+                        "answers may be that large, raise it and fetch again"
                     )
                 if not data.strip():
                     continue
