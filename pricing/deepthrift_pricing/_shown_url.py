@@ -8,8 +8,8 @@ from urllib.parse import unquote, unquote_plus
 HIDDEN: Final = "***"
 _HARMLESS: Final = frozenset(
     {
-        "alt", "api-version", "api_version", "application_name", "channel_binding", "connect_timeout", "deployment",
-        "format", "gssencmode", "host", "hostaddr", "keepalives", "load_balance_hosts", "mode", "model", "port",
+        "after", "alt", "api-version", "api_version", "application_name", "channel_binding", "connect_timeout", "deployment",
+        "format", "gssencmode", "host", "hostaddr", "keepalives", "limit", "load_balance_hosts", "mode", "model", "order", "page", "port",
         "region", "schema", "sslcert", "sslmode", "sslrootcert", "target_session_attrs", "version",
     }
 )  # fmt: skip

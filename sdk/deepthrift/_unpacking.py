@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from importlib import import_module
 from typing import Final, Protocol, cast
 
 import httpx
@@ -115,20 +116,17 @@ class _Brotli:
 
 def _brotli() -> _Codec:
     try:
-        import brotli
+        library = import_module("brotli")
     except ImportError:
-        import brotlicffi as brotli
-    decoder = brotli.Decompressor()
-    if hasattr(decoder, "can_accept_more_data"):
-        return _Brotli(cast("Callable[..., bytes]", decoder.process))
-    unpack = getattr(decoder, "process", None) or decoder.decompress
-    return _Sliced(cast("Callable[[bytes], bytes]", unpack), _BROTLI_SLICE)
+        library = import_module("brotlicffi")
+    decoder: object = library.Decompressor()
+    unpack = cast("Callable[..., bytes]", getattr(decoder, "process", None) or getattr(decoder, "decompress", None))
+    return _Brotli(unpack) if hasattr(decoder, "can_accept_more_data") else _Sliced(unpack, _BROTLI_SLICE)
 
 
 def _zstd() -> _Codec:
-    import zstandard
-
-    decoder = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj(read_across_frames=True)
+    library = import_module("zstandard")
+    decoder = library.ZstdDecompressor(max_window_size=_WINDOW).decompressobj(read_across_frames=True)
     return _Sliced(cast("Callable[[bytes], bytes]", decoder.decompress), _ZSTD_SLICE)
 
 

@@ -28,6 +28,7 @@ _STRING: Final = 2**20
 _MOST_VALUES: Final = 8_000_000
 """Values of one body: more than the log-probabilities of any answer have, few enough to hold."""
 _SPACE: Final = " \t\n\r"
+_DIGITS: Final = frozenset("-0123456789")
 _CONSTANTS: Final[dict[str, object]] = {
     "null": None,
     "true": True,
@@ -143,11 +144,29 @@ class _Steps:
         if self._text[at : at + 1] == "]":
             return found, at + 1
         while True:
-            value, at = self._value(at)
-            found.append(value)
+            values, at = self._numbers(at) or self._value_in_list(at)
+            found += values
             at, more = self._next(at, "]")
             if not more:
                 return found, at
+
+    def _value_in_list(self, at: int) -> tuple[list[object], int]:
+        value, at = self._value(at)
+        return [value], at
+
+    def _numbers(self, at: int) -> tuple[list[object], int] | None:
+        """The numbers from `at` on, as many as one step takes: a vector has thousands."""
+        if self._text[at : at + 1] not in _DIGITS:
+            return None
+        piece = self._text[at : at + _STEPS[-1]]
+        end = piece.find("]")
+        piece = piece[:end] if end >= 0 else piece[: max(piece.rfind(","), 0)]
+        try:
+            values = cast("list[object]", json.loads(f"[{piece}]"))
+        except ValueError:
+            return None
+        self._count(piece.count(",") + 1)
+        return (values, at + len(piece)) if values else None
 
     def _object(self, at: int) -> tuple[dict[str, object], int]:
         found: dict[str, object] = {}

@@ -123,8 +123,8 @@ class EventDecoder:
             events.append(DONE)
 
     def _add(self, value: bytes, events: list[bytes]) -> None:
-        if self._data and value.startswith(b"{") and self._data[-1].endswith(b"}"):
-            self._dispatch(events)  # no JSON has one object right after another: the blank line is missing
+        if self._data and self._data[-1].endswith(b"}") and value[:1] not in (b",", b"}", b"]"):
+            self._dispatch(events)  # nothing in JSON goes on like that after an object: the blank line is missing
         self._data.append(value)
         self._data_size += len(value) + 1
         self._check(self._data_size)
