@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote
 
-from deepthrift_pricing._shown_url import without_secrets_in
+from deepthrift_pricing._shown_url import parts_of
 from deepthrift_pricing._store import Store
 from deepthrift_pricing.errors import ConfigurationError
+
+_SECRET: Final = re.compile(r"pass|secret|scram|token|credential", re.IGNORECASE)
+"""Settings of a database's URL that must not be shown."""
 
 
 def open_store(url: str | Path) -> Store:
@@ -40,11 +45,11 @@ def safe_url(url: str) -> str:
     """`url` without its password, for messages and logs."""
     if "://" not in url or url.startswith("sqlite:"):
         return url  # as it was written: slashes count in the path of a file
-    shown = without_secrets_in(url)
-    scheme, mark, rest = url.partition("://")
-    user, at, _ = rest.partition("@")
-    name = user.partition(":")[0]
-    return shown if not at or "/" in name or "?" in name else f"{scheme}{mark}{name}@{shown[len(scheme) + len(mark) :]}"
+    scheme, user, place, query = parts_of(url)
+    name = re.split(r"[:/?#]", user, maxsplit=1)[0]
+    at = "@" if user or url.startswith(f"{scheme}@") else ""
+    kept = "&".join(each for each in (query or "").split("&") if not _SECRET.search(unquote(each.partition("=")[0])))
+    return f"{scheme}{name}{at}{place}{'?' if kept else ''}{kept}"
 
 
 def without_schema(url: str) -> tuple[str, str]:

@@ -330,7 +330,7 @@ class PlainAttempt(BaseAttempt):
             )
         self._accumulator.flush()
         messages = any(choice.message for chunk in chunks for choice in chunk.choices or ())
-        self._accumulator.done = len(found) == 1 or messages or DONE in found
+        self._accumulator.done = found == [body] or messages or DONE in found
         self.further = self._others(chunks)
         self._answer = self._without_echo(self._accumulator.answer())
         return self._answer

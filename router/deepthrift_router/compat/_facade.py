@@ -282,7 +282,7 @@ class _Given:
             raise ConfigurationError(
                 "base_url belongs to the router's client; make another facade for another endpoint"
             )
-        return url
+        return url.partition("?")[0]  # openai puts paths behind a query; the router's client has it
 
 
 def _refuse_http_client(http_client: object) -> None:

@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, cast
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode
+from urllib.parse import parse_qsl, quote, quote_plus
 
 import httpx
 
 from deepthrift._secrets import HIDDEN, is_secret
 from deepthrift._wire.failures import without_secrets
 from deepthrift.testing._cassette import Exchange, as_json
-from deepthrift_pricing._shown_url import is_harmless
+from deepthrift_pricing._shown_url import is_harmless, shown_query
 
 _FIELD: Final = re.compile(
     r"api[-_]?key|authorization|passw|secret|credential|cookie|(access|auth|bearer|session|refresh|id)[-_]?token",
@@ -140,11 +140,7 @@ def _query(url: httpx.URL) -> list[tuple[str, str]]:
 
 
 def _masked(path: str, query: str) -> str:
-    shown = [
-        (name, HIDDEN if value and not is_harmless(name) else value)
-        for name, value in parse_qsl(query, keep_blank_values=True)
-    ]
-    return path + (f"?{urlencode(shown, safe='*')}" if shown else "")
+    return f"{path}?{shown_query(query)}" if query else path
 
 
 def _speakers(values: Iterable[object], name: str) -> Iterable[dict[str, object]]:
