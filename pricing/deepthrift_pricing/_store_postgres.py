@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from deepthrift_pricing._schema import VERSION, statements_since
+from deepthrift_pricing._shown_url import HIDDEN, url_secrets
 from deepthrift_pricing._store import Row, Value
-from deepthrift_pricing._store_url import safe_url
+from deepthrift_pricing._store_url import safe_url, without_schema
 from deepthrift_pricing.errors import ConfigurationError, LedgerClosed, LedgerError, LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class PostgresStore:
             LedgerUnavailable: The database cannot be reached or written.
             LedgerError: The schema is of something else, or was made by a newer version.
         """
-        self._url, self._schema = _without_schema(url)
+        self._url, self._schema = without_schema(url)
         self._name = safe_url(url)
         self._lock = threading.RLock()
         self._connection: psycopg.Connection[tuple[Value, ...]] | None = None
@@ -129,7 +129,8 @@ class PostgresStore:
         except psycopg.Error as error:
             if connection is not None:
                 connection.close()
-            raise self.failed(error) from error
+            secret = any(each in str(error) for each in url_secrets(self._url))
+            raise self.failed(error) from (None if secret else error)
         except BaseException:
             if connection is not None:
                 connection.close()
@@ -177,6 +178,8 @@ class PostgresStore:
     def failed(self, error: Exception) -> LedgerError:
         """`error` in words that say what to do, without the password."""
         text = " ".join(str(error).split())
+        for secret in url_secrets(self._url):
+            text = text.replace(secret, HIDDEN)
         state = getattr(error, "sqlstate", None) or ""
         if state == "55P03":
             advice = f"other machines have kept it locked for {LOCK_SECONDS} s; look for one that hangs"
@@ -270,13 +273,3 @@ class _Transaction:
 def _translated(sql: str) -> bytes:
     """The ledger's statements mark parameters with `?`, and hold neither `?` nor `%` otherwise."""
     return sql.replace("?", "%s").encode()
-
-
-def _without_schema(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    settings = parse_qsl(parts.query, keep_blank_values=True)
-    schema = dict(settings).get("schema", "deepthrift")
-    if not schema or len(schema) > 63 or "\0" in schema or schema.startswith("pg_"):
-        raise ConfigurationError(f"{schema!r} cannot be the name of a schema; use letters, digits and underscores")
-    kept = urlencode([(name, value) for name, value in settings if name != "schema"])
-    return urlunsplit(parts._replace(query=kept)), schema

@@ -14,12 +14,26 @@ from deepthrift_pricing._schema import APPLICATION_ID, VERSION, statements_since
 from deepthrift_pricing._store import Row, Value
 from deepthrift_pricing.errors import LedgerClosed, LedgerError, LedgerUnavailable
 
+_MODE: Final = 0o600
 LOCK_SECONDS: Final = 10.0
 """How long a writer waits for another process's transaction, each of which takes well under a millisecond."""
 
 
 _ABANDONED: Final[list[sqlite3.Connection | None]] = []
 """Connections of the parent, seen from a forked child, which must neither use nor close them."""
+
+
+def _create_private(path: Path) -> None:
+    """Make the file if there is none, for its owner alone; SQLite gives its other files the same mode."""
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE)
+    except OSError:
+        return  # it is there, or cannot be made, which SQLite says in words of its own
+    try:
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, _MODE)  # whatever the umask is
+    finally:
+        os.close(descriptor)
 
 
 class SqliteStore:
@@ -98,6 +112,8 @@ class SqliteStore:
             )
         connection: sqlite3.Connection | None = None
         try:
+            if self._path is not None:
+                _create_private(self._path)
             connection = sqlite3.connect(
                 ":memory:" if self._path is None else self._path,
                 timeout=self._lock_seconds,

@@ -19,6 +19,7 @@ from deepthrift._messages import JSONObject, Messages
 from deepthrift._network import Cert, Network, Verify
 from deepthrift._options import ChatOptions, Options, options_of
 from deepthrift._reply import Reply
+from deepthrift._secrets import shown_url
 from deepthrift._stream import AsyncStream, Source
 from deepthrift._under_way import UnderWay
 from deepthrift.errors import ClientClosed, ConfigurationError, DeepthriftError, EngineCrashed, StreamInterrupted
@@ -73,6 +74,10 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         http2: Whether HTTP/2 is offered; needs `deepthrift[http2]`.
         transport: An httpx transport in place of the client's own.
         middleware: Functions around every attempt, the first one outermost; see `deepthrift.middleware`.
+        max_response_bytes: The largest response that is read, in bytes after unpacking; 64 MiB. Left at that, a stream
+            whose `max_tokens` need more may be larger.
+        stop_beyond_max_tokens: Whether a stream that runs far past its `max_tokens` is ended. Its reply has the finish
+            reason `length` and a warning, and what arrived is booked.
 
     Raises:
         ConfigurationError: A setting is wrong.
@@ -108,6 +113,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         http2: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
         middleware: Sequence[Middleware] = (),
+        max_response_bytes: int = 64 * 2**20,
+        stop_beyond_max_tokens: bool = True,
     ) -> None:
         from deepthrift._core import Settings
 
@@ -122,6 +129,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             tags=dict(tags or {}),
             extra_body=dict(extra_body or {}),
             middleware=_callables(middleware),
+            max_response_bytes=max_response_bytes,
+            stop_beyond_max_tokens=stop_beyond_max_tokens,
         )
         own = Endpoint(
             base_url,
@@ -173,6 +182,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         budget_wait: float | None = None,
         engine: Engine | None = None,
         middleware: Sequence[Middleware] = (),
+        max_response_bytes: int = 64 * 2**20,
+        stop_beyond_max_tokens: bool = True,
         machine_hour: Decimal | str | None = None,
         utilisation: Decimal | str = "1",
     ) -> Self:
@@ -199,6 +210,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             engine: An engine that you have configured yourself, in place of `model` and of `context` to
                 `idle_shutdown`. One that runs already is left running, so several clients can use it.
             middleware: As for the client.
+            max_response_bytes: As for the client.
+            stop_beyond_max_tokens: As for the client.
             machine_hour: What this machine costs for an hour, in USD. The engine is measured when it starts, and calls
                 are booked at what their tokens then cost here; see `deepthrift.local.measure`.
             utilisation: With `machine_hour`, the share of the time in which the machine is busy.
@@ -237,6 +250,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
             budget_wait=budget_wait,
             circuit_breaker=None,  # an engine that died is started again, not left alone
             middleware=middleware,
+            max_response_bytes=max_response_bytes,
+            stop_beyond_max_tokens=stop_beyond_max_tokens,
         )
         made._upstreams = None
         made._machine_hour = None if machine_hour is None else (machine_hour, utilisation)
@@ -261,8 +276,8 @@ class AsyncClient(AsyncRequests, AsyncBatches):
 
     @property
     def base_url(self) -> str:
-        """Where the endpoint is."""
-        return self._running.first.connection.url
+        """Where the endpoint is; what its query may hold as a secret is hidden."""
+        return shown_url(self._running.first.connection.url)
 
     @property
     def endpoints(self) -> tuple[EndpointStatus, ...]:
@@ -288,7 +303,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         if self._upstreams is None:
             return f"<{type(self).__name__} of a local engine that is not running>"
         to = self._upstreams.first.connection
-        return f"<{type(self).__name__} {to.profile.name} {to.model} at {to.url}>"
+        return f"<{type(self).__name__} {to.profile.name} {to.model} at {shown_url(to.url)}>"
 
     async def __aenter__(self) -> Self:
         """Start the local engine, if there is one.

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -17,12 +17,16 @@ from deepthrift._endpoint import Incoming, RequestBody
 from deepthrift._gate import Ticket
 from deepthrift._passes import Passes, Step
 from deepthrift._raw import RawResponse
+from deepthrift._secrets import shown_url
 from deepthrift._usage_claims import usage_of, usage_warning
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.billed import is_free
+from deepthrift._wire.body import lines_of
 from deepthrift._wire.chunk import Chunk, parse_chunk
-from deepthrift._wire.failures import error_in_answer, status_error
-from deepthrift._wire.sse import EventDecoder
+from deepthrift._wire.failures import error_in_answer, status_error, without_secrets
+from deepthrift._wire.heartbeat import is_heartbeat
+from deepthrift._wire.large import sized
+from deepthrift._wire.sse import DONE, EventDecoder
 from deepthrift.errors import (
     AttemptTimeout,
     ConnectionFailed,
@@ -36,8 +40,6 @@ from deepthrift_pricing import Attempt, Usage
 if TYPE_CHECKING:
     from deepthrift._lookup import Found
     from deepthrift._relay import Refusal, Relay
-
-_ERROR_BODY: Final = 65_536
 
 
 class BaseAttempt:
@@ -114,7 +116,7 @@ class BaseAttempt:
         else:
             incoming = await self._post(self.step.request.headers)
         if incoming.status >= 300:
-            data = await incoming.read_all(_ERROR_BODY)
+            data = await incoming.read_error()
             await incoming.close()
             raise self._refusal(incoming.status, incoming.headers, data)
         return incoming
@@ -160,7 +162,7 @@ class BaseAttempt:
         return error
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> DeepthriftError:
-        return status_error(status, body, headers, host=self._core.profile.name, secrets=(self._core.key,))
+        return status_error(status, body, headers, host=self._core.profile.name, secrets=self._core.secrets)
 
     @property
     def _sent(self) -> bool:
@@ -178,15 +180,18 @@ class BaseAttempt:
             return error
         if isinstance(error, TimeoutError) and error.errno is None:
             return self._clock.timed_out(self._end)
-        where = self._core.endpoint.url
+        where = shown_url(str(self._core.endpoint.url))
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | ssl.SSLError):
             return ConnectionFailed(
-                f"no connection to {where}: {_said(error)}. Is the server running, and the URL right?"
+                f"no connection to {where}: {self._said(error)}. Is the server running, and the URL right?"
             )
         if isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError):
             tail = "It may be billed, so it stays booked" if self._body.sent else "Nothing was sent"
-            return ConnectionFailed(f"the connection to {where} was lost: {_said(error)}. {tail}")
+            return ConnectionFailed(f"the connection to {where} was lost: {self._said(error)}. {tail}")
         return error
+
+    def _said(self, error: BaseException) -> str:
+        return without_secrets(str(error).rstrip(".") or type(error).__name__, *self._core.secrets)
 
     def _status(self) -> int | None:
         return self._http_status
@@ -248,7 +253,7 @@ class BaseAttempt:
     def _error_event(self, chunk: Chunk) -> tuple[DeepthriftError, bool]:
         """The error in an answer's place, and whether it is known not to be billed."""
         value: object = chunk.error if chunk.error is not None else chunk.model_dump(exclude_none=True)
-        error, told = error_in_answer(value, host=self._core.profile.name, secrets=(self._core.key,))
+        error, told = error_in_answer(value, host=self._core.profile.name, secrets=self._core.secrets)
         status = error.status if isinstance(error, StatusError) else 400
         free = is_free(self._core.profile, status, error)
         return error, free and (told or not isinstance(error, StatusError))
@@ -259,6 +264,8 @@ class PlainAttempt(BaseAttempt):
 
     further: Sequence[Answer] = ()
     """The answers beside the first."""
+    _answer: Answer | None = None
+    _unbilled = False
 
     async def run(self) -> Answer:
         """The answer.
@@ -272,11 +279,13 @@ class PlainAttempt(BaseAttempt):
             async with asyncio.timeout_at(self._end):
                 incoming = await self._send()
                 data = await incoming.read_all()
-            answer = self._parse(data)
+            answer = await sized(len(data), self._parse, data)
             self._book(_together(answer, self.further))
         except BaseException as error:
             ours = self._translate(error)
-            self._book_unanswered(ours)
+            if self._answer is not None:  # cancelled while it was read: all of it had arrived
+                self._book(_together(self._answer, self.further))
+            self._book_unanswered(ours, unbilled=self._unbilled)
             self._leave(ours)
             if self._incoming is not None:
                 self._core.endpoint.close_behind(self._incoming)
@@ -289,18 +298,18 @@ class PlainAttempt(BaseAttempt):
         return answer
 
     def _parse(self, data: bytes) -> Answer:
+        """The answer in a body. It may run in a thread, so it books nothing."""
         body = data.strip()
         if not body:
             raise EmptyResponse("the endpoint reported success and sent a blank body; it may be billed, so it is held")
-        if body.startswith((b"data:", b":", b"event:")):
+        found = lines_of(body) or [body]
+        if not body.startswith((b"{", b"[")):
             events = EventDecoder()
-            chunks = [parse_chunk(event) for event in [*events.feed(data), *events.flush()] if event != b"[DONE]"]
-        else:
-            chunks = [parse_chunk(body)]
+            found = [*events.feed(data), *events.flush()] or [body]
+        chunks = [parse_chunk(event) for event in found if event != DONE and not is_heartbeat(event)]
         for chunk in chunks:
             if chunk.is_error:
-                error, unbilled = self._error_event(chunk)
-                self._book_unanswered(error, unbilled=unbilled)
+                error, self._unbilled = self._error_event(chunk)
                 raise error
             self._accumulator.add(chunk)
         if not any(
@@ -313,9 +322,11 @@ class PlainAttempt(BaseAttempt):
                 "such as in '/v1'?"
             )
         self._accumulator.flush()
-        self._accumulator.done = True
+        messages = any(choice.message for chunk in chunks for choice in chunk.choices or ())
+        self._accumulator.done = found == [body] or messages or DONE in found
         self.further = self._others(chunks)
-        return self._without_echo(self._accumulator.answer())
+        self._answer = self._without_echo(self._accumulator.answer())
+        return self._answer
 
     def _others(self, chunks: Sequence[Chunk]) -> list[Answer]:
         """The answers beside the first, where one request brought several."""
@@ -355,7 +366,3 @@ def _together(answer: Answer, further: Sequence[Answer]) -> Answer:
 def _accumulator(core: Core, step: Step) -> Accumulator:
     begun = bool(step.request.messages) and bool(step.request.messages[-1].get("prefix"))
     return Accumulator(core.profile, step.expects, begun=begun)
-
-
-def _said(error: BaseException) -> str:
-    return str(error).rstrip(".") or type(error).__name__

@@ -12,14 +12,18 @@ from deepthrift._clock import retry_after, with_retries
 from deepthrift._core import Core
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
 from deepthrift._failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
+from deepthrift._further_options import SampleOptions
 from deepthrift._options import Options
 from deepthrift._passes import Step
 from deepthrift._questions import name_balance
 from deepthrift._raw import RawResponse
 from deepthrift._reply import Reply
+from deepthrift._secrets import shown_url
 from deepthrift._stream_attempt import StreamAttempt
 from deepthrift._wire.answer import Answer
+from deepthrift._wire.ending import ending_of
 from deepthrift.errors import (
+    AnswerCut,
     APIError,
     CircuitOpen,
     DeepthriftError,
@@ -98,6 +102,7 @@ class Call:
 
     def _take(self, answer: Answer) -> None:
         """Keep the answer to the first of two requests; the second one goes to the same endpoint."""
+        self._check_end(answer, self._reply(self._passes.merged(answer)))
         self._passes.take(answer)
         self._lanes.current.done()
         self._lanes.keep()
@@ -141,7 +146,9 @@ class Call:
 
         async def once() -> None:
             step = await self._step()
-            self._current = StreamAttempt(self._core, self._books, self._time, self._passes, step)
+            stop = self._options.stop_beyond_max_tokens
+            stop = self._core.settings.stop_beyond_max_tokens if stop is None else stop
+            self._current = StreamAttempt(self._core, self._books, self._time, self._passes, step, stop_beyond=stop)
             await self._current.open()
             self._raw = self._current.raw
             events.append(StreamStarted(self._current.attempt_id))
@@ -283,6 +290,7 @@ class Call:
                 "fit V3.1 (vLLM: --tool-call-parser deepseek_v31). `partial` holds what it said",
                 partial=reply,
             )
+        self._check_end(merged, reply)
         if not merged.honoured and self._core.settings.on_mode_mismatch == "raise":
             raise ModeNotHonoured(
                 f"{self._options.mode} mode was asked for and {merged.mode} mode ran; is {self._core.profile.name!r} "
@@ -290,6 +298,22 @@ class Call:
                 partial=reply,
             )
         return reply
+
+    def _check_end(self, answer: Answer, reply: Reply) -> None:
+        """Raise if the endpoint broke off; of several samples each one shows it in its finish reason."""
+        if isinstance(self._options, SampleOptions):
+            return
+        if ending_of(answer.finish_reason) == "cut":
+            how = (
+                "has no end"
+                if answer.finish_reason == "incomplete"
+                else f"was broken off ({answer.finish_reason[:80]})"
+            )
+            raise AnswerCut(
+                f"the endpoint's answer {how}. `partial` holds what arrived, and its cost is booked; call again for a "
+                "whole answer",
+                partial=reply,
+            )
 
     def _reply(self, answer: Answer) -> Reply:
         attempts, step = tuple(self._books.attempts), self._passes.step
@@ -319,7 +343,7 @@ class Call:
         step = self._passes.step
         return RequestInfo(
             host=self._core.profile.name,
-            url=str(self._core.endpoint.url),
+            url=shown_url(str(self._core.endpoint.url)),
             model=self._core.profile.model_for(self._options.mode, self._core.model),
             mode=self._options.mode,
             messages=len(self._passes.messages),

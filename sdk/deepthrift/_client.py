@@ -92,6 +92,8 @@ class ClientSettings(TypedDict, total=False):
     http2: bool
     transport: httpx.AsyncBaseTransport | None
     middleware: Sequence[Middleware]
+    max_response_bytes: int
+    stop_beyond_max_tokens: bool
 
 
 class LocalSettings(EngineOptions, total=False):
@@ -107,6 +109,8 @@ class LocalSettings(EngineOptions, total=False):
     budget_wait: float | None
     engine: Engine | None
     middleware: Sequence[Middleware]
+    max_response_bytes: int
+    stop_beyond_max_tokens: bool
     machine_hour: Decimal | str | None
     utilisation: Decimal | str
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import httpx
 
-from deepthrift._endpoint import Endpoint
+from deepthrift._endpoint import LARGEST_RESPONSE, Endpoint
 from deepthrift._network import Network
+from deepthrift._secrets import shown_url, url_secrets
 from deepthrift._transport import transport_for
 from deepthrift._version import version
+from deepthrift._wire.failures import without_secrets
 from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import PriceBook
@@ -22,13 +24,17 @@ from deepthrift_pricing import PriceBook
 class Connection:
     """Where requests go, and as whom."""
 
-    url: str
+    url: str = field(repr=False)
     profile: HostProfile
     model: str
     key: str | None = field(repr=False)
 
     def endpoint(
-        self, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None, network: Network
+        self,
+        headers: Mapping[str, str],
+        transport: httpx.AsyncBaseTransport | None,
+        network: Network,
+        limit: int = LARGEST_RESPONSE,
     ) -> Endpoint:
         """The endpoint, reached through `transport`, or the client's own one."""
         url = httpx.URL(self.url)
@@ -44,6 +50,7 @@ class Connection:
             self.url,
             transport if transport is not None else transport_for(url, network),
             {**base, **{name.lower(): value for name, value in headers.items()}},
+            limit,
         )
 
 
@@ -98,9 +105,12 @@ def _checked_url(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError) as error:
-        raise ConfigurationError(f"{url!r} is not a URL: {error}") from None
+        said = without_secrets(str(error), *url_secrets(str(url)))
+        raise ConfigurationError(f"{shown_url(str(url))!r} is not a URL: {said}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigurationError(f"{url!r} is not a URL that can be called; write it as 'http://gpu-box:8000/v1'")
+        raise ConfigurationError(
+            f"{shown_url(url)!r} is not a URL that can be called; write it as 'http://gpu-box:8000/v1'"
+        )
     if parsed.userinfo:
         raise ConfigurationError("the URL holds a user or password; pass api_key=… or headers={…} instead")
     return parsed

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from deepthrift._clock import Clock
-from deepthrift._endpoint import Endpoint
+from deepthrift._endpoint import LARGEST_RESPONSE, Endpoint
 from deepthrift._gate import Gate
 from deepthrift._options import Options
+from deepthrift._secrets import url_secrets
 from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Ledger, PrefixTracker, PriceBook
@@ -33,6 +34,8 @@ class Settings:
     tags: Mapping[str, str]
     extra_body: Mapping[str, object]
     middleware: tuple[Middleware, ...] = ()
+    max_response_bytes: int = LARGEST_RESPONSE
+    stop_beyond_max_tokens: bool = True
 
     def __post_init__(self) -> None:
         """Check what the user set."""
@@ -46,6 +49,11 @@ class Settings:
             raise ConfigurationError(f"budget_wait is a number of seconds, 0 or more, not {self.budget_wait!r}")
         if not all(isinstance(text, str) for pair in self.tags.items() for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("tags are pairs of strings")
+        most: object = self.max_response_bytes
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise ConfigurationError(f"max_response_bytes is a whole number of bytes, 1 or more, not {most!r}")
+        if not isinstance(self.stop_beyond_max_tokens, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"stop_beyond_max_tokens is True or False, not {self.stop_beyond_max_tokens!r}")
         if self.max_retries < 0:
             raise ConfigurationError(f"max_retries is 0 or more, not {self.max_retries!r}")
 
@@ -76,6 +84,14 @@ class Core:
         self.key = key
         self.prefixes = prefixes
         self.gate = gate
+        self._secrets: tuple[str | None, ...] | None = None
+
+    @property
+    def secrets(self) -> tuple[str | None, ...]:
+        """What must not be shown of what the endpoint says: the key, and what the URL's query may hide."""
+        if self._secrets is None:
+            self._secrets = (self.key, *url_secrets(str(self.endpoint.url)))
+        return self._secrets
 
     def budget_wait(self, clock: Clock) -> float | None:
         """Seconds that an attempt may wait for room in a budget; `None` is as long as room can come free."""

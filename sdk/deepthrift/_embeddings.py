@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
 import httpx
-from pydantic import BaseModel, FiniteFloat, JsonValue, ValidationError
+from pydantic import BaseModel, FiniteFloat, JsonValue
 
 from deepthrift._books import Books
 from deepthrift._clock import Clock, with_retries
@@ -16,9 +16,11 @@ from deepthrift._core import Core
 from deepthrift._counting import count_some
 from deepthrift._endpoint import RequestBody
 from deepthrift._reply import Embeddings
+from deepthrift._secrets import shown_url
 from deepthrift._usage_claims import most_tokens, usage_warning
 from deepthrift._wire.billed import is_free
-from deepthrift._wire.failures import status_error
+from deepthrift._wire.failures import status_error, without_secrets
+from deepthrift._wire.large import LARGE, load_json, sized
 from deepthrift.errors import (
     ConnectionFailed,
     DeepthriftError,
@@ -34,7 +36,6 @@ from deepthrift_pricing._identities import clean
 
 _PATH: Final = "/embeddings"
 _BATCH: Final = 256
-_ERROR_BODY: Final = 65_536
 _FRAME: Final = 4
 """Tokens that a server may put around each text."""
 _NOT_IMPLEMENTED: Final = 501
@@ -150,12 +151,10 @@ class _Embedding:
             async with asyncio.timeout_at(end):
                 incoming = await core.endpoint.send(_PATH, body, len(data), {})
                 status = incoming.status
-                answer = await incoming.read_all()
+                answer = await (incoming.read_error() if status >= 300 else incoming.read_all())
             if status >= 300:
-                raise status_error(
-                    status, answer[:_ERROR_BODY], incoming.headers, host=core.profile.name, secrets=(core.key,)
-                )
-            found = _parsed(answer)
+                raise status_error(status, answer, incoming.headers, host=core.profile.name, secrets=core.secrets)
+            found = await sized(len(answer), _parsed, answer)
             usage = _used(core, found, texts, bound)
             if (warning := usage_warning(usage)) is not None:
                 self._books.warnings.append(warning)
@@ -190,15 +189,16 @@ class _Embedding:
             return self._time.timed_out(end)
         if isinstance(error, httpx.HTTPError | OSError):
             tail = "It may be billed, so it stays booked" if sent else "Nothing was sent"
-            said = str(error).rstrip(".") or type(error).__name__
-            return ConnectionFailed(f"the connection to {self._core.endpoint.url} was lost: {said}. {tail}")
+            said = without_secrets(str(error).rstrip(".") or type(error).__name__, *self._core.secrets)
+            where = shown_url(str(self._core.endpoint.url))
+            return ConnectionFailed(f"the connection to {where} was lost: {said}. {tail}")
         return error
 
     def _info(self) -> RequestInfo:
         core = self._core
         return RequestInfo(
             host=core.profile.name,
-            url=str(core.endpoint.url),
+            url=shown_url(str(core.endpoint.url)),
             model=core.model,
             mode="standard",
             messages=len(self._texts),
@@ -209,8 +209,16 @@ class _Embedding:
 
 def _parsed(answer: bytes) -> _Answer:
     try:
-        return _Answer.model_validate_json(answer.strip())
-    except ValidationError:
+        if len(answer) < LARGE:
+            return _Answer.model_validate_json(answer.strip())
+        value = load_json(answer)
+        fields = cast("dict[str, object]", value if isinstance(value, dict) else {})
+        vectors = fields.get("data")
+        head = _Answer.model_validate({**fields, "data": [] if isinstance(vectors, list) else vectors})
+        # One vector at a time: the validation of all of them would hold up every other thread.
+        head.data.extend(map(_Vector.model_validate, cast("list[object]", vectors)))
+        return head
+    except (ValueError, RecursionError):
         raise MalformedResponse("the endpoint's embeddings cannot be read; does the model make any?") from None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from deepthrift._breaker import CircuitBreaker, CircuitState
 from deepthrift._messages import JSONObject
 from deepthrift._network import Cert, Network, Verify
+from deepthrift._secrets import shown_url
 from deepthrift.errors import ConfigurationError, NoEndpointAllowed
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Ledger, PrefixTracker, PriceBook
@@ -45,7 +46,7 @@ class Endpoint:
         ConfigurationError: `max_concurrency` or `region` is wrong.
     """
 
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)
     _: KW_ONLY
     host: str | HostProfile | None = None
     model: str | None = None
@@ -60,6 +61,12 @@ class Endpoint:
     cert: Cert | None = field(default=None, repr=False)
     http2: bool | None = None
     transport: httpx.AsyncBaseTransport | None = None
+
+    def __repr__(self) -> str:
+        usual = {each.name: each.default for each in fields(self) if each.repr and each.name != "_"}
+        told = {name: value for name in usual if (value := getattr(self, name)) != usual[name]}
+        url = [] if self.base_url is None else [repr(shown_url(self.base_url))]
+        return f"Endpoint({', '.join([*url, *(f'{name}={value!r}' for name, value in told.items())])})"
 
     def __post_init__(self) -> None:
         """Check what can be checked here."""
@@ -76,7 +83,7 @@ class EndpointStatus:
 
     Attributes:
         host: The host profile's name.
-        url: Where it is.
+        url: Where it is, with what its query may hide as `***`.
         model: The model's name there.
         region: Where it keeps the data.
         circuit: Whether calls go out.
@@ -142,7 +149,7 @@ class Upstream:
                 settings = replace(settings, extra_body={**settings.extra_body, **given.extra_body})
             headers = {**shared.headers, **(given.headers or {})}
             self.built = Core(
-                to.endpoint(headers, given.transport, shared.network.with_(given)),
+                to.endpoint(headers, given.transport, shared.network.with_(given), settings.max_response_bytes),
                 to.profile,
                 to.model,
                 self.prices,
@@ -173,7 +180,7 @@ class Upstream:
         circuit, limiter = self.gate.circuit, self.gate.limiter
         return EndpointStatus(
             host=self.connection.profile.name,
-            url=self.connection.url,
+            url=shown_url(self.connection.url),
             model=self.connection.model,
             region=self.region,
             circuit=circuit.state,

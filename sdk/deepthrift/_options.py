@@ -37,6 +37,7 @@ class CallOptions(TypedDict, total=False):
         deadline: Seconds that the whole call may take, retries and waiting included, instead of the client's.
         max_retries: Further attempts after a failure that another attempt may mend, instead of the client's.
         retry_unanswered: Whether to try again when an answer was lost that may be billed, instead of the client's.
+        stop_beyond_max_tokens: Whether a stream that runs far past its `max_tokens` is ended, instead of the client's.
         purpose: Why the call is made, for the ledger.
         group_id: Joins several calls into one answer in the ledger.
         on_unsupported: What becomes of a thinking call that asks for what only standard mode can do, such as tools:
@@ -59,6 +60,7 @@ class CallOptions(TypedDict, total=False):
     deadline: float | None
     max_retries: int | None
     retry_unanswered: bool | None
+    stop_beyond_max_tokens: bool | None
     purpose: Purpose
     group_id: str | None
     on_unsupported: OnUnsupported
@@ -124,6 +126,7 @@ class Options:
     deadline: float | None = None
     max_retries: int | None = None
     retry_unanswered: bool | None = None
+    stop_beyond_max_tokens: bool | None = None
     purpose: Purpose = "answer"
     group_id: str | None = None
     on_unsupported: OnUnsupported = "raise"

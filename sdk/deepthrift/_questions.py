@@ -6,11 +6,13 @@ import asyncio
 from typing import Final, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from deepthrift._account import Balance, ModelInfo
 from deepthrift._core import Core
-from deepthrift._wire.failures import status_error
+from deepthrift._secrets import shown_url
+from deepthrift._wire.failures import status_error, without_secrets
+from deepthrift._wire.large import read_model, sized
 from deepthrift.errors import (
     AttemptTimeout,
     BalanceExhausted,
@@ -74,16 +76,19 @@ async def _ask(core: Core, path: str, kind: type[T], what: str, wrong: str, *, b
         async with asyncio.timeout(timeout):
             incoming = await core.endpoint.get(path, beside=beside)
             try:
-                data = await incoming.read_all()
+                data = await (incoming.read_error() if incoming.status >= 300 else incoming.read_all())
             finally:
                 core.endpoint.close_behind(incoming)
     except TimeoutError:
         raise AttemptTimeout(f"the endpoint did not {what} within {timeout:g} s") from None
     except (httpx.HTTPError, OSError) as error:
-        raise ConnectionFailed(f"no connection to {core.endpoint.url}: {error}. Is the server running?") from error
+        said = without_secrets(str(error) or type(error).__name__, *core.secrets)
+        raise ConnectionFailed(
+            f"no connection to {shown_url(str(core.endpoint.url))}: {said}. Is the server running?"
+        ) from error
     if incoming.status >= 300:
-        raise status_error(incoming.status, data, incoming.headers, host=core.profile.name, secrets=(core.key,))
+        raise status_error(incoming.status, data, incoming.headers, host=core.profile.name, secrets=core.secrets)
     try:
-        return kind.model_validate_json(data)
-    except ValidationError:
+        return await sized(len(data), read_model, kind, data)
+    except (ValueError, RecursionError):
         raise MalformedResponse(wrong) from None

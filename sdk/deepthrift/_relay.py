@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from deepthrift._endpoint import Incoming
 from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.body import BodyReader
 from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.sse import EventDecoder
+from deepthrift._wire.heartbeat import is_heartbeat
+from deepthrift._wire.large import sized
+from deepthrift._wire.sse import DONE, EventDecoder
 from deepthrift.errors import ConfigurationError, DeepthriftError
 from deepthrift.middleware import CallNext, Middleware, Request, Response
-
-_ERROR_BODY: Final = 65_536
 
 
 class Meter:
@@ -23,40 +24,27 @@ class Meter:
 
     def __init__(self, accumulator: Accumulator) -> None:
         self.accumulator = accumulator
-        self._events = EventDecoder()
-        self._whole: list[bytes] | None = None
-        self._sniffed = False
+        self._reader = BodyReader(EventDecoder())
 
-    def feed(self, data: bytes | None) -> None:
+    async def feed(self, data: bytes | None) -> None:
         """The next bytes of a stream, `None` at its end. What cannot be read is left to the caller to complain of."""
         with contextlib.suppress(DeepthriftError):
-            self._feed(data)
-
-    def _feed(self, data: bytes | None) -> None:
-        if not self._sniffed and data is not None and (start := data.lstrip()):
-            self._sniffed = True
-            self._whole = [] if start.startswith((b"{", b"[")) else None
-        if self._whole is not None:
-            if data is not None:
-                self._whole.append(data)
-                return
-            blocks = [b"".join(self._whole)]
-        else:
-            blocks = self._events.flush() if data is None else self._events.feed(data)
-        for block in blocks:
-            if block == b"[DONE]":
-                self.accumulator.done = True
-                return
-            self._add(block)
+            for block in self._reader.feed(data):
+                await sized(len(block), self._add, block)
 
     def whole(self, body: bytes) -> None:
         """A body in one piece."""
-        self.feed(body)
-        self.feed(None)
+        with contextlib.suppress(DeepthriftError):
+            for block in [*self._reader.feed(body), *self._reader.feed(None)]:
+                self._add(block)
         self.accumulator.flush()
         self.accumulator.done = self.accumulator.done or self.accumulator.started
 
     def _add(self, block: bytes) -> None:
+        if block == DONE:
+            self.accumulator.done = True
+        if self.accumulator.done or is_heartbeat(block):
+            return
         chunk = parse_chunk(block.strip())
         if not chunk.is_error:
             self.accumulator.add(chunk)
@@ -146,7 +134,7 @@ class Relay:
             headers = {name.lower(): value for name, value in incoming.headers.items()}
             if incoming.status < 300 and request.stream:
                 return Response(status=incoming.status, headers=headers, chunks=self._metered(incoming))
-            body = await (incoming.read_all(_ERROR_BODY) if incoming.status >= 300 else incoming.read_all())
+            body = await (incoming.read_error() if incoming.status >= 300 else incoming.read_all())
             await incoming.close()
         except Exception as error:
             ours = self._failed(error)
@@ -154,7 +142,7 @@ class Relay:
                 raise
             raise ours from error
         if incoming.status < 300:
-            self.meter.whole(body)
+            await sized(len(body), self.meter.whole, body)
         else:
             self._failed((incoming.status, headers, body))
         return Response(status=incoming.status, headers=headers, body=body)
@@ -162,14 +150,14 @@ class Relay:
     async def _metered(self, incoming: Incoming) -> AsyncIterator[bytes]:
         try:
             while (data := await incoming.read()) is not None:
-                self.meter.feed(data)
+                await self.meter.feed(data)
                 yield data
         except Exception as error:
             ours = self._translated(error)
             if ours is error:
                 raise
             raise ours from error
-        self.meter.feed(None)
+        await self.meter.feed(None)
 
 
 def _layer(middleware: Middleware, inner: CallNext) -> CallNext:
@@ -191,7 +179,11 @@ class Relayed(Incoming):
     def __init__(self, response: Response, origin: Incoming | None, relay: Relay) -> None:
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self._size = 0
+        self._rest = b""
         self._parts = _once(response.body) if response.chunks is None else response.chunks.__aiter__()
+        if origin is not None:
+            self.limit = origin.limit
         self._origin = origin
         self._relay = relay
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Final
 
 from deepthrift._attempts import BaseAttempt
 from deepthrift._books import Books
 from deepthrift._clock import Clock
 from deepthrift._core import Core
+from deepthrift._endpoint import LARGEST_RESPONSE
 from deepthrift._events import StreamEvent, TextDelta, ToolCallDelta
+from deepthrift._overrun import Overrun
 from deepthrift._passes import Passes, Step
 from deepthrift._raw import RawResponse
 from deepthrift._silence import Silence
 from deepthrift._usage_claims import partial_usage_of
 from deepthrift._wire.answer import Answer
+from deepthrift._wire.body import BodyReader
 from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.sse import EventDecoder
+from deepthrift._wire.failures import error_text, without_secrets
+from deepthrift._wire.heartbeat import is_heartbeat
+from deepthrift._wire.large import LARGE, off_loop
+from deepthrift._wire.request import WireRequest
+from deepthrift._wire.sse import DONE, EventDecoder
 from deepthrift.errors import (
     AttemptTimeout,
     ConnectionFailed,
@@ -25,24 +31,35 @@ from deepthrift.errors import (
     DeepthriftError,
     EmptyResponse,
     MalformedResponse,
+    ResponseTooLarge,
     StreamInterrupted,
 )
 from deepthrift_pricing import Usage
 
 _AT_HAND: Final = 2**20
 """More bytes than can have arrived unread: a transport of the user's own may never come to an end."""
+_EVENT: Final = 1024
+"""Bytes of the event around one token, with room to spare."""
+_LOGPROBS_EVENT: Final = 8192
 
 
 class StreamAttempt(BaseAttempt):
     """An attempt whose answer comes in pieces."""
 
-    def __init__(self, core: Core, books: Books, clock: Clock, passes: Passes, step: Step) -> None:
+    def __init__(
+        self, core: Core, books: Books, clock: Clock, passes: Passes, step: Step, *, stop_beyond: bool = False
+    ) -> None:
         super().__init__(core, books, clock, passes, step)
-        self._events = EventDecoder()
-        self._whole: list[bytes] | None = None
-        self._noise = False
-        self._sniffed = False
+        self._events = EventDecoder(core.settings.max_response_bytes)
+        self._body_reader = BodyReader(self._events)
+        self._stop_beyond = stop_beyond
+        self._overrun: Overrun | None = None
+        self._stray: bytes | None = None
+        """The last JSON that was no part of a chat."""
         self._silence: Silence | None = None
+        self._unbilled = False
+        self._counting_due = False
+        self._cut = False
         self.ended = False
 
     @property
@@ -62,7 +79,10 @@ class StreamAttempt(BaseAttempt):
         try:
             async with asyncio.timeout_at(self._end):
                 incoming = await self._send()
+            incoming.limit = stream_limit(self._core.settings.max_response_bytes, self.step.request)
             self.raw = RawResponse(incoming.status, incoming.headers)
+            if self._stop_beyond and self._sent:
+                self._overrun = Overrun(self._core.profile, self.step.request)
         except BaseException as error:
             self._broke(error)
 
@@ -80,51 +100,67 @@ class StreamAttempt(BaseAttempt):
                     raise ConnectionFailed("the stream is closed")
                 with silence:
                     data = await incoming.read()
-                self._take(data, events)
+                blocks = self._body_reader.feed(data)
+                for block in blocks:
+                    if len(block) < LARGE:
+                        self._add(block, events)
+                    else:
+                        await off_loop(self._add, block, events)
+                    if self._counting_due:
+                        await self._count()
+                    if self._accumulator.done:
+                        break
+                if self._accumulator.done or data is None:
+                    self._finish(events, at_end=data is None or self._cut)
             if first and events and self._sent and self._ticket is not None:
                 self._ticket.answered()
         except BaseException as error:
             self._broke(error)
         return events
 
-    def _take(self, data: bytes | None, events: list[StreamEvent]) -> None:
-        if not self._sniffed and data is not None:
-            start = data.lstrip()
-            self._sniffed = bool(start)
-            if start.startswith((b"{", b"[")):
-                self._whole = []  # not a stream after all: one JSON, in most cases an error
-        if self._whole is not None:
-            if data is not None:
-                self._whole.append(data)
-                return
-            blocks = [b"".join(self._whole).strip()]
-        else:
-            blocks = self._events.flush() if data is None else self._events.feed(data)
-            if not blocks:
-                self._noise = self._noise or _is_noise(data)
-        for block in blocks:
-            if block == b"[DONE]":
-                self._accumulator.done = True
-                break
-            chunk = parse_chunk(block)
-            if chunk.is_error:
-                error, unbilled = self._error_event(chunk)
-                if not self.started:
-                    self._book_unanswered(error, unbilled=unbilled)
-                raise error
-            if chunk.choices is None and chunk.usage is None:
-                raise MalformedResponse("the stream sent JSON that is not a chunk of a chat; is the base URL right?")
-            events += self._accumulator.add(chunk)
-        if self._accumulator.done or data is None:
-            self._finish(events, at_end=data is None)
+    def _add(self, block: bytes, events: list[StreamEvent]) -> None:
+        """Take in the data of one event."""
+        if block == DONE:
+            self._accumulator.done = True
+            return
+        if is_heartbeat(block):
+            return
+        chunk = parse_chunk(block)
+        if chunk.is_error:
+            error, unbilled = self._error_event(chunk)
+            self._unbilled = unbilled and not self.started
+            raise error
+        if chunk.choices is None and chunk.usage is None:
+            self._stray = block  # a gateway's own: no reason to lose an answer that is paid for
+            return
+        events += self._accumulator.add(chunk)
+        if self._overrun is not None:
+            self._counting_due = self._overrun.add(chunk)
+
+    async def _count(self) -> None:
+        """Count what has arrived, and end the stream if it is far past `max_tokens`."""
+        self._counting_due = False
+        overrun = self._overrun
+        if overrun is not None and await overrun.far_past():
+            self._cut = True
+            self._accumulator.cut_at_limit(
+                f"the endpoint went on past max_tokens={self.step.request.max_tokens:,}; the stream was ended after "
+                f"about {overrun.tokens:,} tokens, which are booked. stop_beyond_max_tokens=False would let it go on"
+            )
 
     def _finish(self, events: list[StreamEvent], *, at_end: bool) -> None:
         events += self._accumulator.flush()
         answer = self._accumulator.answer()
-        if not self._accumulator.finished:
+        nothing = answer.usage is None and not self.started and answer.finish_reason in ("unknown", "incomplete")
+        if not self._accumulator.finished or (nothing and self._stray is not None):
             if self.started or answer.usage is not None:
                 raise ConnectionFailed("the stream ended before the answer did")
-            if self._noise:
+            if self._stray is not None:
+                said = without_secrets(error_text(self._stray)[0], *self._core.secrets)[:300]
+                raise MalformedResponse(
+                    f"the stream sent JSON that is not a chunk of a chat; is the base URL right? It said: {said}"
+                )
+            if self._body_reader.noise:
                 raise MalformedResponse("the endpoint did not send a stream of events; is the base URL right?")
         if answer.blank and answer.finish_reason in ("unknown", "incomplete") and answer.usage is None:
             raise EmptyResponse("the endpoint opened a stream and sent nothing in it; it may be billed, so it is held")
@@ -151,10 +187,10 @@ class StreamAttempt(BaseAttempt):
             if self.started:
                 self._book_partial(ours)
             else:
-                self._book_unanswered(ours)
+                self._book_unanswered(ours, unbilled=self._unbilled)
         self._leave(ours)
         self.abandon(ours)
-        kept = AttemptTimeout | DeadlineExceeded | StreamInterrupted
+        kept = AttemptTimeout | DeadlineExceeded | StreamInterrupted | ResponseTooLarge
         if isinstance(ours, DeepthriftError) and self.started and not isinstance(ours, kept):
             if ours is not error:
                 ours.__cause__ = error
@@ -166,12 +202,18 @@ class StreamAttempt(BaseAttempt):
     async def catch_up(self) -> None:
         """Take in what has arrived and was not read yet, for it is billed; waits for nothing further."""
         incoming, size = self._incoming, 0
-        with contextlib.suppress(Exception):  # what is wrong with the rest is nobody's concern any more
+        try:
             async with asyncio.timeout(0):
                 while incoming is not None and not self.ended and size < _AT_HAND:
                     data = await incoming.read()
-                    self._take(data, [])
+                    for block in self._body_reader.feed(data):
+                        self._add(block, [])
+                    if self._accumulator.done or data is None:
+                        self._finish([], at_end=data is None)
                     size += len(data or b"")
+        except Exception as error:  # what is wrong with the rest is nobody's concern any more
+            if not self.started and self._unbilled:
+                self._book_unanswered(error, unbilled=True)
 
     def abandon(self, error: BaseException | None = None) -> None:
         """Nobody wants the rest: book what arrived, and close the connection so that the upstream stops."""
@@ -220,7 +262,9 @@ class StreamAttempt(BaseAttempt):
         return partial_usage_of(self._core.profile, self.step, answer, self._billed)
 
 
-def _is_noise(data: bytes | None) -> bool:
-    """Whether bytes of which no event was made are no comment either."""
-    start = b"" if data is None else data.lstrip()[:1]
-    return bool(start) and start != b":"
+def stream_limit(most: int, request: WireRequest) -> int:
+    """Bytes that a stream may have: the client's limit; at its default, what `max_tokens` may take if that is more."""
+    if most != LARGEST_RESPONSE:
+        return most
+    wants_logprobs = b'"logprobs"' in request.body
+    return max(most, request.max_tokens * (_LOGPROBS_EVENT if wants_logprobs else _EVENT))

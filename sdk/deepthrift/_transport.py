@@ -17,6 +17,7 @@ import httpx
 
 from deepthrift._line import Line, join, turn
 from deepthrift._network import Network
+from deepthrift._secrets import shown_url
 from deepthrift._sockets import Sockets
 from deepthrift.errors import ClientClosed, ConfigurationError
 
@@ -129,7 +130,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         if self._closed:
             raise ClientClosed("the client is closed; make a new one")
         if origin_of(request.url) != self._origin:
-            raise httpx.UnsupportedProtocol(f"this transport serves {self._url} only")
+            raise httpx.UnsupportedProtocol(f"this transport serves {shown_url(str(self._url))} only")
 
     async def _send(self, request: httpx.Request) -> tuple[httpcore.AsyncConnectionInterface, httpcore.Response]:
         """The answer's head, and the connection that its body comes from.

@@ -12,6 +12,7 @@ import httpx
 import openai
 
 from deepthrift import AsyncClient, Client, HostProfile
+from deepthrift._secrets import shown_url
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Budget, Ledger, PriceBook
 from deepthrift_router._router import ModeRouter
@@ -281,11 +282,12 @@ class _Given:
         Raises:
             ConfigurationError: Something else was.
         """
-        if self.base_url is not None and self.router is None and str(self.base_url).rstrip("/") != url.rstrip("/"):
+        own = None if self.base_url is None else shown_url(str(self.base_url))
+        if own is not None and self.router is None and own.rstrip("/") != url.rstrip("/"):
             raise ConfigurationError(
                 "base_url belongs to the router's client; make another facade for another endpoint"
             )
-        return url
+        return url.partition("?")[0]  # openai puts paths behind a query; the router's client has it
 
 
 def _refuse_http_client(http_client: object) -> None:

@@ -23,7 +23,7 @@ _PLAIN: Final = (
 )  # fmt: skip
 _OURS: Final = frozenset(
     {"policy", "value_of_right_answer", "max_cost", "deadline", "tags", "group_id", "regions", "reasoning_budget"}
-    | {"on_unsupported", "prefix", "idle_timeout", "retry_unanswered"}
+    | {"on_unsupported", "prefix", "idle_timeout", "retry_unanswered", "stop_beyond_max_tokens"}
 )
 _PREFERENCES: Final = frozenset(each.name for each in fields(Preferences))
 _OFF: Final = ("none", "minimal")

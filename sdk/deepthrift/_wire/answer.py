@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import zip_longest
-from typing import Final
 
 from pydantic import JsonValue
 
 from deepthrift._events import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._reply import TokenLogprob, ToolCall
-from deepthrift._wire.chunk import Choice, Chunk, Delta, Logprob, Logprobs
+from deepthrift._wire.chunk import Choice, Chunk, Delta
+from deepthrift._wire.ending import doubt
+from deepthrift._wire.halves import HalfJoiner, whole
+from deepthrift._wire.logprobs import LogprobReader
 from deepthrift._wire.split import Kind, Piece, ThinkSplitter, late_close
 from deepthrift._wire.toolcalls import BEGIN, ToolCalls, ToolText, from_text
 from deepthrift._wire.usage_reports import UsageReports
@@ -18,9 +19,6 @@ from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Identity, Mode, Usage
 from deepthrift_pricing._attempt import UNKNOWN_IDENTITY
 from deepthrift_pricing._identities import clean
-
-_OUTSIDE: Final = -9999.0
-"""What DeepSeek's API writes for a token outside of the 20 best (api/create-chat-completion)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +64,9 @@ class Accumulator:
         self._reasoning: list[str] = []
         self._tools = ToolCalls()
         self._hidden: dict[Kind, ToolText] = {"reasoning": ToolText(), "text": ToolText()}
-        self._logprobs: list[TokenLogprob] = []
-        self._reasoning_logprobs: list[TokenLogprob] = []
-        self._saw_logprobs = False
+        self._logprobs = LogprobReader()
+        self._argument_halves: dict[int, HalfJoiner] = {}
+        self._halves: dict[Kind, HalfJoiner] = {"reasoning": HalfJoiner(), "text": HalfJoiner()}
         inline = profile.reasoning_in_text or (begun and profile.continues_in_text)
         self._split = ThinkSplitter(expected=mode == "thinking" and inline)
         self._begun = begun
@@ -81,8 +79,15 @@ class Accumulator:
         self._id: str | None = None
         self._fingerprint: object = None
         self._chunks = 0
+        self._cut: str | None = None
         self.done = False
         """Whether the end-of-stream mark has arrived."""
+
+    def cut_at_limit(self, warning: str) -> None:
+        """No more is wanted: the answer ends here as if `max_tokens` had ended it."""
+        self._finish = "length"
+        self._cut = warning
+        self.done = True
 
     @property
     def finished(self) -> bool:
@@ -121,8 +126,8 @@ class Accumulator:
     def add(self, chunk: Chunk) -> list[StreamEvent]:
         """What `chunk` brings."""
         self._usage.take(chunk)
-        self._model = chunk.model or self._model
-        self._id = chunk.id or self._id
+        self._model = whole(chunk.model or "") or self._model
+        self._id = whole(chunk.id or "") or self._id
         self._fingerprint = chunk.system_fingerprint or self._fingerprint
         events: list[StreamEvent] = []
         for choice in chunk.choices or ():
@@ -138,14 +143,13 @@ class Accumulator:
             self._delta(Delta(content=choice.text), events)  # a chat's begun answer, completed as plain text
         elif choice.text is not None:
             self._raw = True
-            self._text.append(choice.text)
-            if choice.text:
-                self._chunks += 1
-                events.append(TextDelta(choice.text))
-        if choice.logprobs is not None:
-            self._add_logprobs(choice.logprobs)
+            self._chunks += bool(choice.text)
+            if text := self._halves["text"].feed(choice.text):
+                self._text.append(text)
+                events.append(TextDelta(text))
+        self._logprobs.add(choice.logprobs)
         if choice.finish_reason:
-            self._finish = choice.finish_reason
+            self._finish = whole(choice.finish_reason)
 
     def _delta(self, delta: Delta, events: list[StreamEvent]) -> None:
         reasoning = self._reasoning_of(delta)
@@ -153,15 +157,25 @@ class Accumulator:
         if reasoning:
             self._in_field = True
             self._split.plain()
-            self._reasoning.append(reasoning)
-            self._show("reasoning", reasoning, events)
-        if content:
-            self._pieces(self._split.feed(content), events)
+            self._reason(self._halves["reasoning"].feed(reasoning), events)
+        if content and self._halves["reasoning"].waiting:
+            self._reason(self._halves["reasoning"].flush(), events)
+        if content and (text := self._halves["text"].feed(content)):
+            self._pieces(self._split.feed(text), events)
         for part in delta.tool_calls or ():
             index, call_id, name, arguments = self._tools.add(part)
-            events.append(ToolCallDelta(index, call_id, name, arguments))
+            if index not in self._argument_halves:
+                self._argument_halves[index] = HalfJoiner()
+            arguments = self._argument_halves[index].feed(arguments)
+            events.append(ToolCallDelta(index, call_id and whole(call_id), name and whole(name), arguments))
         if reasoning or content or delta.tool_calls:
             self._chunks += 1
+
+    def _reason(self, text: str, events: list[StreamEvent]) -> None:
+        """Take in reasoning that came in a field of its own."""
+        if text:
+            self._reasoning.append(text)
+            self._show("reasoning", text, events)
 
     def _reasoning_of(self, delta: Delta) -> str:
         for field in self._profile.reasoning_fields:
@@ -190,16 +204,22 @@ class Accumulator:
         if shown := self._hidden[kind].feed(text):
             events.append(ReasoningDelta(shown) if kind == "reasoning" else TextDelta(shown))
 
-    def _add_logprobs(self, logprobs: Logprobs) -> None:
-        self._saw_logprobs = True
-        self._logprobs += map(_token, logprobs.content or ())
-        self._reasoning_logprobs += map(_token, logprobs.reasoning_content or ())
-        self._logprobs += _side_by_side(logprobs)
-
     def flush(self) -> list[StreamEvent]:
         """What was held back; to be called once, at the end."""
         events: list[StreamEvent] = []
+        self._reason(self._halves["reasoning"].flush(), events)
+        rest = self._halves["text"].flush()
+        if rest and self._raw:
+            self._text.append(rest)
+            events.append(TextDelta(rest))
+        elif rest:
+            self._pieces(self._split.feed(rest), events)
         self._pieces(self._split.flush(), events)
+        events += [
+            ToolCallDelta(index, None, None, left)
+            for index, halves in self._argument_halves.items()
+            if (left := halves.flush())
+        ]
         both: tuple[tuple[Kind, list[str]], ...] = (("reasoning", self._reasoning), ("text", self._text))
         for kind, said in both:
             read = not self._tools and from_text("".join(said)) is not None
@@ -218,32 +238,23 @@ class Accumulator:
             usage=self._usage.parse(),
             model=self._model,
             response_id=self._id,
-            tool_calls=self._tools.finish(),
-            logprobs=tuple(self._logprobs) if self._saw_logprobs else None,
-            reasoning_logprobs=tuple(self._reasoning_logprobs) or None,
-            warnings=(),
+            tool_calls=tuple(_encodable(call) for call in self._tools.finish()),
+            logprobs=self._logprobs.text(),
+            reasoning_logprobs=self._logprobs.reasoning(),
+            warnings=() if self._cut is None else (self._cut,),
             honoured=True,
             complete=self.finished,
             identity=Identity(clean(self._model), clean(self._fingerprint)),
         )
         if self._raw:  # plain text is what it is, whatever tags it holds
-            return replace(draft, mode="standard")
+            return replace(_doubted(draft), mode="standard")
         return judge(draft, closed=self._split.closed, inline=self._inline, in_field=self._in_field)
 
 
-def _token(entry: Logprob) -> TokenLogprob:
-    top = tuple((other.token, other.logprob) for other in entry.top_logprobs or () if other.logprob > _OUTSIDE)
-    return TokenLogprob(token=entry.token, logprob=entry.logprob if entry.logprob > _OUTSIDE else None, top=top)
-
-
-def _side_by_side(logprobs: Logprobs) -> list[TokenLogprob]:
-    """The older form, in which a first token has none."""
-    given = zip_longest(logprobs.tokens or (), logprobs.token_logprobs or (), logprobs.top_logprobs or ())
-    return [
-        TokenLogprob(token=token, logprob=logprob, top=tuple((best or {}).items()))
-        for token, logprob, best in given
-        if token is not None
-    ]
+def _encodable(call: ToolCall) -> ToolCall:
+    texts = (call.id, call.name, call.arguments)
+    fixed = tuple(map(whole, texts))
+    return call if fixed == texts else ToolCall(id=fixed[0], name=fixed[1], arguments=fixed[2])
 
 
 def _detail_text(detail: JsonValue) -> str:
@@ -274,7 +285,13 @@ def judge(draft: Answer, *, closed: bool, inline: bool, in_field: bool) -> Answe
             "the whole answer came in the reasoning field and was taken for the answer; the server's reasoning parser "
             "does not fit V3.1 (vLLM: --reasoning-parser deepseek_v3)"
         )
-    return _checked(answer, warnings)
+    return _doubted(_checked(answer, warnings))
+
+
+def _doubted(answer: Answer) -> Answer:
+    """`answer` with a warning where its finish reason does not tell whether it is whole."""
+    warning = doubt(answer.finish_reason) if answer.complete else None
+    return answer if warning is None else replace(answer, warnings=(*answer.warnings, warning))
 
 
 def _mismatched(answer: Answer) -> bool:

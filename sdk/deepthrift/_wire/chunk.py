@@ -7,6 +7,7 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from deepthrift._wire.large import LARGE, load_json
 from deepthrift.errors import MalformedResponse
 
 
@@ -35,26 +36,6 @@ class Delta(_Loose):
     tool_calls: list[ToolCallPart] | None = None
 
 
-class TopLogprob(_Loose):
-    token: str
-    logprob: float
-
-
-class Logprob(_Loose):
-    token: str
-    logprob: float
-    top_logprobs: list[TopLogprob] | None = None
-
-
-class Logprobs(_Loose):
-    content: list[Logprob] | None = None
-    reasoning_content: list[Logprob] | None = None
-    tokens: list[str] | None = None
-    """The older form, of completions of plain text: lists side by side."""
-    token_logprobs: list[float | None] | None = None
-    top_logprobs: list[dict[str, float] | None] | None = None
-
-
 class Choice(_Loose):
     index: int = 0
     delta: Delta | None = None
@@ -62,7 +43,8 @@ class Choice(_Loose):
     text: str | None = None
     """What a completion of plain text says, in place of a delta or message."""
     finish_reason: str | None = None
-    logprobs: Logprobs | None = None
+    logprobs: object = None
+    """As it came; `LogprobReader` reads it."""
     usage: JsonValue = None
     """Where Moonshot puts the usage of a stream."""
 
@@ -101,11 +83,12 @@ def parse_chunk(data: bytes) -> Chunk:
         MalformedResponse: It is not JSON, or not a chat chunk.
     """
     try:
-        return Chunk.model_validate_json(data)
+        if len(data) < LARGE:
+            return Chunk.model_validate_json(data)
     except ValidationError:
         pass
     try:  # rare, so it may take its time: what hosts are known to write otherwise is mended first
-        return Chunk.model_validate(_mended(json.loads(data)))
+        return Chunk.model_validate(_mended(load_json(data)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         told = f"{first['msg']} at {'.'.join(map(str, first['loc'])) or 'the top'!r}"

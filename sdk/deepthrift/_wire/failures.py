@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, cast
 
 from deepthrift import errors
+from deepthrift._wire.halves import whole
 from deepthrift.errors import ContextLengthExceeded, DeepthriftError, StatusError
 
 _TRACES: Final = ("x-ds-trace-id", "x-request-id", "request-id", "x-trace-id", "cf-ray")
@@ -29,6 +30,8 @@ _CONTEXT: Final = re.compile(
     re.IGNORECASE,
 )
 _SECRET: Final = re.compile(r"\b(sk|pk|key|ak)-[A-Za-z0-9_*.-]{6,}|(?i:bearer)\s+[^\s\"']+")
+_LONGEST: Final = 65_536
+"""Characters of a message that are read."""
 _SHORTEST_SECRET: Final = 6
 """Shorter ones are words that guard nothing, and would be struck out of every message."""
 _NUMBERED: Final = {"insufficient balance": 402, "rate limit": 429, "too many requests": 429, "overloaded": 503}
@@ -74,7 +77,10 @@ def error_text(body: bytes) -> tuple[str, int | None]:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
         return _plain(text), None
-    return describe(value) if value else ("", None)
+    try:
+        return describe(value) if value else ("", None)
+    except RecursionError:
+        return _plain(text), None
 
 
 def describe(value: object) -> tuple[str, int | None]:
@@ -113,8 +119,9 @@ def _code(data: Mapping[str, object]) -> int | None:
 
 def _plain(text: str) -> str:
     """Readable words of a page or a plain text."""
-    if "<" in text:
-        text = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", text)
+    if "<" in text:  # both patterns take one pass, whatever is never closed
+        text = re.sub(r"(?is)<(script|style)\b.*?(?:</\1>|\Z)", " ", text)
+        text = re.sub(r"<[^<>]*>", " ", text)
     return " ".join(text.split())[:2000]
 
 
@@ -133,6 +140,7 @@ def error_in_answer(value: object, *, host: str, secrets: Sequence[str | None] =
         The error, and whether the endpoint itself named a status; without one, 500 is assumed.
     """
     message, code = describe(value)
+    message = message[:_LONGEST]
     if code is not None:
         return build(code, message, {}, host=host, secrets=secrets), True
     lowered = message.lower()
@@ -144,6 +152,7 @@ def build(
     status: int, message: str, headers: Mapping[str, str], *, host: str, secrets: Sequence[str | None] = ()
 ) -> DeepthriftError:
     """The typed error for a status and the endpoint's own words."""
+    message = whole(message[:_LONGEST])
     said = without_secrets(message, *secrets)[:2000]
     told = f": {said[:300]}" if said else " and no explanation"
     if status in {400, 413, 422, 500} and _CONTEXT.search(message):

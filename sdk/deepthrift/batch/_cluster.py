@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from deepthrift._secrets import shown_url
 from deepthrift.batch._chatter import Chatter
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Mode
@@ -104,6 +105,11 @@ def worker_spec(cluster: RayCluster, upstreams: Upstreams, mode: Mode | None) ->
             f"{names} cannot travel to the nodes of a cluster; make the client without, or leave out on=…"
         )
     shared, to = first.shared, first.connection
+    if shown_url(to.url) != to.url:
+        raise ConfigurationError(
+            "the endpoint's URL has a query that may hold a secret, which must not travel; pass the key as api_key=…, "
+            "and name its variable in RayCluster(…, key_variable='…')"
+        )
     ledger = shared.ledger
     if not ledger.url.startswith(("postgresql://", "postgres://")):
         raise ConfigurationError(

@@ -248,7 +248,7 @@ async def fetch(
         try:
             for part, file_id in zip(parts, (batch.output_file_id, batch.error_file_id), strict=True):
                 if file_id:
-                    await api.download(file_id, part)
+                    await api.download(file_id, part, len(job.state.rows))
             tally = Tally(len(job.state.rows), None)
             with private_file(written) as file:
                 await write_results(core, job, batch, [part for part in parts if part.exists()], file, tally)

@@ -18,11 +18,12 @@ from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.billed import is_free
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.failures import describe
+from deepthrift._wire.large import load_json
 from deepthrift.batch._native_job import JobFile, JobRow
 from deepthrift.batch._native_wire import NativeBatch
 from deepthrift.batch._progress import Tally
 from deepthrift.batch._result import Outcome
-from deepthrift.errors import BatchError, DeepthriftError, MalformedResponse
+from deepthrift.errors import BatchError, DeepthriftError, MalformedResponse, ResponseTooLarge
 from deepthrift.hosts import BatchRules
 from deepthrift_pricing import Attempt, Mode, Money, Usage, new_id, utc_now
 from deepthrift_pricing import parse_usage as read_usage
@@ -49,7 +50,7 @@ async def write_results(
     """Book every row of a batch that has ended, and write its line; what was booked before stays as it was."""
     missing = dict(job.state.rows)
     ended_at = utc_now()
-    for number, told in enumerate(_results(parts)):
+    for number, told in enumerate(_results(parts, core.settings.max_response_bytes)):
         if number % _AT_A_TIME == 0:
             await asyncio.sleep(0)
         row = missing.pop(str(told.get("custom_id")), None)
@@ -68,14 +69,19 @@ async def write_results(
         file.write(_line(job, row, booked, told))
 
 
-def _results(parts: list[Path]) -> Iterator[Mapping[str, object]]:
+def _results(parts: list[Path], most: int) -> Iterator[Mapping[str, object]]:
     for part in parts:
         with part.open("rb") as lines:
-            for data in lines:
+            while data := lines.readline(most + 1):
+                if len(data) > most:
+                    raise ResponseTooLarge(
+                        f"the host's file of results has a line of more than max_response_bytes={most:,} bytes; if "
+                        "answers may be that large, raise it and fetch again"
+                    )
                 if not data.strip():
                     continue
                 try:
-                    value: object = json.loads(data)
+                    value: object = load_json(data)
                 except (ValueError, RecursionError):
                     raise MalformedResponse("the host's file of results has a line that is not JSON") from None
                 if isinstance(value, Mapping):

@@ -154,7 +154,7 @@ class HostProfile(BaseModel):
     unverified: tuple[Unverified, ...] = ()
     """Which parts of the profile to try before relying on them; `deepthrift doctor --probe URL` does."""
 
-    base_url: str | None = None
+    base_url: str | None = Field(default=None, repr=False)
     """Where to call when the client is given no URL."""
     url_hosts: tuple[str, ...] = ()
     """Host names that belong to this host: whole, endings such as `.deepseek.com`, or patterns with `*`."""

@@ -114,7 +114,7 @@ def _from_url(request: Request, report: Report) -> LockedModel:
 
     def fetch(number: int, folder: Path, done: Callable[[int], None]) -> Path:
         target = folder / file
-        _download.download(request.source, target, on_bytes=done)
+        _download.download(request.source, target, on_bytes=done, most=size)
         return target
 
     return _store(request, locked, fetch, report)

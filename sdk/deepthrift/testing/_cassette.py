@@ -33,6 +33,16 @@ class Exchange:
         return (self.method, self.path) == (method, path) and self.asked == asked
 
 
+def as_json(value: object) -> str:
+    """`value` as JSON that can be encoded: halves of characters stay escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
+
+
 class Cassette:
     """The file."""
 
@@ -55,7 +65,7 @@ class Cassette:
     def append(self, exchange: Exchange) -> None:
         """Add an exchange."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(exchange), ensure_ascii=False) + "\n")
+            file.write(as_json(asdict(exchange)) + "\n")
 
     def read(self) -> list[Exchange]:
         """All exchanges.
