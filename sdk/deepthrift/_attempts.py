@@ -330,7 +330,7 @@ class PlainAttempt(BaseAttempt):
         for chunk in chunks:
             for choice in chunk.choices or ():
                 if choice.index > 0:
-                    other = others.setdefault(choice.index, _accumulator(self._core, self.step))
+                    other = others.setdefault(choice.index, _accumulator(self._core, self.step, choice.index))
                     other.add(Chunk(model=chunk.model, id=chunk.id, choices=[choice.model_copy(update={"index": 0})]))
         for other in others.values():
             other.flush()
@@ -359,9 +359,9 @@ def _together(answer: Answer, further: Sequence[Answer]) -> Answer:
     )
 
 
-def _accumulator(core: Core, step: Step) -> Accumulator:
+def _accumulator(core: Core, step: Step, choice: int = 0) -> Accumulator:
     begun = bool(step.request.messages) and bool(step.request.messages[-1].get("prefix"))
-    return Accumulator(core.profile, step.expects, begun=begun)
+    return Accumulator(core.profile, step.expects, begun=begun, request=step.request, choice=choice)
 
 
 def _said(error: BaseException) -> str:

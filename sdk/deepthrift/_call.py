@@ -19,6 +19,7 @@ from deepthrift._raw import RawResponse
 from deepthrift._reply import Reply
 from deepthrift._stream_attempt import StreamAttempt
 from deepthrift._wire.answer import Answer
+from deepthrift._wire.textcalls import CALLED
 from deepthrift.errors import (
     APIError,
     CircuitOpen,
@@ -277,7 +278,7 @@ class Call:
     def _complete(self, answer: Answer) -> Reply:
         merged = self._passes.merged(answer)
         self.reply = reply = self._reply(merged)
-        if self._options.tools and merged.finish_reason == "tool_calls" and not merged.tool_calls:
+        if self._options.tools and merged.finish_reason in CALLED and not merged.tool_calls:
             raise ToolCallsMissing(
                 "the endpoint said that it called tools, and sent no call that could be read; its tool parser does not "
                 "fit V3.1 (vLLM: --tool-call-parser deepseek_v31). `partial` holds what it said",

@@ -130,10 +130,11 @@ class StreamAttempt(BaseAttempt):
             raise EmptyResponse("the endpoint opened a stream and sent nothing in it; it may be billed, so it is held")
         if answer.text.strip() and not self._accumulator.has_text:
             events.append(TextDelta(answer.text))
-        if answer.tool_calls and not self._accumulator.has_tool_calls:
-            events += [
-                ToolCallDelta(index, call.id, call.name, call.arguments) for index, call in enumerate(answer.tool_calls)
-            ]
+        told = self._accumulator.tool_calls_told
+        events += [
+            ToolCallDelta(index, call.id, call.name, call.arguments)
+            for index, call in enumerate(answer.tool_calls[told:], told)
+        ]
         self._book(answer)
         self._leave(None, came_through=self._sent)
         self._end_here()

@@ -23,6 +23,9 @@ class ToolCallPart(_Loose):
     index: int | None = None
     id: str | None = None
     function: FunctionPart | None = None
+    name: str | None = None
+    """Where some hosts put the function's name and arguments."""
+    arguments: str | None = None
 
 
 class Delta(_Loose):
@@ -33,6 +36,15 @@ class Delta(_Loose):
     reasoning: str | None = None
     reasoning_details: list[JsonValue] | None = None
     tool_calls: list[ToolCallPart] | None = None
+    function_call: FunctionPart | None = None
+    """The older form, of one call without an id."""
+
+    @property
+    def calls(self) -> list[ToolCallPart]:
+        """The tool calls, or the parts of them."""
+        if self.tool_calls or self.function_call is None:
+            return self.tool_calls or []
+        return [ToolCallPart(function=self.function_call)]
 
 
 class TopLogprob(_Loose):
@@ -137,8 +149,13 @@ def _message(message: dict[str, object]) -> object:
     for name in ("content", "reasoning_content", "reasoning"):
         if isinstance(held := message.get(name), list):
             mended[name] = "".join(map(_part, cast("list[object]", held)))
-    if isinstance(calls := message.get("tool_calls"), list):
-        mended["tool_calls"] = [_call(call) for call in cast("list[object]", calls)]
+    calls = message.get("tool_calls")
+    if isinstance(calls, dict):
+        calls = [calls]
+    if isinstance(calls, list):
+        mended["tool_calls"] = [_call(call) for call in cast("list[object]", calls) if isinstance(call, dict)]
+    if isinstance(held := message.get("function_call"), dict):
+        mended["function_call"] = _function(cast("dict[str, object]", held))
     return mended
 
 
@@ -147,17 +164,20 @@ def _part(part: object) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _call(value: object) -> object:
-    if not isinstance(value, dict):
-        return value
-    call = cast("dict[str, object]", value)
-    mended = {**call, "id": _label(call.get("id"))}
-    if isinstance(held := call.get("function"), dict):
-        function = cast("dict[str, object]", held)
-        arguments = function.get("arguments")
-        if arguments is not None and not isinstance(arguments, str):
-            mended["function"] = {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}
+def _call(value: dict[str, object]) -> object:
+    mended = {**_function(value), "id": _label(value.get("id"))}
+    if not isinstance(value.get("index"), int):
+        mended.pop("index", None)
+    if isinstance(held := value.get("function"), dict):
+        mended["function"] = _function(cast("dict[str, object]", held))
     return mended
+
+
+def _function(function: dict[str, object]) -> dict[str, object]:
+    arguments = function.get("arguments")
+    if arguments is None or isinstance(arguments, str):
+        return function
+    return {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}
 
 
 def _label(value: object) -> object:
