@@ -20,7 +20,7 @@ from deepthrift._passes import Passes, Step
 from deepthrift._raw import RawResponse
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import Chunk, parse_chunk
-from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error
+from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error, unreadable
 from deepthrift._wire.sse import EventDecoder
 from deepthrift.errors import (
     AttemptTimeout,
@@ -159,7 +159,14 @@ class BaseAttempt:
         return error
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> DeepthriftError:
-        return status_error(status, body, headers, host=self._core.profile.name, secrets=(self._core.key,))
+        return status_error(
+            status,
+            body,
+            headers,
+            host=self._core.profile.name,
+            secrets=(self._core.key,),
+            sent=self.step.request.body,
+        )
 
     @property
     def _sent(self) -> bool:
@@ -253,10 +260,24 @@ class BaseAttempt:
         if trace is not None and trace.model == self.step.request.model:
             self._core.prefixes.note(trace, usage)
 
+    def _chunk(self, data: bytes) -> Chunk:
+        """The chunk in `data`.
+
+        Raises:
+            DeepthriftError: It is none; a page or a plain text is quoted.
+        """
+        try:
+            return parse_chunk(data)
+        except MalformedResponse as error:
+            raise unreadable(
+                data, error, host=self._core.profile.name, secrets=(self._core.key,), sent=self.step.request.body
+            ) from error
+
     def _error_event(self, chunk: Chunk) -> tuple[DeepthriftError, bool]:
         """The error in an answer's place, and whether it is known not to be billed."""
-        value: object = chunk.error if chunk.error is not None else chunk.model_dump(exclude_none=True)
-        error, told = error_in_answer(value, host=self._core.profile.name, secrets=(self._core.key,))
+        error, told = error_in_answer(
+            chunk.error, host=self._core.profile.name, secrets=(self._core.key,), sent=self.step.request.body
+        )
         status = error.status if isinstance(error, StatusError) else 400
         return error, told and status in NOT_BILLED
 
@@ -301,9 +322,9 @@ class PlainAttempt(BaseAttempt):
             raise EmptyResponse("the endpoint reported success and sent a blank body; it may be billed, so it is held")
         if body.startswith((b"data:", b":", b"event:")):
             events = EventDecoder()
-            chunks = [parse_chunk(event) for event in [*events.feed(data), *events.flush()] if event != b"[DONE]"]
+            chunks = [self._chunk(event) for event in [*events.feed(data), *events.flush()] if event != b"[DONE]"]
         else:
-            chunks = [parse_chunk(body)]
+            chunks = [self._chunk(body)]
         for chunk in chunks:
             if chunk.is_error:
                 error, unbilled = self._error_event(chunk)

@@ -15,7 +15,7 @@ from deepthrift._clock import Clock, with_retries
 from deepthrift._core import Core
 from deepthrift._endpoint import RequestBody
 from deepthrift._reply import Embeddings
-from deepthrift._wire.failures import NOT_BILLED, status_error
+from deepthrift._wire.failures import NOT_BILLED, not_an_answer, status_error
 from deepthrift.errors import (
     ConnectionFailed,
     DeepthriftError,
@@ -151,7 +151,7 @@ class _Embedding:
                 raise status_error(
                     status, answer[:_ERROR_BODY], incoming.headers, host=core.profile.name, secrets=(core.key,)
                 )
-            found = _parsed(answer)
+            found = _parsed(answer, core, data)
             self._books.settle(held, _used(found, bound), mode="standard", finish_reason="stop", http_status=status)
             booked = True
             ticket.leave(None, came_through=True)
@@ -193,11 +193,12 @@ class _Embedding:
         )
 
 
-def _parsed(answer: bytes) -> _Answer:
+def _parsed(answer: bytes, core: Core, sent: bytes) -> _Answer:
     try:
         return _Answer.model_validate_json(answer.strip())
     except ValidationError:
-        raise MalformedResponse("the endpoint's embeddings cannot be read; does the model make any?") from None
+        error = MalformedResponse("the endpoint's embeddings cannot be read; does the model make any?")
+        raise not_an_answer(answer, error, host=core.profile.name, secrets=(core.key,), sent=sent) from None
 
 
 def _used(found: _Answer, bound: int) -> Usage:

@@ -16,7 +16,7 @@ from deepthrift._passes import Passes, Step
 from deepthrift._raw import RawResponse
 from deepthrift._silence import Silence
 from deepthrift._wire.answer import Answer
-from deepthrift._wire.chunk import parse_chunk
+from deepthrift._wire.failures import unreadable
 from deepthrift._wire.sse import EventDecoder
 from deepthrift.errors import (
     AttemptTimeout,
@@ -32,6 +32,9 @@ from deepthrift_pricing import Usage
 _AT_HAND: Final = 2**20
 """More bytes than can have arrived unread: a transport of the user's own may never come to an end."""
 
+_NOISE: Final = 16_384
+"""Bytes that are kept of what is no stream, to quote from."""
+
 
 class StreamAttempt(BaseAttempt):
     """An attempt whose answer comes in pieces."""
@@ -40,7 +43,7 @@ class StreamAttempt(BaseAttempt):
         super().__init__(core, books, clock, passes, step)
         self._events = EventDecoder()
         self._whole: list[bytes] | None = None
-        self._noise = False
+        self._noise = b""
         self._sniffed = False
         self._silence: Silence | None = None
         self.ended = False
@@ -100,13 +103,13 @@ class StreamAttempt(BaseAttempt):
             blocks = [b"".join(self._whole).strip()]
         else:
             blocks = self._events.flush() if data is None else self._events.feed(data)
-            if not blocks:
-                self._noise = self._noise or _is_noise(data)
+            if not blocks and len(self._noise) < _NOISE and (self._noise or _is_noise(data)):
+                self._noise += data or b""
         for block in blocks:
             if block == b"[DONE]":
                 self._accumulator.done = True
                 break
-            chunk = parse_chunk(block)
+            chunk = self._chunk(block)
             if chunk.is_error:
                 error, unbilled = self._error_event(chunk)
                 if not self.started:
@@ -125,7 +128,14 @@ class StreamAttempt(BaseAttempt):
             if self.started or answer.usage is not None:
                 raise ConnectionFailed("the stream ended before the answer did")
             if self._noise:
-                raise MalformedResponse("the endpoint did not send a stream of events; is the base URL right?")
+                error = MalformedResponse("the endpoint did not send a stream of events; is the base URL right?")
+                raise unreadable(
+                    self._noise,
+                    error,
+                    host=self._core.profile.name,
+                    secrets=(self._core.key,),
+                    sent=self.step.request.body,
+                )
         if answer.blank and answer.finish_reason in ("unknown", "incomplete") and answer.usage is None:
             raise EmptyResponse("the endpoint opened a stream and sent nothing in it; it may be billed, so it is held")
         if answer.text.strip() and not self._accumulator.has_text:

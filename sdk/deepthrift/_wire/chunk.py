@@ -7,6 +7,7 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from deepthrift._wire.words import error_in
 from deepthrift.errors import MalformedResponse
 
 
@@ -86,15 +87,12 @@ class Chunk(_Loose):
     choices: list[Choice] | None = None
     usage: dict[str, JsonValue] | None = None
     error: JsonValue = None
-    code: JsonValue = None
-    message: JsonValue = None
+    """All of what was sent, if it is an error."""
 
     @property
     def is_error(self) -> bool:
         """Whether this is an error in the place of an answer."""
-        return self.error is not None or (
-            not self.choices and self.usage is None and (self.object == "error" or self.message is not None)
-        )
+        return self.error is not None
 
 
 def parse_chunk(data: bytes) -> Chunk:
@@ -103,13 +101,24 @@ def parse_chunk(data: bytes) -> Chunk:
     Raises:
         MalformedResponse: It is not JSON, or not a chat chunk.
     """
+    chunk = _parsed(data)
+    if chunk.choices and b'"error"' not in data and b'"Error"' not in data:
+        return chunk
+    error: JsonValue = error_in(json.loads(data), answered=bool(chunk.choices) or chunk.usage is not None)
+    return chunk if error is None and chunk.error is None else chunk.model_copy(update={"error": error})
+
+
+def _parsed(data: bytes) -> Chunk:
     try:
         return Chunk.model_validate_json(data)
     except ValidationError:
         pass
     try:  # rare, so it may take its time: what hosts are known to write otherwise is mended first
-        return Chunk.model_validate(_mended(json.loads(data)))
+        value: object = json.loads(data)
+        return Chunk.model_validate(_mended(value))
     except ValidationError as error:
+        if (wrong := error_in(value, answered=False)) is not None:
+            return Chunk.model_construct(error=wrong)
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         told = f"{first['msg']} at {'.'.join(map(str, first['loc'])) or 'the top'!r}"
     except (ValueError, RecursionError):
