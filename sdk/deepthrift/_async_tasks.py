@@ -67,6 +67,7 @@ class AsyncTasks(AsyncCalls):
         Raises:
             InvalidRequestError: The request is wrong; nothing was sent.
             ToolLoopExceeded: A limit was reached; `partial` has the exchange so far.
+            ToolCallCut: `max_tokens` ended an answer inside a tool call; nothing of that round ran.
             ToolFailed: A tool raised, and `on_error` is `"raise"`.
             DeepthriftError: A round failed, as in `chat`; the spend is that of all rounds.
         """

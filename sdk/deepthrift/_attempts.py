@@ -23,7 +23,7 @@ from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.billed import is_free
 from deepthrift._wire.body import lines_of
 from deepthrift._wire.chunk import Chunk, parse_chunk
-from deepthrift._wire.failures import error_in_answer, status_error, without_secrets
+from deepthrift._wire.failures import error_in_answer, status_error, unreadable, without_secrets
 from deepthrift._wire.heartbeat import is_heartbeat
 from deepthrift._wire.large import sized
 from deepthrift._wire.sse import DONE, EventDecoder
@@ -162,7 +162,14 @@ class BaseAttempt:
         return error
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> DeepthriftError:
-        return status_error(status, body, headers, host=self._core.profile.name, secrets=self._core.secrets)
+        return status_error(
+            status,
+            body,
+            headers,
+            host=self._core.profile.name,
+            secrets=self._core.secrets,
+            sent=self.step.request.body,
+        )
 
     @property
     def _sent(self) -> bool:
@@ -250,10 +257,24 @@ class BaseAttempt:
         if trace is not None and trace.model == self.step.request.model:
             self._core.prefixes.note(trace, usage)
 
+    def _chunk(self, data: bytes) -> Chunk:
+        """The chunk in `data`.
+
+        Raises:
+            DeepthriftError: It is none; a page or a plain text is quoted.
+        """
+        try:
+            return parse_chunk(data)
+        except MalformedResponse as error:
+            raise unreadable(
+                data, error, host=self._core.profile.name, secrets=self._core.secrets, sent=self.step.request.body
+            ) from error
+
     def _error_event(self, chunk: Chunk) -> tuple[DeepthriftError, bool]:
         """The error in an answer's place, and whether it is known not to be billed."""
-        value: object = chunk.error if chunk.error is not None else chunk.model_dump(exclude_none=True)
-        error, told = error_in_answer(value, host=self._core.profile.name, secrets=self._core.secrets)
+        error, told = error_in_answer(
+            chunk.error, host=self._core.profile.name, secrets=self._core.secrets, sent=self.step.request.body
+        )
         status = error.status if isinstance(error, StatusError) else 400
         free = is_free(self._core.profile, status, error)
         return error, free and (told or not isinstance(error, StatusError))
@@ -306,7 +327,7 @@ class PlainAttempt(BaseAttempt):
         if not body.startswith((b"{", b"[")):
             events = EventDecoder()
             found = [*events.feed(data), *events.flush()] or [body]
-        chunks = [parse_chunk(event) for event in found if event != DONE and not is_heartbeat(event)]
+        chunks = [self._chunk(event) for event in found if event != DONE and not is_heartbeat(event)]
         for chunk in chunks:
             if chunk.is_error:
                 error, self._unbilled = self._error_event(chunk)
@@ -334,7 +355,7 @@ class PlainAttempt(BaseAttempt):
         for chunk in chunks:
             for choice in chunk.choices or ():
                 if choice.index > 0:
-                    other = others.setdefault(choice.index, _accumulator(self._core, self.step))
+                    other = others.setdefault(choice.index, _accumulator(self._core, self.step, choice.index))
                     other.add(Chunk(model=chunk.model, id=chunk.id, choices=[choice.model_copy(update={"index": 0})]))
         for other in others.values():
             other.flush()
@@ -363,6 +384,6 @@ def _together(answer: Answer, further: Sequence[Answer]) -> Answer:
     )
 
 
-def _accumulator(core: Core, step: Step) -> Accumulator:
+def _accumulator(core: Core, step: Step, choice: int = 0) -> Accumulator:
     begun = bool(step.request.messages) and bool(step.request.messages[-1].get("prefix"))
-    return Accumulator(core.profile, step.expects, begun=begun)
+    return Accumulator(core.profile, step.expects, begun=begun, request=step.request, choice=choice)

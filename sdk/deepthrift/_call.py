@@ -22,6 +22,7 @@ from deepthrift._secrets import shown_url
 from deepthrift._stream_attempt import StreamAttempt
 from deepthrift._wire.answer import Answer
 from deepthrift._wire.ending import ending_of
+from deepthrift._wire.textcalls import CALLED
 from deepthrift.errors import (
     AnswerCut,
     APIError,
@@ -284,7 +285,7 @@ class Call:
     def _complete(self, answer: Answer) -> Reply:
         merged = self._passes.merged(answer)
         self.reply = reply = self._reply(merged)
-        if self._options.tools and merged.finish_reason == "tool_calls" and not merged.tool_calls:
+        if self._options.tools and merged.finish_reason in CALLED and not merged.tool_calls:
             raise ToolCallsMissing(
                 "the endpoint said that it called tools, and sent no call that could be read; its tool parser does not "
                 "fit V3.1 (vLLM: --tool-call-parser deepseek_v31). `partial` holds what it said",

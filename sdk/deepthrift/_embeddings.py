@@ -19,7 +19,7 @@ from deepthrift._reply import Embeddings
 from deepthrift._secrets import shown_url
 from deepthrift._usage_claims import most_tokens, usage_warning
 from deepthrift._wire.billed import is_free
-from deepthrift._wire.failures import status_error, without_secrets
+from deepthrift._wire.failures import not_an_answer, status_error, without_secrets
 from deepthrift._wire.large import LARGE, load_json, sized
 from deepthrift.errors import (
     ConnectionFailed,
@@ -154,7 +154,7 @@ class _Embedding:
                 answer = await (incoming.read_error() if status >= 300 else incoming.read_all())
             if status >= 300:
                 raise status_error(status, answer, incoming.headers, host=core.profile.name, secrets=core.secrets)
-            found = await sized(len(answer), _parsed, answer)
+            found = await sized(len(answer), _parsed, answer, core, data)
             usage = _used(core, found, texts, bound)
             if (warning := usage_warning(usage)) is not None:
                 self._books.warnings.append(warning)
@@ -207,7 +207,7 @@ class _Embedding:
         )
 
 
-def _parsed(answer: bytes) -> _Answer:
+def _parsed(answer: bytes, core: Core, sent: bytes) -> _Answer:
     try:
         if len(answer) < LARGE:
             return _Answer.model_validate_json(answer.strip())
@@ -219,7 +219,8 @@ def _parsed(answer: bytes) -> _Answer:
         head.data.extend(map(_Vector.model_validate, cast("list[object]", vectors)))
         return head
     except (ValueError, RecursionError):
-        raise MalformedResponse("the endpoint's embeddings cannot be read; does the model make any?") from None
+        error = MalformedResponse("the endpoint's embeddings cannot be read; does the model make any?")
+        raise not_an_answer(answer, error, host=core.profile.name, secrets=core.secrets, sent=sent) from None
 
 
 def _used(core: Core, found: _Answer, texts: Sequence[str], bound: int) -> Usage:

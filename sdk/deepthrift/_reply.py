@@ -21,8 +21,11 @@ class ToolCall(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: str
+    """Unique within the conversation; made here where the endpoint sends none, or one that is in use."""
     name: str
     arguments: str
+    cut: bool = False
+    """Whether the answer ended inside this call, so that its arguments are incomplete. Don't run it."""
 
 
 class TokenLogprob(BaseModel):

@@ -18,8 +18,7 @@ from deepthrift._silence import Silence
 from deepthrift._usage_claims import partial_usage_of
 from deepthrift._wire.answer import Answer
 from deepthrift._wire.body import BodyReader
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.failures import error_text, without_secrets
+from deepthrift._wire.failures import error_text, unreadable, without_secrets
 from deepthrift._wire.heartbeat import is_heartbeat
 from deepthrift._wire.large import LARGE, off_loop
 from deepthrift._wire.request import WireRequest
@@ -41,6 +40,9 @@ _AT_HAND: Final = 2**20
 _EVENT: Final = 1024
 """Bytes of the event around one token, with room to spare."""
 _LOGPROBS_EVENT: Final = 8192
+
+_NOISE: Final = 16_384
+"""Bytes that are kept of what is no stream, to quote from."""
 
 
 class StreamAttempt(BaseAttempt):
@@ -125,7 +127,7 @@ class StreamAttempt(BaseAttempt):
             return
         if is_heartbeat(block):
             return
-        chunk = parse_chunk(block)
+        chunk = self._chunk(block)
         if chunk.is_error:
             error, unbilled = self._error_event(chunk)
             self._unbilled = unbilled and not self.started
@@ -161,15 +163,23 @@ class StreamAttempt(BaseAttempt):
                     f"the stream sent JSON that is not a chunk of a chat; is the base URL right? It said: {said}"
                 )
             if self._body_reader.noise:
-                raise MalformedResponse("the endpoint did not send a stream of events; is the base URL right?")
+                error = MalformedResponse("the endpoint did not send a stream of events; is the base URL right?")
+                raise unreadable(
+                    self._body_reader.noise,
+                    error,
+                    host=self._core.profile.name,
+                    secrets=self._core.secrets,
+                    sent=self.step.request.body,
+                )
         if answer.blank and answer.finish_reason in ("unknown", "incomplete") and answer.usage is None:
             raise EmptyResponse("the endpoint opened a stream and sent nothing in it; it may be billed, so it is held")
         if answer.text.strip() and not self._accumulator.has_text:
             events.append(TextDelta(answer.text))
-        if answer.tool_calls and not self._accumulator.has_tool_calls:
-            events += [
-                ToolCallDelta(index, call.id, call.name, call.arguments) for index, call in enumerate(answer.tool_calls)
-            ]
+        told = self._accumulator.tool_calls_told
+        events += [
+            ToolCallDelta(index, call.id, call.name, call.arguments)
+            for index, call in enumerate(answer.tool_calls[told:], told)
+        ]
         self._book(answer)
         self._leave(None, came_through=self._sent)
         self._end_here()

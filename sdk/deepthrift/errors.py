@@ -30,6 +30,7 @@ DeepthriftError
 │   └── NoLift                    the new setting is no better than the one in force
 ├── ToolError                     a loop of tool calls could not go on
 │   ├── ToolFailed                a tool raised (only with `on_error="raise"`)
+│   ├── ToolCallCut               `max_tokens` ended an answer inside a tool call
 │   └── ToolLoopExceeded          its limit on rounds or on spend was reached
 ├── BatchError                    the files of a batch cannot be used
 │   └── ClusterUnavailable        the cluster for it cannot be reached, or has no worker left
@@ -127,6 +128,7 @@ __all__ = [
     "StatusError",
     "StreamInterrupted",
     "StructuredOutputError",
+    "ToolCallCut",
     "ToolCallsMissing",
     "ToolError",
     "ToolFailed",
@@ -362,6 +364,14 @@ class ToolError(DeepthriftError):
 
 class ToolFailed(ToolError):
     """A tool raised an exception, which is the cause of this one. Raised only if asked to."""
+
+
+class ToolCallCut(ToolError):
+    """An answer reached `max_tokens` inside a tool call. No tool of its round ran, and no further round was sent.
+
+    `partial.tool_calls` holds what arrived, and `partial.messages` the conversation before that answer: go on from
+    there with a larger `max_tokens`.
+    """
 
 
 class ToolLoopExceeded(ToolError):

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from deepthrift._events import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._reply import TokenLogprob, ToolCall
+from deepthrift._wire.callids import CallIds
 from deepthrift._wire.chunk import Choice, Chunk, Delta
 from deepthrift._wire.ending import doubt
 from deepthrift._wire.halves import HalfJoiner, whole
+from deepthrift._wire.hidden import ToolText
 from deepthrift._wire.logprobs import LogprobReader
 from deepthrift._wire.split import Kind, Piece, ThinkSplitter, late_close
-from deepthrift._wire.toolcalls import BEGIN, ToolCalls, ToolText, from_text
+from deepthrift._wire.textcalls import CALLED, CUT_OFF, TextCalls, tools_in
+from deepthrift._wire.toolcalls import ToolCalls
 from deepthrift._wire.usage_reports import UsageReports
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Identity, Mode, Usage
 from deepthrift_pricing._attempt import UNKNOWN_IDENTITY
 from deepthrift_pricing._identities import clean
+
+if TYPE_CHECKING:
+    from deepthrift._wire.request import WireRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +64,23 @@ class Accumulator:
     A plain answer is one chunk whose message is a single large delta, so both ways end in the same answer.
     """
 
-    def __init__(self, profile: HostProfile, mode: Mode, *, begun: bool = False) -> None:
+    def __init__(
+        self,
+        profile: HostProfile,
+        mode: Mode,
+        *,
+        begun: bool = False,
+        request: WireRequest | None = None,
+        choice: int = 0,
+    ) -> None:
         self._profile = profile
         self._mode: Mode = mode
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._tools = ToolCalls()
+        self._request = request
+        self._ids = CallIds() if request is None else CallIds(request.body, request.messages, choice=choice)
+        self._tools = ToolCalls(self._ids)
+        self._text_calls = TextCalls(self._ids, lambda: None if request is None else tools_in(request.body))
         self._hidden: dict[Kind, ToolText] = {"reasoning": ToolText(), "text": ToolText()}
         self._logprobs = LogprobReader()
         self._argument_halves: dict[int, HalfJoiner] = {}
@@ -110,9 +128,9 @@ class Accumulator:
         return bool(self._text)
 
     @property
-    def has_tool_calls(self) -> bool:
-        """Whether any tool call has been given out."""
-        return bool(self._tools)
+    def tool_calls_told(self) -> int:
+        """How many tool calls have been given out as events."""
+        return len(self._tools)
 
     @property
     def has_usage(self) -> bool:
@@ -137,6 +155,7 @@ class Accumulator:
 
     def _choice(self, choice: Choice, events: list[StreamEvent]) -> None:
         delta = choice.delta or choice.message
+        self._tools.message(whole=choice.delta is None)
         if delta is not None:
             self._delta(delta, events)
         elif choice.text is not None and self._begun:
@@ -162,13 +181,13 @@ class Accumulator:
             self._reason(self._halves["reasoning"].flush(), events)
         if content and (text := self._halves["text"].feed(content)):
             self._pieces(self._split.feed(text), events)
-        for part in delta.tool_calls or ():
+        for part in delta.calls:
             index, call_id, name, arguments = self._tools.add(part)
             if index not in self._argument_halves:
                 self._argument_halves[index] = HalfJoiner()
             arguments = self._argument_halves[index].feed(arguments)
             events.append(ToolCallDelta(index, call_id and whole(call_id), name and whole(name), arguments))
-        if reasoning or content or delta.tool_calls:
+        if reasoning or content or delta.calls:
             self._chunks += 1
 
     def _reason(self, text: str, events: list[StreamEvent]) -> None:
@@ -215,30 +234,47 @@ class Accumulator:
         elif rest:
             self._pieces(self._split.feed(rest), events)
         self._pieces(self._split.flush(), events)
+        for place, left in self._tools.rest():
+            halves = self._argument_halves.setdefault(place, HalfJoiner())
+            events.append(ToolCallDelta(place, None, None, halves.feed(left)))
         events += [
             ToolCallDelta(index, None, None, left)
             for index, halves in self._argument_halves.items()
             if (left := halves.flush())
         ]
-        both: tuple[tuple[Kind, list[str]], ...] = (("reasoning", self._reasoning), ("text", self._text))
-        for kind, said in both:
-            read = not self._tools and from_text("".join(said)) is not None
-            shown = self._hidden[kind].release(all_of_it=not read)
+        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        taken, _ = self._text_calls.take(text, reasoning, self._ending(self._usage.parse()))
+        kinds: tuple[Kind, ...] = ("reasoning", "text")
+        for kind in kinds:
+            read = taken is not None and taken.kind == kind
+            shown = taken.after if taken is not None and read else self._hidden[kind].release(all_of_it=True)
             if shown:
                 events.append(ReasoningDelta(shown) if kind == "reasoning" else TextDelta(shown))
         return events
 
+    def _ending(self, usage: Usage | None) -> str:
+        """The finish reason; `length` where an answer of as many tokens as were allowed calls tools: some hosts say
+        `tool_calls` then, although the last call may be cut."""
+        reason = self._finish or ("unknown" if self.done else "incomplete")
+        most = 0 if self._request is None else self._request.max_tokens
+        full = usage is not None and 0 < most <= usage.completion_tokens
+        return "length" if full and (reason in CALLED or reason in ("stop", "unknown")) else reason
+
     def answer(self) -> Answer:
         """What has been said so far, or all of it."""
+        usage = self._usage.parse()
         draft = Answer(
             text="".join(self._text),
             reasoning="".join(self._reasoning) or None,
             mode=self._mode,
             finish_reason=self._finish or ("unknown" if self.done else "incomplete"),
-            usage=self._usage.parse(),
+            usage=usage,
             model=self._model,
             response_id=self._id,
-            tool_calls=tuple(_encodable(call) for call in self._tools.finish()),
+            tool_calls=tuple(
+                _encodable(call)
+                for call in self._tools.finish(cut=not self.finished or self._ending(usage).lower() in CUT_OFF)
+            ),
             logprobs=self._logprobs.text(),
             reasoning_logprobs=self._logprobs.reasoning(),
             warnings=() if self._cut is None else (self._cut,),
@@ -248,13 +284,22 @@ class Accumulator:
         )
         if self._raw:  # plain text is what it is, whatever tags it holds
             return replace(_doubted(draft), mode="standard")
-        return judge(draft, closed=self._split.closed, inline=self._inline, in_field=self._in_field)
+        return judge(
+            draft,
+            closed=self._split.closed,
+            inline=self._inline,
+            in_field=self._in_field,
+            calls=self._text_calls,
+            ending=self._ending(usage),
+        )
 
 
 def _encodable(call: ToolCall) -> ToolCall:
     texts = (call.id, call.name, call.arguments)
     fixed = tuple(map(whole, texts))
-    return call if fixed == texts else ToolCall(id=fixed[0], name=fixed[1], arguments=fixed[2])
+    if fixed == texts:
+        return call
+    return call.model_copy(update=dict(zip(("id", "name", "arguments"), fixed, strict=True)))
 
 
 def _detail_text(detail: JsonValue) -> str:
@@ -262,7 +307,9 @@ def _detail_text(detail: JsonValue) -> str:
     return found if isinstance(found, str) else ""
 
 
-def judge(draft: Answer, *, closed: bool, inline: bool, in_field: bool) -> Answer:
+def judge(
+    draft: Answer, *, closed: bool, inline: bool, in_field: bool, calls: TextCalls, ending: str | None = None
+) -> Answer:
     """`draft` with what went wrong on the way repaired, and the mode told from what came back.
 
     Args:
@@ -270,6 +317,8 @@ def judge(draft: Answer, *, closed: bool, inline: bool, in_field: bool) -> Answe
         closed: Whether the text had a closing tag.
         inline: Whether reasoning was taken from the text.
         in_field: Whether reasoning came in a field of its own.
+        calls: Finds the tool calls that the server left as text.
+        ending: The finish reason, where the host's own hides that the limit was reached.
     """
     warnings: list[str] = []
     answer = draft
@@ -278,7 +327,7 @@ def judge(draft: Answer, *, closed: bool, inline: bool, in_field: bool) -> Answe
     if answer.reasoning is None and (cut := late_close(answer.text)) is not None:
         answer = replace(answer, reasoning=cut[0] or None, text=cut[1])
         warnings.append("the reasoning came inside the text, without an opening tag; it was split off at '</think>'")
-    answer = _tool_text(answer, warnings)
+    answer = _with_calls(answer, calls, ending or draft.finish_reason, warnings)
     if in_field and _mismatched(answer):
         answer = replace(answer, text=answer.reasoning or "", reasoning=None)
         warnings.append(
@@ -306,27 +355,28 @@ def _mismatched(answer: Answer) -> bool:
     )
 
 
-def _tool_text(answer: Answer, warnings: list[str]) -> Answer:
-    """Tool calls that the server left as text, in the answer or in the reasoning."""
-    if answer.tool_calls:
-        return answer
-    for where in ("text", "reasoning"):
-        held = answer.text if where == "text" else answer.reasoning or ""
-        if BEGIN not in held:
-            continue
-        found = from_text(held)
-        if found is None:
-            warnings.append(f"the {where} holds V3.1's mark of a tool call, but no complete call")
-            continue
-        rest, calls = found
+def _with_calls(answer: Answer, calls: TextCalls, ending: str, warnings: list[str]) -> Answer:
+    """`answer` with the tool calls that the server left as text, and with a word about those that are cut."""
+    taken, notes = calls.take(answer.text, answer.reasoning or "", ending)
+    warnings += notes
+    host_says_cut = answer.finish_reason.lower() in CUT_OFF
+    if taken is not None:
+        further = calls.named(taken, answer.tool_calls)
+        text, reasoning = (taken.text, answer.reasoning) if taken.kind == "text" else (answer.text, taken.text or None)
+        answer = replace(answer, text=text, reasoning=reasoning, tool_calls=(*answer.tool_calls, *further))
+        if answer.complete and not host_says_cut:
+            answer = replace(answer, finish_reason="tool_calls")
+    half = [call.name for call in answer.tool_calls if call.cut]
+    if answer.complete and half:
+        answer = replace(answer, finish_reason="length")
         warnings.append(
-            f"{len(calls)} tool call(s) came as {where} and were read from there; "
-            "the server's tool parser does not fit V3.1 (vLLM: --tool-call-parser deepseek_v31)"
+            f"the answer reached max_tokens inside the call of the tool {half[0]!r}: its arguments are incomplete, so "
+            "don't run it; raise max_tokens"
         )
-        changed = replace(answer, text=rest) if where == "text" else replace(answer, reasoning=rest or None)
-        return replace(changed, tool_calls=calls, finish_reason="tool_calls")
-    if answer.finish_reason == "tool_calls":
-        warnings.append("the endpoint said it called tools and sent no call; its tool parser may not fit V3.1")
+    elif answer.complete and answer.tool_calls and host_says_cut:
+        warnings.append("the answer reached max_tokens after its tool calls; further calls may be missing")
+    elif answer.finish_reason in CALLED and not answer.tool_calls:
+        warnings.append("the endpoint said it called tools and sent no call; its tool parser may not fit the model")
     return answer
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from deepthrift._wire.sse import EventDecoder
 
 _MARKS = (b"\ndata:", b"\rdata:")
+_NOISE = 16_384
+"""Bytes that are kept of what is no stream, to quote from."""
 
 
 class BodyReader:
@@ -15,8 +17,8 @@ class BodyReader:
         self._whole: list[bytes] | None = None
         self._tail = b""
         self._sniffed = False
-        self.noise = False
-        """Whether there was text that is neither an event nor a comment."""
+        self.noise = b""
+        """The beginning of text that is neither an event nor a comment."""
 
     def feed(self, data: bytes | None) -> list[bytes]:
         """What the next bytes complete; `None` stands for the end."""
@@ -37,8 +39,8 @@ class BodyReader:
             self._whole = []
             return lines_of(body) or [body]
         blocks = self._events.flush() if data is None else self._events.feed(data)
-        if not blocks:
-            self.noise = self.noise or _is_noise(data)
+        if not blocks and len(self.noise) < _NOISE and (self.noise or _is_noise(data)):
+            self.noise += data or b""
         return blocks
 
 

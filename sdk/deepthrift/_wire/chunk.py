@@ -8,6 +8,7 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from deepthrift._wire.large import LARGE, load_json
+from deepthrift._wire.words import error_in
 from deepthrift.errors import MalformedResponse
 
 
@@ -24,6 +25,9 @@ class ToolCallPart(_Loose):
     index: int | None = None
     id: str | None = None
     function: FunctionPart | None = None
+    name: str | None = None
+    """Where some hosts put the function's name and arguments."""
+    arguments: str | None = None
 
 
 class Delta(_Loose):
@@ -34,6 +38,15 @@ class Delta(_Loose):
     reasoning: str | None = None
     reasoning_details: list[JsonValue] | None = None
     tool_calls: list[ToolCallPart] | None = None
+    function_call: FunctionPart | None = None
+    """The older form, of one call without an id."""
+
+    @property
+    def calls(self) -> list[ToolCallPart]:
+        """The tool calls, or the parts of them."""
+        if self.tool_calls or self.function_call is None:
+            return self.tool_calls or []
+        return [ToolCallPart(function=self.function_call)]
 
 
 class Choice(_Loose):
@@ -65,15 +78,12 @@ class Chunk(_Loose):
     tokens_evaluated: JsonValue = None
     tokens_predicted: JsonValue = None
     error: JsonValue = None
-    code: JsonValue = None
-    message: JsonValue = None
+    """All of what was sent, if it is an error."""
 
     @property
     def is_error(self) -> bool:
         """Whether this is an error in the place of an answer."""
-        return self.error is not None or (
-            not self.choices and self.usage is None and (self.object == "error" or self.message is not None)
-        )
+        return self.error is not None
 
 
 def parse_chunk(data: bytes) -> Chunk:
@@ -82,14 +92,26 @@ def parse_chunk(data: bytes) -> Chunk:
     Raises:
         MalformedResponse: It is not JSON, or not a chat chunk.
     """
+    chunk = _parsed(data)
+    if chunk.choices and b'"error"' not in data and b'"Error"' not in data:
+        return chunk
+    answered = bool(chunk.choices) or chunk.usage is not None
+    error = error_in(load_json(data), answered=answered)
+    return chunk if error is None and chunk.error is None else chunk.model_copy(update={"error": error})
+
+
+def _parsed(data: bytes) -> Chunk:
     try:
         if len(data) < LARGE:
             return Chunk.model_validate_json(data)
     except ValidationError:
         pass
     try:  # rare, so it may take its time: what hosts are known to write otherwise is mended first
-        return Chunk.model_validate(_mended(load_json(data)))
+        value: object = load_json(data)
+        return Chunk.model_validate(_mended(value))
     except ValidationError as error:
+        if (wrong := error_in(value, answered=False)) is not None:
+            return Chunk.model_construct(error=wrong)
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         told = f"{first['msg']} at {'.'.join(map(str, first['loc'])) or 'the top'!r}"
     except (ValueError, RecursionError):
@@ -131,8 +153,13 @@ def _message(message: dict[str, object]) -> object:
     for name in ("content", "reasoning_content", "reasoning"):
         if isinstance(held := message.get(name), list):
             mended[name] = "".join(map(_part, cast("list[object]", held)))
-    if isinstance(calls := message.get("tool_calls"), list):
-        mended["tool_calls"] = [_call(call) for call in cast("list[object]", calls)]
+    calls = message.get("tool_calls")
+    if isinstance(calls, dict):
+        calls = [calls]
+    if isinstance(calls, list):
+        mended["tool_calls"] = [_call(call) for call in cast("list[object]", calls) if isinstance(call, dict)]
+    if isinstance(held := message.get("function_call"), dict):
+        mended["function_call"] = _function(cast("dict[str, object]", held))
     return mended
 
 
@@ -141,17 +168,20 @@ def _part(part: object) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _call(value: object) -> object:
-    if not isinstance(value, dict):
-        return value
-    call = cast("dict[str, object]", value)
-    mended = {**call, "id": _label(call.get("id"))}
-    if isinstance(held := call.get("function"), dict):
-        function = cast("dict[str, object]", held)
-        arguments = function.get("arguments")
-        if arguments is not None and not isinstance(arguments, str):
-            mended["function"] = {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}
+def _call(value: dict[str, object]) -> object:
+    mended = {**_function(value), "id": _label(value.get("id"))}
+    if not isinstance(value.get("index"), int):
+        mended.pop("index", None)
+    if isinstance(held := value.get("function"), dict):
+        mended["function"] = _function(cast("dict[str, object]", held))
     return mended
+
+
+def _function(function: dict[str, object]) -> dict[str, object]:
+    arguments = function.get("arguments")
+    if arguments is None or isinstance(arguments, str):
+        return function
+    return {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}
 
 
 def _label(value: object) -> object:
