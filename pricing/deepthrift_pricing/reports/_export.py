@@ -23,9 +23,10 @@ COLUMNS: Final[tuple[str, ...]] = (
     "id", "call_id", "group_id", "purpose", "host", "model", "mode", "status", "started_at", "ended_at", "currency",
     "reserved", "cost", "cost_cache_hit", "cost_cache_miss", "cost_completion", "cost_reasoning", "certainty",
     "prompt_tokens", "cache_hit_tokens", "cache_miss_tokens", "completion_tokens", "reasoning_tokens", "price_ids",
-    "finish_reason", "http_status", "error", "tags",
+    "finish_reason", "http_status", "error", "tags", "cost_requests", "requests", "service_tier",
 )  # fmt: skip
-"""Amounts are exact decimals as text; moments are ISO 8601 in UTC; `tags` is JSON. No prompt, no answer, no key."""
+"""Amounts are exact decimals as text; moments are ISO 8601 in UTC; `tags` and `requests` are JSON. No prompt, no
+answer, no key."""
 
 
 def export(
@@ -103,6 +104,9 @@ def flat(attempt: Attempt) -> dict[str, Cell]:
         "http_status": attempt.http_status,
         "error": attempt.error,
         "tags": json.dumps(dict(attempt.tags), ensure_ascii=False, sort_keys=True),
+        "cost_requests": f"{cost.requests.amount:f}",
+        "requests": json.dumps(dict(usage.requests), sort_keys=True) if usage and usage.requests else None,
+        "service_tier": attempt.service_tier,
     }
 
 
