@@ -28,9 +28,10 @@ class EndingCalendar(BaseModel):
     """Whether that day is over."""
 
     def __str__(self) -> str:
+        rows = f"{len(self.price_ids)} price row{'' if len(self.price_ids) == 1 else 's'}"
         verb = "ended on" if self.ended else "ends on"
         return (
-            f"the holiday calendar of {self.host} {verb} {self.until} ({len(self.price_ids)} price rows); later peak "
+            f"the holiday calendar of {self.host} {verb} {self.until} ({rows}); later peak "
             "hours are booked at the peak price and marked estimated until except_dates and holidays_until go on"
         )
 

@@ -195,7 +195,7 @@ class StreamAttempt(BaseAttempt):
             self._books.release(self._attempt, error=error)
             return
         answer = self._billed.answer()
-        usage = self.partial_usage(answer)
+        usage = self._with_requests(self.partial_usage(answer), answer)
         self._books.settle(
             self._attempt,
             usage,
@@ -203,6 +203,7 @@ class StreamAttempt(BaseAttempt):
             finish_reason=answer.finish_reason if answer.complete else "incomplete",
             http_status=self._status(),
             error=error,
+            service_tier=answer.service_tier,
         )
         self._note_prefix(usage)
 

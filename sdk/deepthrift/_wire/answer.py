@@ -41,6 +41,10 @@ class Answer:
     """Whether the mode that ran is the one asked for."""
     complete: bool
     """Whether the answer came to its end."""
+    service_tier: str | None = None
+    """The service tier that served it, in the host's own words."""
+    cites: bool = False
+    """Whether it cites what a tool of the host has found."""
 
     @property
     def blank(self) -> bool:
@@ -74,6 +78,8 @@ class Accumulator:
         self._finish: str | None = None
         self._model: str | None = None
         self._id: str | None = None
+        self._tier: str | None = None
+        self._cites = False
         self._chunks = 0
         self.done = False
         """Whether the end-of-stream mark has arrived."""
@@ -118,6 +124,8 @@ class Accumulator:
             self._usage = chunk.usage
         self._model = chunk.model or self._model
         self._id = chunk.id or self._id
+        if chunk.service_tier and isinstance(chunk.service_tier, str):
+            self._tier = chunk.service_tier
         events: list[StreamEvent] = []
         for choice in chunk.choices or ():
             if choice.index == 0:
@@ -144,6 +152,7 @@ class Accumulator:
     def _delta(self, delta: Delta, events: list[StreamEvent]) -> None:
         reasoning = self._reasoning_of(delta)
         content = delta.content or ""
+        self._cites = self._cites or bool(delta.annotations)
         if reasoning:
             self._in_field = True
             self._split.plain()
@@ -218,6 +227,8 @@ class Accumulator:
             warnings=(),
             honoured=True,
             complete=self.finished,
+            service_tier=self._tier,
+            cites=self._cites,
         )
         if self._raw:  # plain text is what it is, whatever tags it holds
             return replace(draft, mode="standard")

@@ -33,6 +33,8 @@ class Delta(_Loose):
     reasoning: str | None = None
     reasoning_details: list[JsonValue] | None = None
     tool_calls: list[ToolCallPart] | None = None
+    annotations: JsonValue = None
+    """Citations, where the host's own tools searched the web."""
 
 
 class TopLogprob(_Loose):
@@ -71,6 +73,8 @@ class Chunk(_Loose):
     id: str | None = None
     object: str | None = None
     model: str | None = None
+    service_tier: JsonValue = None
+    """The service tier that serves the request, where the host says so."""
     choices: list[Choice] | None = None
     usage: dict[str, JsonValue] | None = None
     error: JsonValue = None

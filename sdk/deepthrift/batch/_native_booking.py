@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from deepthrift._books import cost_of
 from deepthrift._core import Core
+from deepthrift._cost_of import cost_of, price_warnings
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift.batch._native_job import JobFile, JobRow
@@ -92,6 +92,7 @@ def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], end
     attempt = _attempt(core, job, row)
     rules = core.profile.batch or BatchRules()
     cost = cost_of(core, attempt, usage, mode, ended_at=ended_at, tier=rules.tier)
+    warnings = (*price_warnings(attempt, usage, cost, rules.tier), *(() if answer is None else answer.warnings))
     booked = core.ledger.settle(
         attempt.id,
         usage=usage,
@@ -100,7 +101,6 @@ def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], end
         finish_reason=None if answer is None else answer.finish_reason,
         http_status=status,
     )
-    warnings = () if answer is None else answer.warnings
     outcome: Outcome = "answered" if answer is not None else "unanswered"
     return _Booked(outcome, booked.cost.total, booked.cost.certainty, mode, warnings)
 
