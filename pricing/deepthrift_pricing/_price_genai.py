@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,7 @@ from deepthrift_pricing._price import CALL, Price
 from deepthrift_pricing.errors import ConfigurationError, PriceNotFound
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice, Provider, StartDateConstraint, TimeOfDateConstraint
+    from genai_prices.types import ModelInfo, PriceVariant, Provider, StartDateConstraint, TimeOfDateConstraint
 
 _TOKENS: Final = {
     "input_mtok": "cache_miss",
@@ -24,6 +24,7 @@ _TOKENS: Final = {
 }
 _REQUESTS: Final = {"requests_kcount": CALL, "web_searches_kcount": "search", "storage_searches_kcount": "file_search"}
 """Amounts per 1,000 requests, and the kinds as which they're counted here."""
+_FINEST: Final = Decimal("0.000001")
 _LONG_WRITE: Final = "cache_write_1h_mtok"
 """What is kept in a cache for an hour; a usage doesn't say how long."""
 _OTHERS: Final = {"audio", "image", "video", "document"}
@@ -43,9 +44,11 @@ def genai_layers(provider: str, host: str, today: date) -> list[list[Price]]:
     from importlib.metadata import version  # not cheap to import, and rarely needed
 
     source = f"genai-prices {version('genai-prices')}"
-    layers: list[list[Price]] = []
+    layers: dict[tuple[int, int], list[Price]] = {}
     for model in found.models:
-        for place, fields in _rows(model):
+        made: list[tuple[tuple[int, int], Price]] = []
+        wrong: set[object] = set()
+        for layer, fields in _rows(model):
             fields |= {
                 "id": f"genai-prices/{provider}/{model.id}{fields['id']}",
                 "host": host,
@@ -56,13 +59,15 @@ def genai_layers(provider: str, host: str, today: date) -> list[list[Price]]:
                 "note": "as the library has it, not compared with the provider",
             }
             try:
-                price = Price.model_validate(fields)
+                made.append((layer, Price.model_validate(fields)))
             except ValidationError:
-                continue  # no price for input or output, or one finer or larger than can be: none beats a wrong one
-            while place >= len(layers):
-                layers.append([])
-            layers[place].append(price)
-    return [layer for layer in layers if layer]
+                # No price for input or output, or one larger than can be. Without it an older price would seem to hold
+                # still, so none of the model's prices at that tier is taken: none beats a wrong one.
+                wrong.add(fields.get("tier", "standard"))
+        for layer, price in made:
+            if price.tier not in wrong:
+                layers.setdefault(layer, []).append(price)
+    return [layers[layer] for layer in sorted(layers)]
 
 
 class GenaiNames:
@@ -96,8 +101,9 @@ def _provider(name: str) -> Provider:
     raise PriceNotFound(f"genai-prices knows no provider {name!r}; it knows {known}")
 
 
-def _rows(model: ModelInfo) -> Iterator[tuple[int, dict[str, object]]]:
-    """Every price of a model: one for each condition, in the library's order, and those of its service tiers."""
+def _rows(model: ModelInfo) -> Iterator[tuple[tuple[int, int], dict[str, object]]]:
+    """Every price of a model, with the layer in which it takes its turn: one for each condition, the last one first in
+    line, and above each those of service tiers, of which the library takes the first that holds."""
     from genai_prices.types import ConditionalPrice
 
     listed = model.prices if isinstance(model.prices, list) else [ConditionalPrice(prices=model.prices)]
@@ -105,40 +111,30 @@ def _rows(model: ModelInfo) -> Iterator[tuple[int, dict[str, object]]]:
         number = f"/{place + 1}" if len(listed) > 1 else ""
         # The first one also holds where no condition is met.
         condition = {} if place == 0 else _condition(each.constraint)
-        yield place, {"id": number, **_amounts(each.prices), **condition}
-    yield from _variants(model, [each.prices for each in listed], [each.constraint for each in listed])
+        held = {key: value for key, value in each.prices.__dict__.items() if value is not None}
+        yield (place, 0), {"id": number, **_of(held), **condition}
+        for rank, variant in enumerate(model.price_variants or (), 1):
+            if (row := _at_tier(variant, held, condition)) is not None:
+                yield (place, -rank), {"id": f"{number}/{row['tier']}/{rank}", **row}
 
 
-def _variants(
-    model: ModelInfo,
-    prices: Sequence[ModelPrice],
-    constraints: Sequence[StartDateConstraint | TimeOfDateConstraint | None],
-) -> Iterator[tuple[int, dict[str, object]]]:
-    """The prices of service tiers: each overrides parts of the price in force, from its own day on."""
-    number = 0
-    for variant in model.price_variants or ():
-        named = [name for name in _TIERS if name in variant.when]
-        if len(variant.when) != 1 or not named:
-            continue  # a region, a route or a speed: nothing that a call asks for here
-        tier = variant.when[named[0]]
-        tier = "standard" if tier in ("default", "standard") else tier
-        changes = {key: value for key, value in variant.prices.__dict__.items() if value is not None}
-        if tier == "standard" or not changes:
-            continue
-        own = _condition(variant.constraint)
-        for place, (base, constraint) in enumerate(zip(prices, constraints, strict=True)):
-            condition = {} if place == 0 else _condition(constraint)
-            if "daily" in own or ("daily" in condition and own):
-                continue  # two conditions that a row can't hold both
-            begins = [at for at in (own.get("valid_from"), condition.get("valid_from")) if isinstance(at, datetime)]
-            number += 1
-            merged = {**{key: value for key, value in base.__dict__.items() if value is not None}, **changes}
-            row = {"id": f"/{tier}/{number}", "tier": tier, **_of(merged), **condition}
-            yield place, row | ({"valid_from": max(begins)} if begins else {})
+def _at_tier(
+    variant: PriceVariant, base: Mapping[str, object], condition: Mapping[str, object]
+) -> dict[str, object] | None:
+    """The price of a service tier, which changes parts of another price, from its own day on; `None` if it isn't one.
 
-
-def _amounts(prices: ModelPrice) -> dict[str, object]:
-    return _of({key: value for key, value in prices.__dict__.items() if value is not None})
+    Prices of a region, a route or a speed are left out: a call doesn't ask for those here.
+    """
+    name = next((name for name in _TIERS if name in variant.when), None)
+    changes = {key: value for key, value in variant.prices.__dict__.items() if value is not None}
+    if name is None or len(variant.when) != 1 or variant.when[name] in ("default", "standard") or not changes:
+        return None
+    own = _condition(variant.constraint)
+    if "daily" in own or ("daily" in condition and own):
+        return None  # two conditions that one row can't hold
+    begins = [at for at in (own.get("valid_from"), condition.get("valid_from")) if isinstance(at, datetime)]
+    row = {**_of({**base, **changes}), **condition, "tier": variant.when[name]}
+    return row | ({"valid_from": max(begins)} if begins else {})
 
 
 def _of(prices: Mapping[str, object]) -> dict[str, object]:
@@ -147,6 +143,7 @@ def _of(prices: Mapping[str, object]) -> dict[str, object]:
     Tokens of audio, images and video are left out: a usage here has tokens of text, and `parse_usage` marks one that
     reports others as estimated.
     """
+    rounded = [key for key, price in prices.items() if key in (*_TOKENS, _LONG_WRITE) and _too_fine(price)]
     starts = sorted({start for key in (*_TOKENS, _LONG_WRITE) for start in _starts(prices.get(key))})
     requests = {kind: price for key, kind in _REQUESTS.items() if isinstance(price := prices.get(key), Decimal)}
     unknown = [
@@ -157,7 +154,7 @@ def _of(prices: Mapping[str, object]) -> dict[str, object]:
         "brackets": [{"above": start, **_at(prices, start)} for start in starts],
         "per_request": requests,
         "cache_write_varies": _LONG_WRITE in prices,
-        "certainty": "estimated" if unknown else "exact",
+        "certainty": "estimated" if unknown or rounded else "exact",
     }
 
 
@@ -182,8 +179,16 @@ def _price_at(price: object, length: int) -> Decimal | None:
     from genai_prices.types import TieredPrices
 
     if isinstance(price, TieredPrices):
-        return next((tier.price for tier in reversed(price.tiers) if tier.start <= length), price.base)
-    return price if isinstance(price, Decimal) else None
+        price = next((tier.price for tier in reversed(price.tiers) if tier.start <= length), price.base)
+    return price.quantize(_FINEST, ROUND_CEILING) if isinstance(price, Decimal) else None
+
+
+def _too_fine(price: object) -> bool:
+    """Whether a price has more decimals than are exact per token, and is rounded up."""
+    from genai_prices.types import TieredPrices
+
+    amounts = [price.base, *(tier.price for tier in price.tiers)] if isinstance(price, TieredPrices) else [price]
+    return any(isinstance(each, Decimal) and each != each.quantize(_FINEST, ROUND_CEILING) for each in amounts)
 
 
 def _condition(constraint: StartDateConstraint | TimeOfDateConstraint | None) -> dict[str, object]:
