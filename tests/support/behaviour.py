@@ -83,6 +83,10 @@ class Answer:
     """So many chunks travel in one event."""
     headers: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
+    service_tier: str | None = None
+    """The service tier that the response names."""
+    server_tool_use: Mapping[str, int] | None = None
+    """What the usage says of the server's own tools."""
 
     def pieces(self, mode: Mode) -> list[Piece]:
         out: list[Piece] = []

@@ -99,13 +99,16 @@ class Generation:
             )
 
     def usage(self) -> dict[str, object]:
-        return usage_fields(
+        usage = usage_fields(
             self.answer.usage_shape,
             prompt=self.prompt,
             cache_hit=self.answer.cache_hit,
             completion=self.completion,
             reasoning=self.reasoning,
         )
+        if self.answer.server_tool_use is not None:
+            usage["server_tool_use"] = dict(self.answer.server_tool_use)
+        return usage
 
     def all_at_once(self) -> list[Piece]:
         """Every piece, without delays."""
@@ -119,7 +122,8 @@ class Generation:
     def frame(self, kind: str) -> dict[str, object]:
         """The fields that every body shares."""
         model = self.answer.model or str(self.request.body.get("model", "deepseek-chat"))
-        return {"id": f"chatcmpl-{self.request.number}", "object": kind, "created": 1756000000, "model": model}
+        tier = {} if self.answer.service_tier is None else {"service_tier": self.answer.service_tier}
+        return {"id": f"chatcmpl-{self.request.number}", "object": kind, "created": 1756000000, "model": model, **tier}
 
     def fields(self, piece: Piece) -> dict[str, object]:
         """The piece as fields of a delta."""
