@@ -73,7 +73,7 @@ class Cost(BaseModel):
         return cls.zero(currency) if total is None else total
 
     def __str__(self) -> str:
-        notes = [] if self.certainty == "exact" else [self.certainty]
+        notes: list[str] = [] if self.certainty == "exact" else [self.certainty]
         if requests := self.requests:
             notes.append(f"{requests} of it for requests")
         return f"{self.total} ({'; '.join(notes)})" if notes else str(self.total)

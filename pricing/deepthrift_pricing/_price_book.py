@@ -138,12 +138,7 @@ class PriceBook(PriceLookup):
             PriceNotFound: No row is of that tier.
         """
         layers = [
-            tuple(
-                row.model_copy(update={"tier": each})
-                for row in layer
-                if row.tier == tier
-                for each in dict.fromkeys(("standard", tier))
-            )
+            tuple(row.model_copy(update={"tier": "standard"}) for row in layer if row.tier == tier)
             for layer in self._layers
         ]
         if not any(layers):

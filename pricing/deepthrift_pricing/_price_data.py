@@ -136,10 +136,10 @@ def _expand(row: Mapping[str, object], name: str) -> list[dict[str, object]]:
         windows = cast("list[object]", daily)
     expanded: list[dict[str, object]] = []
     for parts in amounts or [{}]:
-        currency = str(parts.get("currency", "")).lower() or None
+        of = str(parts.get("currency", "")).lower() or None
         extra = {
-            "brackets": [_bracket(each, currency, times, f"{name}: brackets") for each in brackets],
-            "per_request": _per_request(requests, currency, f"{name}: per_request"),
+            "brackets": [_bracket(each, of, times, f"{name}: brackets") for each in brackets],
+            "per_request": _per_request(requests, of, f"{name}: per_request"),
         }
         for number, window in enumerate(windows, 1):
             fields = {**shared, **parts, **extra, "daily": window}
