@@ -12,22 +12,26 @@ from deepthrift_pricing._money import Currency, Money
 from deepthrift_pricing._plan import HostedOption, Load, MachineOption, Plan, make_plan
 from deepthrift_pricing._prefix import PrefixPrediction, PrefixTrace, PrefixTracker
 from deepthrift_pricing._price import DecidedBy, Price
+from deepthrift_pricing._price_amounts import Bracket
 from deepthrift_pricing._price_book import PriceBook
+from deepthrift_pricing._price_calendar import EndingCalendar
 from deepthrift_pricing._price_explain import PriceExplanation
 from deepthrift_pricing._refusal_counts import RefusalRow
 from deepthrift_pricing._spend import SpendRow
-from deepthrift_pricing._usage import Certainty, Mode, Usage, least_certain
+from deepthrift_pricing._usage import Certainty, Mode, Usage, add_requests, least_certain
 from deepthrift_pricing._usage_parse import parse_usage
 
 __all__ = [
     "Attempt",
     "AttemptRequest",
+    "Bracket",
     "Budget",
     "BudgetStatus",
     "Certainty",
     "Cost",
     "Currency",
     "DecidedBy",
+    "EndingCalendar",
     "Estimate",
     "HostedOption",
     "Identity",
@@ -54,6 +58,7 @@ __all__ = [
     "Status",
     "Usage",
     "Weights",
+    "add_requests",
     "estimate_cost",
     "known_machines",
     "known_weights",

@@ -135,11 +135,13 @@ class LedgerBookings(LedgerReads):
         http_status: int | None = None,
         error: str | None = None,
         identity: Identity = UNKNOWN_IDENTITY,
+        service_tier: str | None = None,
     ) -> Attempt:
         """Books what the attempt really cost, in the windows that it was reserved in, and gives the rest back.
 
         The whole cost is booked, also above the reservation or above a budget's limit. A second settle changes nothing.
-        An attempt that was held as unknown, or released too early, is settled all the same.
+        An attempt that was held as unknown, or released too early, is settled all the same. `service_tier` is the one
+        that served it, where it's known and isn't the one that was asked for.
 
         Raises:
             ConfigurationError: The cost, or the usage, is more than a ledger can hold; the reservation stands.
@@ -161,7 +163,17 @@ class LedgerBookings(LedgerReads):
                 )
             if cost.total > reserved:
                 _LOG.warning("attempt %s cost %s, more than the %s it reserved", attempt_id, cost.total, reserved)
-            return Outcome("settled", micros(ended_at), cost, usage, finish_reason, http_status, error, identity)
+            return Outcome(
+                "settled",
+                micros(ended_at),
+                cost,
+                usage,
+                finish_reason,
+                http_status,
+                error,
+                identity,
+                service_tier=service_tier,
+            )
 
         return self._end(attempt_id, outcome)
 

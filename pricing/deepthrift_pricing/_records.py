@@ -16,6 +16,7 @@ from deepthrift_pricing._usage import Certainty, Mode, Usage
 from deepthrift_pricing._window import micros, moment
 
 _USAGE: Final = "prompt_tokens, cache_hit_tokens, completion_tokens, reasoning_tokens, usage_certainty, usage_notes"
+_SELECT_USAGE: Final = f"{_USAGE}, requests"
 _COLUMNS: Final = (
     "id, call_id, group_id, purpose, host, model, mode, status, started_at, lease_until, ended_at, currency, "
     "reserved_pico, booked_pico, cache_hit_pico, cache_miss_pico, completion_pico, reasoning_pico, certainty, "
@@ -23,7 +24,7 @@ _COLUMNS: Final = (
     "service_tier, requests, requests_pico, answered_model, fingerprint"
 )
 SELECT: Final = f"SELECT {_COLUMNS} FROM attempts"  # noqa: S608  # constant text
-SELECT_USAGE: Final = f"SELECT {_USAGE} FROM attempts"  # noqa: S608  # constant text
+SELECT_USAGE: Final = f"SELECT {_SELECT_USAGE} FROM attempts"  # noqa: S608  # constant text
 INSERT: Final = f"INSERT INTO attempts ({_COLUMNS}) VALUES ({', '.join('?' * 37)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  # constant text
 END: Final = (
     "UPDATE attempts SET status = ?, ended_at = ?, booked_pico = ?, cache_hit_pico = ?, cache_miss_pico = ?, "
@@ -50,10 +51,6 @@ class Outcome(NamedTuple):
     identity: Identity = UNKNOWN_IDENTITY
     service_tier: str | None = None
     """The tier that served it; `None`: the one that was requested."""
-    requests: str | None = None
-    """Counts of requests that are billed by themselves, as JSON."""
-    requests_pico: int | None = None
-    """What those cost; a part of `cost`."""
 
 
 def held(worst: Money, price_ids: tuple[str, ...]) -> Cost:
@@ -154,8 +151,8 @@ def ending(before: Attempt, outcome: Outcome) -> tuple[Value, ...]:
         outcome.http_status,
         outcome.error,
         outcome.service_tier,
-        outcome.requests,
-        outcome.requests_pico,
+        dump(dict(usage.requests)) if usage is not None and usage.requests else None,
+        cost.requests.pico or None,
         *outcome.identity,
         before.id,
         before.status,
@@ -210,7 +207,7 @@ def attempt_of(row: Row) -> Attempt:
         http_status,
         error,
         service_tier,
-        _requests,
+        requests,
         _requests_pico,
         answered_model,
         fingerprint,
@@ -239,7 +236,7 @@ def attempt_of(row: Row) -> Attempt:
         started_at=moment(cast("int", started_at)),
         ended_at=None if ended_at is None else moment(cast("int", ended_at)),
         reserved=Money(cast("int", reserved), currency),
-        usage=usage_of(counts),
+        usage=usage_of((*counts, requests)),
         cost=cost,
         finish_reason=cast("str | None", finish_reason),
         http_status=cast("int | None", http_status),
@@ -253,7 +250,7 @@ def attempt_of(row: Row) -> Attempt:
 
 def usage_of(counts: Sequence[Value]) -> Usage | None:
     """The usage in a row of `SELECT_USAGE`, or `None` where none was reported."""
-    prompt, hit, completion, reasoning, certainty, notes = counts
+    prompt, hit, completion, reasoning, certainty, notes, requests = counts
     if certainty is None:
         return None
     prompt, hit = cast("int", prompt), cast("int", hit)
@@ -262,8 +259,10 @@ def usage_of(counts: Sequence[Value]) -> Usage | None:
         prompt_tokens=prompt,
         cache_hit_tokens=hit,
         cache_miss_tokens=prompt - hit,
+        cache_write_tokens=None,
         completion_tokens=cast("int", completion),
         reasoning_tokens=cast("int", reasoning),
+        requests={} if requests is None else cast("Mapping[str, int]", json.loads(cast("str", requests))),
         certainty=cast("Certainty", certainty),
         notes=() if notes is None else tuple(json.loads(cast("str", notes))),
     )

@@ -15,7 +15,10 @@ from deepthrift_pricing._window import EPOCH, micros
 from deepthrift_pricing._zone import zone_of
 from deepthrift_pricing.errors import ConfigurationError
 
-_COLUMNS: Final = ("host", "model", "mode", "purpose", "status", "certainty", "call", "group", "finish_reason", "error")
+_COLUMNS: Final = (
+    "host", "model", "mode", "purpose", "status", "certainty", "call", "group", "finish_reason", "error",
+    "service_tier",
+)  # fmt: skip
 _SQL: Final = {"call": "call_id", "group": "group_id"}
 _TIMES: Final = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 _QUARTER: Final = 900_000_000
@@ -34,12 +37,13 @@ _SUMMED: Final = (
     "CASE WHEN certainty = 'estimated' THEN booked_pico ELSE 0 END",
     "CASE WHEN status = 'unknown' THEN booked_pico ELSE 0 END",
     "CASE WHEN status = 'reserved' THEN booked_pico ELSE 0 END",
+    f"CASE WHEN {_KNOWN} THEN requests_pico ELSE 0 END",
 )
 _SUMS: Final = ", ".join(("COUNT(*)", *map(sum_sql, _SUMMED)))
 
 
 class SpendRow(BaseModel):
-    """What attempts of one group cost: `cache_hit + cache_miss + completion + unknown == total`."""
+    """What attempts of one group cost: `cache_hit + cache_miss + completion + requests + unknown == total`."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
@@ -63,6 +67,8 @@ class SpendRow(BaseModel):
     """The part of the total that is held at its worst case, because nobody knows better."""
     reserved: Money
     """Worst cases of attempts under way."""
+    requests: Money
+    """What was billed by request: searches, fetched pages, fees for calls."""
 
 
 def spend_rows(
@@ -147,4 +153,5 @@ def _row(key: Mapping[str, str], currency: Currency, sums: Sequence[int]) -> Spe
         estimated=money[5],
         unknown=money[6],
         reserved=money[7],
+        requests=money[8],
     )

@@ -18,6 +18,7 @@ from deepthrift._gate import Ticket
 from deepthrift._passes import Passes, Step
 from deepthrift._raw import RawResponse
 from deepthrift._secrets import shown_url
+from deepthrift._server_tools import with_requests
 from deepthrift._usage_claims import usage_of, usage_warning
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.billed import is_free
@@ -238,7 +239,7 @@ class BaseAttempt:
             answer = self._billed.answer()
         self._booked = True
         mode = self.step.request.mode if self._core.profile.two_pass is not None else answer.mode
-        usage = self._usage(answer)
+        usage = self._with_requests(self._usage(answer), answer)
         if (warning := usage_warning(usage)) is not None:
             self._books.warnings.append(warning)
         self._books.settle(
@@ -248,8 +249,18 @@ class BaseAttempt:
             finish_reason=answer.finish_reason,
             http_status=self._status(),
             identity=answer.identity,
+            service_tier=answer.service_tier,
         )
         self._note_prefix(usage)
+
+    def _with_requests(self, usage: Usage, answer: Answer) -> Usage:
+        """`usage` with what the host's own tools did."""
+        bounds = self.step.request.requests
+        if not bounds and (answer.usage is None or not answer.usage.requests):
+            return usage
+        counted = with_requests(usage, answer.usage, bounds, cites=answer.cites)
+        self._books.warnings += counted.notes[len(usage.notes) :]
+        return counted
 
     def _note_prefix(self, usage: Usage | None) -> None:
         """Remember, as hashes, that the prompt was sent, and what the host said it held of it."""

@@ -6,17 +6,17 @@ import json
 import logging
 from collections.abc import Mapping
 from copy import copy
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from deepthrift._core import Core
+from deepthrift._cost_of import cost_of, price_warnings, whole_cost
 from deepthrift._fit import Fit
 from deepthrift._passes import Passes, Step
-from deepthrift.errors import DeepthriftError, LedgerError, PriceNotFound, RequestInfo
+from deepthrift._service_tiers import STANDARD, served_tier
+from deepthrift.errors import DeepthriftError, LedgerError, RequestInfo
 from deepthrift_pricing import (
     Attempt,
     AttemptRequest,
-    Certainty,
     Cost,
     Identity,
     Mode,
@@ -88,7 +88,7 @@ class Books:
             LedgerUnavailable: The ledger cannot be written.
         """
         request, core = step.request, self._core
-        asked = self._asked(request.model, request.mode, step.prompt.tokens, request.max_tokens)
+        asked = self._asked(request.model, request.mode, step.prompt.tokens, request.max_tokens, request)
         fit = Fit(passes, step, core.profile, core.model, core.prices)
         attempt = await core.ledger.reserve(asked, timeout=wait, refit=fit)
         self.attempts.append(attempt)
@@ -108,7 +108,7 @@ class Books:
             PriceNotFound: There is no price for it.
         """
         request = step.request
-        asked = self._asked(request.model, request.mode, step.prompt.tokens, request.max_tokens)
+        asked = self._asked(request.model, request.mode, step.prompt.tokens, request.max_tokens, request)
         return asked, unsent_attempt(asked)
 
     def take_unsent(self, asked: AttemptRequest, attempt: Attempt) -> None:
@@ -116,8 +116,11 @@ class Books:
         self._unsent[attempt.id] = asked
         self.attempts.append(attempt)
 
-    def _asked(self, model: str, mode: Mode, prompt_tokens: int, max_tokens: int) -> AttemptRequest:
+    def _asked(
+        self, model: str, mode: Mode, prompt_tokens: int, max_tokens: int, request: WireRequest | None = None
+    ) -> AttemptRequest:
         core, started_at = self._core, utc_now()
+        tier = None if request is None else request.service_tier
         return AttemptRequest(
             attempt_id=new_id("att"),
             call_id=self.call_id,
@@ -136,8 +139,11 @@ class Books:
                 max_tokens=max_tokens,
                 at=started_at,
                 currency=core.currency,
+                tier=tier or STANDARD,
+                requests=None if request is None else request.requests,
             ),
             tags=self._tags,
+            service_tier=tier,
             started_at=started_at,
         )
 
@@ -155,9 +161,15 @@ class Books:
         http_status: int | None = None,
         error: BaseException | None = None,
         identity: Identity = UNKNOWN_IDENTITY,
+        service_tier: str | None = None,
     ) -> None:
-        """Book what `attempt` used, and warn if something else than before has answered."""
-        cost = self.cost_of(attempt, usage, mode)
+        """Book what `attempt` used, at the price of the service tier that the host reports, if it does.
+
+        Warns if another model or version than before has answered.
+        """
+        tier = served_tier(self._core.profile, service_tier)
+        cost = cost_of(self._core, attempt, usage, mode or attempt.mode, ended_at=utc_now(), tier=tier)
+        self.warnings += price_warnings(attempt, usage, cost, tier)
         if cost.total > attempt.reserved:
             self.warnings.append(
                 f"the attempt cost {cost.total}, more than the {attempt.reserved} reserved, and is booked in full: the "
@@ -176,11 +188,13 @@ class Books:
                 http_status=http_status,
                 error=_name(error),
                 identity=identity,
+                service_tier=tier,
             )
         except LedgerError as failure:
             booked = attempt.model_copy(
                 update={
                     "status": "settled",
+                    "service_tier": tier or attempt.service_tier,
                     "usage": usage,
                     "cost": cost,
                     "ended_at": ended_at,
@@ -244,7 +258,11 @@ class Books:
             )
         except LedgerError as failure:
             booked = attempt.model_copy(
-                update={"status": "unknown", "cost": _whole(attempt.reserved, "unknown"), "http_status": http_status}
+                update={
+                    "status": "unknown",
+                    "cost": whole_cost(attempt.reserved, "unknown"),
+                    "http_status": http_status,
+                }
             )
             self._not_written(attempt, failure)
         self._replace(booked)
@@ -269,35 +287,6 @@ class Books:
         error.attempt_ids = self.ids
         error.spend = self.spend
         return error
-
-
-def cost_of(
-    core: Core, attempt: Attempt, usage: Usage, mode: Mode, *, ended_at: datetime, tier: str = "standard"
-) -> Cost:
-    """The cost of `usage` at the prices of `attempt`'s time, in the mode that ran, else in the one asked for."""
-    for each in (mode, attempt.mode):
-        try:
-            return core.prices.cost(
-                usage,
-                host=core.profile.name,
-                model=attempt.model,
-                mode=each,
-                started_at=attempt.started_at,
-                ended_at=ended_at,
-                currency=core.currency,
-                tier=tier,
-            )
-        except PriceNotFound:
-            continue
-    # Its price ended while it ran: what was reserved is the best that is known.
-    return _whole(attempt.reserved, "estimated")
-
-
-def _whole(amount: Money, certainty: Certainty) -> Cost:
-    nothing = Money(0, amount.currency)
-    return Cost(
-        total=amount, cache_hit=nothing, cache_miss=amount, completion=nothing, reasoning=nothing, certainty=certainty
-    )
 
 
 def _name(error: BaseException | None) -> str | None:

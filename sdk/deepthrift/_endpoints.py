@@ -138,6 +138,11 @@ class Upstream:
         return "CNY" if {row.currency for row in self.prices.rows} == {"CNY"} else "USD"
 
     @property
+    def extra_body(self) -> Mapping[str, object]:
+        """Further fields of every request to it."""
+        return {**self.shared.settings.extra_body, **(self._given.extra_body or {})}
+
+    @property
     def core(self) -> Core:
         """What its calls share; connections are made when they are needed."""
         if self.built is None:
@@ -146,7 +151,7 @@ class Upstream:
             given, shared, to = self._given, self.shared, self.connection
             settings = shared.settings
             if given.extra_body:
-                settings = replace(settings, extra_body={**settings.extra_body, **given.extra_body})
+                settings = replace(settings, extra_body=self.extra_body)
             headers = {**shared.headers, **(given.headers or {})}
             self.built = Core(
                 to.endpoint(headers, given.transport, shared.network.with_(given), settings.max_response_bytes),

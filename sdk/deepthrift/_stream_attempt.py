@@ -247,7 +247,7 @@ class StreamAttempt(BaseAttempt):
             self._books.release(self._attempt, error=error)
             return
         answer = self._billed.answer()
-        usage = self.partial_usage(answer)
+        usage = self._with_requests(self.partial_usage(answer), answer)
         self._books.settle(
             self._attempt,
             usage,
@@ -256,6 +256,7 @@ class StreamAttempt(BaseAttempt):
             http_status=self._status(),
             error=error,
             identity=answer.identity,
+            service_tier=answer.service_tier,
         )
         self._note_prefix(usage)
 

@@ -96,6 +96,10 @@ class Answer:
     model: str | None = None
     fingerprint: str | None = None
     """The `system_fingerprint`, if there is one."""
+    service_tier: str | None = None
+    """The service tier that the response names."""
+    server_tool_use: Mapping[str, int] | None = None
+    """What the usage says of the server's own tools."""
 
     def pieces(self, mode: Mode) -> list[Piece]:
         out: list[Piece] = []

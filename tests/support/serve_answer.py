@@ -99,13 +99,16 @@ class Generation:
             )
 
     def usage(self) -> dict[str, object]:
-        return usage_fields(
+        usage = usage_fields(
             self.answer.usage_shape,
             prompt=self.prompt,
             cache_hit=self.answer.cache_hit,
             completion=self.completion,
             reasoning=self.reasoning,
         )
+        if self.answer.server_tool_use is not None:
+            usage["server_tool_use"] = dict(self.answer.server_tool_use)
+        return usage
 
     def all_at_once(self) -> list[Piece]:
         """Every piece, without delays."""
@@ -120,7 +123,9 @@ class Generation:
         """The fields that every body shares."""
         model = self.answer.model or str(self.request.body.get("model", "deepseek-chat"))
         mark = {"system_fingerprint": self.answer.fingerprint} if self.answer.fingerprint is not None else {}
-        return {"id": f"chatcmpl-{self.request.number}", "object": kind, "created": 1756000000, "model": model, **mark}
+        tier = {} if self.answer.service_tier is None else {"service_tier": self.answer.service_tier}
+        head = {"id": f"chatcmpl-{self.request.number}", "object": kind, "created": 1756000000, "model": model}
+        return {**head, **mark, **tier}
 
     def fields(self, piece: Piece) -> dict[str, object]:
         """The piece as fields of a delta."""

@@ -73,6 +73,8 @@ class Report(BaseModel):
     """Settled, and held as unknown at the worst case."""
     unknown: Money
     estimated: Money
+    requests: Money
+    """The part of the total that was billed by request: searches, fetched pages, fees for calls."""
     attempts: int
     by_mode: tuple[SpendRow, ...]
     by_model: tuple[SpendRow, ...]
@@ -140,6 +142,7 @@ class Report(BaseModel):
             estimated=_cost_of(
                 [a for a in attempts if a.status == "settled" and a.cost.certainty != "exact"], currency
             ),
+            requests=Money.sum((a.cost.requests for a in attempts if a.cost.certainty != "unknown"), currency),
             attempts=len(attempts),
             by_mode=rows("mode"),
             by_model=rows("model"),

@@ -20,6 +20,7 @@ ALIASES: Final = (*ROUTED, *_BY_MODEL)
 
 _PLAIN: Final = (
     "temperature", "top_p", "stop", "seed", "tools", "tool_choice", "response_format", "logprobs", "top_logprobs",
+    "service_tier",
 )  # fmt: skip
 _OURS: Final = frozenset(
     {"policy", "value_of_right_answer", "max_cost", "deadline", "tags", "group_id", "regions", "reasoning_budget"}

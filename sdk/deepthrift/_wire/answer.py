@@ -51,6 +51,10 @@ class Answer:
     """Whether the answer came to its end."""
     identity: Identity = UNKNOWN_IDENTITY
     """The model and the fingerprint that the response names."""
+    service_tier: str | None = None
+    """The service tier that served it, in the host's own words."""
+    cites: bool = False
+    """Whether it cites what a tool of the host has found."""
 
     @property
     def blank(self) -> bool:
@@ -96,6 +100,8 @@ class Accumulator:
         self._model: str | None = None
         self._id: str | None = None
         self._fingerprint: object = None
+        self._tier: str | None = None
+        self._cites = False
         self._chunks = 0
         self._cut: str | None = None
         self.done = False
@@ -147,6 +153,8 @@ class Accumulator:
         self._model = whole(chunk.model or "") or self._model
         self._id = whole(chunk.id or "") or self._id
         self._fingerprint = chunk.system_fingerprint or self._fingerprint
+        if chunk.service_tier and isinstance(chunk.service_tier, str):
+            self._tier = whole(chunk.service_tier)
         events: list[StreamEvent] = []
         for choice in chunk.choices or ():
             if choice.index == 0:
@@ -173,6 +181,7 @@ class Accumulator:
     def _delta(self, delta: Delta, events: list[StreamEvent]) -> None:
         reasoning = self._reasoning_of(delta)
         content = delta.content or ""
+        self._cites = self._cites or bool(delta.annotations)
         if reasoning:
             self._in_field = True
             self._split.plain()
@@ -281,6 +290,8 @@ class Accumulator:
             honoured=True,
             complete=self.finished,
             identity=Identity(clean(self._model), clean(self._fingerprint)),
+            service_tier=self._tier,
+            cites=self._cites,
         )
         if self._raw:  # plain text is what it is, whatever tags it holds
             return replace(_doubted(draft), mode="standard")

@@ -40,6 +40,8 @@ class Delta(_Loose):
     tool_calls: list[ToolCallPart] | None = None
     function_call: FunctionPart | None = None
     """The older form, of one call without an id."""
+    annotations: JsonValue = None
+    """Citations, where the host's own tools searched the web."""
 
     @property
     def calls(self) -> list[ToolCallPart]:
@@ -69,6 +71,8 @@ class Chunk(_Loose):
     object: str | None = None
     model: str | None = None
     system_fingerprint: JsonValue = None
+    service_tier: JsonValue = None
+    """The service tier that serves the request, where the host says so."""
     choices: list[Choice] | None = None
     usage: dict[str, JsonValue] | None = None
     x_groq: JsonValue = None

@@ -131,7 +131,7 @@ async def _prepare(
         for number, row in enumerate(rows.rows(lambda _: True)):
             if number % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
-            step = await _step(core, row, mode)
+            step = await _step(core, rules, row, mode)
             body = cast("dict[str, object]", json.loads(step.request.body))
             body.pop("stream", None)
             line = {"custom_id": row.custom_id, "method": "POST", "url": rules.endpoint, "body": body}
@@ -162,11 +162,15 @@ async def _prepare(
     job.note("reserved")
 
 
-async def _step(core: Core, row: BatchRow, mode: Mode | None) -> Step:
+async def _step(core: Core, rules: BatchRules, row: BatchRow, mode: Mode | None) -> Step:
     wanted = row_mode(row, mode, core.profile) or "standard"
     switch = core.profile.switch(wanted)
     if switch.headers or (wanted == "thinking" and core.profile.two_pass is not None):
         raise UnsupportedFeature(f"line {row.line}: {core.profile.name!r} cannot switch to {wanted} mode in a batch")
+    if row.options.get("service_tier") is not None:
+        raise UnsupportedFeature(
+            f"line {row.line}: a batch of the host is the service tier {rules.tier!r} itself; leave out service_tier"
+        )
     passes = Passes(core, options_of(row.messages, wanted, row.max_tokens, row.options), stream=False)
     return await passes.next()
 
@@ -194,8 +198,10 @@ def _request(core: Core, rules: BatchRules, job: JobFile, name: JobRow, row: Bat
             within=_DAY,
             currency=core.currency,
             tier=rules.tier,
+            requests=request.requests,
         ),
         tags=tags,
+        service_tier=rules.tier,
         started_at=started_at,
     )
 

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from deepthrift._books import cost_of
 from deepthrift._core import Core
+from deepthrift._cost_of import cost_of, price_warnings
 from deepthrift._counting import PromptCount
 from deepthrift._usage_claims import checked_usage, most_tokens, usage_warning
 from deepthrift._wire.answer import Accumulator, Answer
@@ -115,7 +115,11 @@ def _book(core: Core, job: JobFile, row: JobRow, told: Mapping[str, object], end
         http_status=status,
         identity=identity,
     )
-    warnings = (*(() if answer is None else answer.warnings), *((news,) if news else ()))
+    warnings = (
+        *price_warnings(attempt, usage, cost, rules.tier),
+        *(() if answer is None else answer.warnings),
+        *((news,) if news else ()),
+    )
     if (warning := usage_warning(usage)) is not None:
         warnings = (*warnings, warning)
     outcome: Outcome = "answered" if answer is not None else "unanswered"

@@ -52,6 +52,7 @@ def remarks(totals: Sequence[SpendRow]) -> list[str]:
         for amount, what in (
             (row.estimated, "of it estimated from what arrived (cancelled or cut streams)"),
             (row.unknown, "of it held at the worst case, because nobody knows whether it was billed"),
+            (row.requests, "of it for requests that are billed by themselves (searches, fetched pages)"),
             (row.reserved, "more reserved for requests under way"),
         ):
             if amount:

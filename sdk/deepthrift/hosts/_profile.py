@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, Valid
 from deepthrift.errors import ConfigurationError
 from deepthrift.hosts import _catalog
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
+from deepthrift.hosts._service import ServerTool, ServiceTier
 from deepthrift_pricing import Mode
 from deepthrift_pricing._text_file import read_text
 
@@ -175,6 +176,10 @@ class HostProfile(BaseModel):
     """How plain text is completed at `/completions`, or `None` where the host does not."""
     batch: BatchRules | None = None
     """How the host takes whole batches; `None` where it does not, or does not say how."""
+    service_tiers: dict[str, ServiceTier] = {}
+    """The service tiers that a call may ask for by `service_tier`, and how each is asked for."""
+    server_tools: dict[str, ServerTool] = {}
+    """The tools that the host runs itself, by the `type` that names them in `tools`."""
     context: PositiveInt = 131072
     """Tokens of prompt and completion together."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
