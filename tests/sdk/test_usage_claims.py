@@ -322,3 +322,54 @@ async def test_cached_answers_stay_free(tmp_path: Any) -> None:
     assert second.cached
     assert second.cost.amount == 0
     assert second.cost.certainty == "exact"
+
+
+async def test_every_sample_of_one_request_counts() -> None:
+    choices = [{"index": place, "message": {"content": WORDS}, "finish_reason": "stop"} for place in range(3)]
+    body = json.dumps({"choices": choices, "usage": {"prompt_tokens": SENT, "completion_tokens": SAID - 1}}).encode()
+    async with (
+        BillServer(RawBody(body)) as server,
+        AsyncClient(**doors.settings(server, prices=doors.prices())) as client,
+    ):
+        found = await client.samples(PROMPT, n=3, max_tokens=500)
+    assert found.usage.completion_tokens >= 3 * 400
+    assert found.cost.certainty == "estimated"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_completion_of_plain_text_is_checked(streamed: bool) -> None:
+    body = json.dumps({"choices": [{"index": 0, "text": WORDS, "finish_reason": "stop"}], "usage": ZERO}).encode()
+    async with (
+        raw_server([plain(body)]) as server,
+        AsyncClient(**doors.settings(server.url, prices=doors.prices())) as client,
+    ):
+        if streamed:
+            async with client.stream_complete(PROMPT, max_tokens=500) as stream:
+                async for _ in stream:
+                    pass
+                reply = stream.reply
+        else:
+            reply = await client.complete(PROMPT, max_tokens=500)
+    assert reply is not None
+    assert (reply.usage.completion_tokens, reply.cost.certainty) == (SAID, "estimated")
+    assert 2 <= reply.usage.prompt_tokens <= SENT
+
+
+async def test_both_passes_of_two_pass_thinking_are_checked() -> None:
+    profile = HostProfile.parse(
+        'name = "two"\ntokenizer = "v3.1"\n[two_pass]\nthink = "Think: {question}"\nanswer = "{notes} {question}"'
+    )
+    async with BillServer(RawBody(message("async", ZERO))) as server:
+        reply = await ask("async", server, PROMPT, mode="thinking", max_tokens=900, client={"host": profile})
+        assert len(server.requests) == 2
+    assert (reply.usage.completion_tokens, reply.usage.reasoning_tokens) == (2 * SAID, SAID)
+    assert reply.cost.certainty == "estimated"
+
+
+@every_stream
+async def test_the_beginning_that_a_server_repeats_is_part_of_the_prompt(door: Door) -> None:
+    """What was given as the start of the answer isn't counted as generated."""
+    usage = {"prompt_tokens": 409, "completion_tokens": 1}
+    async with BillServer(RawBody(message(door, usage, content=f"{WORDS}end"))) as server:
+        reply = await ask(door, server, PROMPT, max_tokens=500, prefix=WORDS)
+    assert reply.cost.certainty == "exact"
