@@ -11,12 +11,13 @@ _FENCE: Final = r"```[\w-]{0,20}\s{0,8}"
 _START: Final = re.compile(rf"(?:{_FENCE})?(?:{MARK.pattern}|<(?:function_calls|tool_calls)>)")
 _FENCE_AT_END: Final = re.compile(rf"(?:`{{1,2}}|{_FENCE})$")
 _OPENINGS: Final = (
-    "<|tool_calls_begin|>", "<|tool_call_begin|>", "<|tool_calls_end|>", "<|tool_sep|>", "<|DSML", "<||DSML", "<DSML",
-    "</|DSML", "</||DSML", "</DSML", "<function_calls>", "<tool_calls>",
+    "<|toolcallsbegin|>", "<|toolcallbegin|>", "<|toolcallsend|>", "<|toolsep|>", "<|DSML", "<||DSML", "<DSML",
+    "</|DSML", "</||DSML", "</DSML", "<functioncalls>", "<toolcalls>",
 )  # fmt: skip
+"""Without what differs between servers: the width of bars, blanks and underscores."""
 _LONGEST: Final = 40
 """Characters: more than any opening mark has, blanks included."""
-_ALIKE: Final = str.maketrans({"｜": "|", "▁": "_", " ": None, "\n": None})
+_ALIKE: Final = str.maketrans({"｜": "|", "▁": None, "_": None, " ": None, "\n": None})
 
 
 class ToolText:

@@ -154,9 +154,9 @@ class _Invoke:
             self.parameter = None
 
     def call(self, body: str, state: State) -> TextCall:
-        if not self.values and self.parameter is None and (body := body.strip()).startswith("{"):
+        if not self.values and self.parameter is None and (body := body.strip()).startswith(("{", "```")):
             body = body if (fenced := _FENCED.fullmatch(body)) is None else fenced[1]
-            return TextCall(self.name, body, "whole" if state == "open" and is_json(body) else state)
+            return TextCall(self.name, body, "whole" if state != "whole" and is_json(body) else state)
         if self.parameter is None:
             written = json.dumps(self.values, ensure_ascii=False)
             return TextCall(self.name, written[:-1] if state == "cut" else written, state)
@@ -174,7 +174,7 @@ class _Tags:
         self.blocks: list[Block] = []
         self._calls: list[TextCall] = []
         self._invoke: _Invoke | None = None
-        self._start = self._end = -1
+        self._start = self._end = self._last = -1
         self._marked = True
 
     def read(self) -> list[Block]:
@@ -183,7 +183,7 @@ class _Tags:
         if self._start >= 0:
             if self._invoke is not None:
                 self._end = len(self._text)
-                self._close_invoke(self._end, "open")
+                self._close_invoke(self._end, "cut" if self._text[self._last :].strip() else "open")
             self._finish(self._end)
         return self.blocks
 
@@ -199,6 +199,7 @@ class _Tags:
             self._start, self._marked = match.start(), marked
         elif self._marked and not marked:
             return  # a value may hold tags of its own
+        self._last = match.end()
         invoke = self._invoke
         ends = ends or (tag in ("invoke", "parameter") and "name" not in attributes)
         if tag == "parameter":

@@ -104,8 +104,10 @@ class TextCalls:
 
 def _usable(block: Block, *, cut: bool) -> list[TextCall]:
     """The calls of a block; where the answer was not cut off, half a call is none."""
-    if cut:
-        return list(block.calls)
+    if cut:  # without its end, no call may look whole
+        return [
+            TextCall(call.name, call.arguments[:-1], "cut") if call.state == "open" else call for call in block.calls
+        ]
     return [TextCall(call.name, call.arguments, "whole") for call in block.calls if call.state != "cut"]
 
 

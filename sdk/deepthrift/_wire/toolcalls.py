@@ -43,6 +43,9 @@ class ToolCalls:
         if call is None and not (key or name or arguments or self.whole):
             return max(len(self._calls) - 1, 0), None, None, ""
         if call is None:
+            before = self._calls[-1] if self._calls else None
+            if not name and before is not None and before.named_again and not self.whole:
+                name = before.name
             call = _Call(len(self._calls), part.index)
             self._calls.append(call)
         new_id: str | None = None
@@ -113,7 +116,19 @@ class ToolCalls:
 class _Call:
     """One call under construction."""
 
-    __slots__ = ("_again", "_pieces", "_scan", "_shown", "_size", "_snapshot", "id", "key", "name", "number", "place")
+    __slots__ = (
+        "_pieces",
+        "_scan",
+        "_shown",
+        "_size",
+        "_snapshot",
+        "id",
+        "key",
+        "name",
+        "named_again",
+        "number",
+        "place",
+    )
 
     def __init__(self, place: int, number: int | None) -> None:
         self.place = place
@@ -128,7 +143,8 @@ class _Call:
         self._size = 0
         self._scan = _Scan()
         self._shown = 0
-        self._again = False
+        self.named_again = False
+        """Whether the name came once more after the end of the arguments: another call of it may begin."""
 
     @property
     def complete(self) -> bool:
@@ -185,15 +201,15 @@ class _Call:
             if not name or name == self.name:
                 return False
             return bool(self._pieces) or not (numbered or same_id)
+        repeated = self._repeats(arguments) and (same_id or self._snapshot is not None)
         if not name:
-            return self._again and bool(arguments.strip())
+            return self.named_again and bool(arguments.strip()) and not repeated
         if name != self.name:
             return True
         if not arguments.strip():
-            self._again = not same_id
+            self.named_again = True
             return False
-        repeated = self._repeats(arguments)
-        return not repeated if same_id else not repeated or len(self._pieces) == 1
+        return not repeated
 
     def _repeats(self, arguments: str) -> bool:
         text = self.text()
