@@ -74,8 +74,7 @@ class BookingQueue:
         """
         if in_event_loop():
             return self._run_elsewhere(job)
-        self._check_open()
-        self._check_outside()
+        self.check()
         self._jobs.append(cast("Job[object]", job))
         if not self._turn.acquire(timeout=self.seconds):
             return self._late(job)
@@ -95,8 +94,8 @@ class BookingQueue:
             return self._late(job)
         return job.result()
 
-    def settle(self) -> None:
-        """Writes what is in the queue at this moment, as far as the store can be written; blocks this thread.
+    def check(self) -> None:
+        """Nothing, if the ledger may be used here and now.
 
         Raises:
             LedgerClosed: The ledger is closed.
@@ -104,6 +103,15 @@ class BookingQueue:
         """
         self._check_open()
         self._check_outside()
+
+    def settle(self) -> None:
+        """Writes what is in the queue at this moment, as far as the store can be written; blocks this thread.
+
+        Raises:
+            LedgerClosed: The ledger is closed.
+            LedgerError: It's called from inside a job.
+        """
+        self.check()
         if self._jobs or self._turn.locked():
             self._settle(self.seconds)
 

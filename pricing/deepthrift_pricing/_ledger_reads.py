@@ -42,6 +42,11 @@ class LedgerReads:
         """The budgets that attempts of this process are held to."""
         return self._counters.budgets
 
+    @property
+    def lock_seconds(self) -> float:
+        """How long a write waits for other processes at most, in seconds."""
+        return self._store.lock_seconds
+
     def attempt(self, attempt_id: str) -> Attempt | None:
         """One attempt, or `None`."""
         row = self._reader.run(lambda db: db.one(f"{SELECT} WHERE id = ?", (attempt_id,)))
@@ -108,7 +113,11 @@ class LedgerReads:
     def completion_history(
         self, *, host: str, model: str, mode: Mode, limit: int = 200, purpose: str | None = None
     ) -> list[Usage]:
-        """The latest usages that a provider reported exactly, the newest first."""
+        """The latest usages that a provider reported exactly, the newest first, without what is still in the queue.
+
+        In an event loop it doesn't wait for a store in PostgreSQL that takes longer than 30 ms: then it's what the
+        last look found.
+        """
         sql = f"{SELECT_USAGE} WHERE {ON_RECORD} AND host = ? AND model = ? AND mode = ?"
         values: list[Value] = [host, model, mode]
         if purpose is not None:
@@ -116,7 +125,9 @@ class LedgerReads:
             values.append(purpose)
             if purpose != "answer":  # in the words of the index
                 sql += f" AND {FURTHER}"
-        rows = self._reader.run(lambda db: db.all(f"{sql} ORDER BY started_at DESC LIMIT ?", (*values, limit)))
+        sql += " ORDER BY started_at DESC LIMIT ?"
+        values.append(limit)
+        rows = self._reader.glance((sql, *values), lambda db: db.all(sql, values))
         return [usage for row in rows if (usage := usage_of(row)) is not None]
 
     async def in_thread(self, work: Callable[[], T], *, timeout: float | None = None) -> T:  # noqa: ASYNC109

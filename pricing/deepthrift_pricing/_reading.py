@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import Callable, Hashable
+from typing import Final, TypeVar, cast
 
 from deepthrift_pricing._booking_queue import BookingQueue, unavailable
 from deepthrift_pricing._idle_thread import IdleThread, forget_after_fork, in_event_loop
@@ -13,6 +13,10 @@ from deepthrift_pricing._jobs import Job, announce
 from deepthrift_pricing._store import Store, Transaction
 
 T = TypeVar("T")
+
+_MOMENT: Final = 0.03
+"""Seconds that code without `await` may block an event loop."""
+_SEEN: Final = 64
 
 
 class Reading:
@@ -22,6 +26,7 @@ class Reading:
         self._writing = writing
         self._store = store
         self._jobs: deque[Job[object]] = deque()
+        self._seen: dict[Hashable, list[object]] = {}
         self._thread = IdleThread("deepthrift-ledger-reads", self._work)
         forget_after_fork(self)
 
@@ -36,6 +41,25 @@ class Reading:
             job.wait(math.inf)
             return job.result()
         return self._look(look)
+
+    def glance(self, key: Hashable, look: Callable[[Transaction], list[T]]) -> list[T]:
+        """What `look` finds, without writing what is in the queue first: for figures that need not be of this moment.
+
+        In an event loop it blocks next to nothing: where reads may have to wait, it's what an earlier look found, if
+        this one takes longer than a moment.
+        """
+        job = self._put(lambda: self._glance(look)) if in_event_loop() else None
+        if job is None:
+            found = self._glance(look)
+        elif job.wait(_MOMENT if self._store.reads_wait else math.inf) or not job.give_up():
+            found = job.result()
+        else:
+            return cast("list[T]", self._seen.get(key, []))
+        if self._store.reads_wait:
+            if len(self._seen) >= _SEEN:
+                self._seen.clear()
+            self._seen[key] = cast("list[object]", found)
+        return found
 
     async def in_thread(self, work: Callable[[], T], seconds: float | None) -> T:
         """What `work` returns, which runs in the reading thread."""
@@ -53,6 +77,11 @@ class Reading:
     def close(self) -> None:
         """Ends the thread."""
         self._thread.stop(self._store.lock_seconds)
+
+    def _glance(self, look: Callable[[Transaction], T]) -> T:
+        self._writing.check()
+        with self._store.read() as db:
+            return look(db)
 
     def _look(self, look: Callable[[Transaction], T]) -> T:
         self._writing.settle()
