@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Final, TypeVar, cast
 
@@ -283,8 +283,8 @@ class BookingQueue:
                 job.attempted = True
         orphans: list[Job[object]] = []
         for job in jobs:
-            if job.error is None:
-                _after(job)
+            if job.error is None and job.after is not None:
+                _after(job, job.after)
             if not job.take() and job.error is None:
                 orphans.append(job)
         orphans += [job for job in announce(jobs) if job.error is None]
@@ -330,14 +330,12 @@ def _copied(error: BaseException) -> BaseException:
     return own
 
 
-def _after(job: Job[object]) -> None:
-    if job.after is None:
-        return
+def _after(job: Job[object], after: Callable[[object], None]) -> None:
     try:
         if job.context is None:
-            job.after(job.value)
+            after(job.value)
         else:
-            job.context.run(job.after, job.value)
+            job.context.run(after, job.value)
     except Exception:
         _LOG.exception("what follows a booking failed")
 

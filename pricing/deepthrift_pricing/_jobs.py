@@ -8,7 +8,7 @@ import contextvars
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar, cast
 
 from deepthrift_pricing._store import Transaction
@@ -119,30 +119,28 @@ class Job(Generic[T]):
         return self.keep or (bool(self._open) and time.monotonic() < self.until)
 
 
-def announce(jobs: Iterable[Job[object]]) -> list[Job[object]]:
+def announce(jobs: Sequence[Job[object]]) -> list[Job[object]]:
     """Wakes those who wait for `jobs`, each event loop once. Returns the jobs whose event loop is gone."""
     lost: list[Job[object]] = []
-    loops: dict[asyncio.AbstractEventLoop, list[Job[object]]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for job in jobs:
         job.done = True
         if job._ready is not None:
             with contextlib.suppress(RuntimeError):
                 job._ready.release()
         if job._future is not None and job._loop is not None:
-            loops.setdefault(job._loop, []).append(job)
-    for loop, some in loops.items():
-        futures = [job._future for job in some]
+            loops.setdefault(job._loop, []).append(job._future)
+    for loop, futures in loops.items():
         try:
             loop.call_soon_threadsafe(_resolve_all, futures)
         except RuntimeError:  # it's closed
-            lost += some
+            lost += [job for job in jobs if job._loop is loop]
     return lost
 
 
-def _resolve_all(futures: list[asyncio.Future[None] | None]) -> None:
+def _resolve_all(futures: list[asyncio.Future[None]]) -> None:
     for future in futures:
-        if future is not None:
-            _resolve(future)
+        _resolve(future)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
