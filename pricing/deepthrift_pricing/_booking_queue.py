@@ -46,6 +46,7 @@ class BookingQueue:
         self._owner = 0
         self._pause = _PAUSES[0]
         self.closed = False
+        self._gone = False
         _EVERY.add(self)
         forget_after_fork(self)
 
@@ -123,9 +124,10 @@ class BookingQueue:
         while (self._jobs or self._turn.locked()) and (left := end - time.monotonic()) > 0:
             if not self._settle(left) and self._jobs:
                 time.sleep(min(_PAUSES[0], max(0.0, end - time.monotonic())))
+        self._thread.stop(max(0.1, end - time.monotonic()))
+        self._gone = True
         unwritten = list(self._jobs)
         self._jobs.clear()
-        self._thread.stop(max(0.1, end - time.monotonic()))
         self._end(unwritten, LedgerClosed("the ledger was closed before this could be written"))
         return sum(job.keep for job in unwritten)
 
@@ -294,6 +296,10 @@ class BookingQueue:
 
     def _put_back(self, jobs: Sequence[Job[object]], error: LedgerUnavailable) -> None:
         """Keeps what is to be tried again at the head of the queue; the rest gets the error."""
+        if self._gone:
+            _LOG.error("%d bookings could not be written before the ledger was closed: %s", len(jobs), error)
+            self._end(jobs, error)
+            return
         again: list[Job[object]] = []
         over: list[Job[object]] = []
         for job in jobs:
