@@ -169,7 +169,7 @@ class Counters:
             found.append(known.get(number) or Counter(number, Budget.of_scope(cast("str", scope)), limits))
         self._all = tuple(found)
         self._look_for_carries(db)
-        self._kinds.clear()
+        self._kinds = {}  # a new one, after `_all`: another thread may be filling the old one from the old scopes
         self.version = version
 
     def covering(self, attempt: Attempt) -> list[tuple[Counter, str]]:
@@ -195,7 +195,8 @@ class Counters:
         """The scopes of an attempt; most attempts of a program are of a few kinds, so they are remembered."""
         currency = attempt.reserved.currency
         key = (currency, attempt.host, attempt.model, attempt.mode, tuple(attempt.tags.items()))
-        kind = self._kinds.get(key)
+        kinds = self._kinds
+        kind = kinds.get(key)
         if kind is None:
             inside = [
                 each for each in self._all if each.scope.covers(attempt.host, attempt.model, attempt.mode, attempt.tags)
@@ -204,9 +205,9 @@ class Counters:
                 tuple(each for each in inside if each.scope.currency == currency),
                 next((each for each in inside if each.scope.currency != currency and each.limits), None),
             )
-            if len(self._kinds) >= _KINDS:
-                self._kinds.clear()
-            self._kinds[key] = kind
+            if len(kinds) >= _KINDS:
+                kinds.clear()
+            kinds[key] = kind
         return kind
 
     def refusals(
@@ -243,25 +244,10 @@ class Counters:
         if any(change):
             add_counts(db, self.covering(attempt), micros(attempt.started_at), change)
 
-    def forget(self, db: Transaction, before: int, now: int) -> None:
-        """Deletes counts that no limit can look at again: of windows that are over, and of calls that are gone."""
-        for counter in self._all:
-            per = counter.scope.per
-            if per == "total" or counter.carried:
-                continue
-            if per in ("call", "answer"):
-                column = "call_id" if per == "call" else "group_id"
-                db.run(
-                    "DELETE FROM budget_windows WHERE budget = ? AND reserved_pico = 0 AND NOT EXISTS "  # noqa: S608
-                    f"(SELECT 1 FROM attempts WHERE attempts.{column} = budget_windows.part)",
-                    (counter.id,),
-                )
-            else:
-                oldest = min(before, counter.scope.counted_from(now))
-                db.run(
-                    "DELETE FROM budget_windows WHERE budget = ? AND start < ? AND reserved_pico = 0",
-                    (counter.id, oldest),
-                )
+    @property
+    def all(self) -> tuple[Counter, ...]:
+        """Every scope that is known here."""
+        return self._all
 
     def statuses(self, db: Transaction, at: int) -> list[BudgetStatus]:
         """Every limit in its window of the moment `at`."""

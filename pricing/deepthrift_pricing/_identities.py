@@ -150,11 +150,14 @@ class Identities:
         change = change_of(known, found) or Change(None, None)
         at = micros(attempt.ended_at or attempt.started_at)
         db.run(_INSERT, (*kind, found.model or "", found.fingerprint or "", at, *change))
-        self._known[kind] = (*known, found)
 
-    def forget(self) -> None:
-        """Forgets what is known here, because a transaction was undone that kept something new."""
-        self._known.clear()
+    def learn(self, attempt: Attempt) -> None:
+        """Remembers what has answered, once the store has it."""
+        found = Identity(attempt.answered_model, attempt.fingerprint)
+        kind = (attempt.host, attempt.model, attempt.mode)
+        known = self._known.get(kind)
+        if found != UNKNOWN_IDENTITY and known is not None and is_new(known, found):
+            self._known[kind] = (*known, found)
 
     def _read(self, db: Transaction, kind: _Kind) -> tuple[Identity, ...]:
         rows = db.all(_SELECT + " WHERE host = ? AND model = ? AND mode = ? ORDER BY first_at", kind)

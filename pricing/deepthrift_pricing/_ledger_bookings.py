@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, cast
 
@@ -13,9 +14,12 @@ from deepthrift_pricing._budget import MOST_PICO, Budget, BudgetStatus, Policy
 from deepthrift_pricing._cost import Cost
 from deepthrift_pricing._counters import Counter, Counts, NewScopes, Refusal, add_counts, counts_of
 from deepthrift_pricing._identities import Identities
-from deepthrift_pricing._ledger_reads import Decide, LedgerReads
-from deepthrift_pricing._ledger_refusals import can_wait, check_end, check_request, count_refusals, no_room, shortage
+from deepthrift_pricing._jobs import Job
+from deepthrift_pricing._ledger_reads import LedgerReads
+from deepthrift_pricing._ledger_refusals import NoRoom, can_wait, check_request, count_refusals, no_room, shortage
 from deepthrift_pricing._money import Money
+from deepthrift_pricing._outcomes import Decide, lost, released, settled, unknown, warn_above_reservation
+from deepthrift_pricing._queued import Booking, QueuedBookings
 from deepthrift_pricing._records import (
     END,
     END_AS_KNOWN,
@@ -25,28 +29,21 @@ from deepthrift_pricing._records import (
     attempt_of,
     ended,
     ending,
-    held,
     reservation,
     reserved_attempt,
 )
 from deepthrift_pricing._store import Store, Transaction
 from deepthrift_pricing._usage import Usage
-from deepthrift_pricing._waiters import Queue
-from deepthrift_pricing._window import micros
-from deepthrift_pricing.errors import (
-    ConfigurationError,
-    CurrencyMismatch,
-    LedgerError,
-    LedgerUnavailable,
-    UnknownReservation,
-)
+from deepthrift_pricing._waiters import Queue, Waiter
+from deepthrift_pricing._window import micros, moment
+from deepthrift_pricing.errors import ConfigurationError, LedgerError, LedgerUnavailable, UnknownReservation
 
 Refit: TypeAlias = Callable[[AttemptRequest, Money, Policy], AttemptRequest | None]
 """Makes a request smaller, as a policy of `clamp` or `downgrade` asks, given the room left; `None` when it cannot.
 
 What it returns is checked against the budgets that it then falls under, and it is asked again while it does not fit: so
 `downgrade` may change the mode first, and shorten only when that was not enough. It is called inside the ledger's
-transaction, so it has to be quick and must not use the ledger."""
+transaction, in any thread, so it has to be quick and must not use the ledger."""
 
 Observer: TypeAlias = Callable[[Attempt], None]
 """Called with an attempt that has ended."""
@@ -72,9 +69,14 @@ class LedgerBookings(LedgerReads):
         self._identities = Identities()
         self._under_way: dict[str, Attempt] = {}
         self._observers: tuple[Observer, ...] = ()
-        with store.write() as db:
-            self._counters.register(db, self._now())
+        self._queued = QueuedBookings(self._end_later, self._book_unsent_later)
+        self._writing.run(Job(lambda db: self._counters.register(db, self._now())))
         self.sweep()
+
+    @property
+    def queued(self) -> QueuedBookings:
+        """Bookings for event loops: they are put into the queue at once, and written by the ledger's own thread."""
+        return self._queued
 
     def try_reserve(self, request: AttemptRequest, *, refit: Refit | None = None) -> Attempt:
         """Reserves the worst case against every budget in scope at once, or against none.
@@ -91,38 +93,92 @@ class LedgerBookings(LedgerReads):
             CurrencyMismatch: A budget in scope is in the other currency.
             LedgerUnavailable: The store cannot be written; nothing is reserved.
         """
-        return self._try(request, refit, waits=False)
+        return cast("Attempt", self._writing.run(self._reservation(request, refit)))
 
-    def _try(self, request: AttemptRequest, refit: Refit | None, *, waits: bool) -> Attempt:
-        """The same; a caller that `waits` for room is not refused, and so not counted, while it can still come."""
-        self._flush()
+    def _reservation(
+        self,
+        request: AttemptRequest,
+        refit: Refit | None,
+        *,
+        until: float = 0.0,
+        waiter: Waiter | None = None,
+        waits: bool = False,
+    ) -> Job[Attempt | None]:
+        """The job that reserves, or comes to `None` because others wait for the same budget.
+
+        A `waiter` that finds no room joins the queue before any later job is looked at. A caller that `waits` isn't
+        refused, and so not counted, while room can still come free.
+        """
         check_request(request)
-        now = self._now()
-        with self._store.write() as db:
-            self._identities.load(db, request)
+        told: tuple[AttemptRequest, list[BudgetStatus]] | None = None
+
+        def work(db: Transaction) -> Attempt | None:
+            nonlocal told
+            if waiter is not None and self._queue and self._queue.blocked(needs := self._needs(request), waiter):
+                waiter.budgets = needs
+                self._queue.join(waiter)
+                return None
             try:
-                fitted = self._fit(db, request, refit, now)
-            except NewScopes:
-                self._refresh(db)
-                fitted = self._fit(db, request, refit, now)
-            fitting, attempt, covering, refused, warned = fitted
+                fitting, attempt, warned = self._reserve(db, request, refit, waits=waits)
+            except NoRoom as error:
+                if waiter is not None and error.can_wait:
+                    waiter.budgets = error.counters
+                    self._queue.join(waiter)
+                raise
+            told = fitting, warned
+            return attempt
+
+        def after(attempt: Attempt | None) -> None:
+            if told is not None and attempt is not None:
+                for status in told[1]:
+                    _LOG.warning("over budget: %s", shortage(told[0], status))
+                self._remember(attempt)
+
+        return Job(work, after=after, orphan=lambda: self._take_back(request.attempt_id), until=until)
+
+    def _needs(self, request: AttemptRequest) -> frozenset[int]:
+        """The counts with a limit that the request would be held to."""
+        attempt = reserved_attempt(request, 0)
+        return frozenset(counter.id for counter, _ in self._counters.covering(attempt) if counter.limits)
+
+    def _reserve(
+        self, db: Transaction, request: AttemptRequest, refit: Refit | None, *, waits: bool
+    ) -> tuple[AttemptRequest, Attempt, list[BudgetStatus]]:
+        now = self._now()
+        self._identities.load(db, request)
+        try:
+            fitted = self._fit(db, request, refit, now)
+        except NewScopes:
+            self._refresh(db)
+            fitted = self._fit(db, request, refit, now)
+        fitting, attempt, covering, refused, warned = fitted
+        if refused:
+            if earlier := self._reserved_before(db, request):
+                return fitting, earlier, []
+            if self._expire(db, now):
+                refused, _ = self._counters.refusals(db, covering, fitting.worst.pico, now)
             if refused:
-                if earlier := self._reserved_before(db, request):
-                    return earlier
-                if self._expire(db, now):
-                    refused, _ = self._counters.refusals(db, covering, fitting.worst.pico, now)
                 if not (waits and can_wait(refused)):
                     count_refusals(db, fitting, refused, now)
-            elif db.run(INSERT, reservation(fitting, now, now + self._lease)):
-                add_counts(db, covering, now, Counts(reserved=fitting.worst.pico))
-            else:
-                return self._reserved_before(db, request) or attempt
-        if refused:
-            raise no_room(request, refused)
-        for status in warned:
-            _LOG.warning("over budget: %s", shortage(fitting, status))
-        self._remember(attempt)
-        return attempt
+                raise no_room(request, refused)
+        if db.run(INSERT, reservation(fitting, now, now + self._lease)):
+            add_counts(db, covering, now, Counts(reserved=fitting.worst.pico))
+            return fitting, attempt, warned
+        return fitting, self._reserved_before(db, request) or attempt, []
+
+    def _take_back(self, attempt_id: str) -> None:
+        """Gives up a reservation whose caller is gone; it was never sent."""
+        ended_at = moment(self._now())
+
+        def work(db: Transaction) -> None:
+            with contextlib.suppress(UnknownReservation):  # it was never written
+                self._book(db, attempt_id, released(ended_at, error="NotSent"), None)
+
+        def after(_: None) -> None:
+            self._under_way.pop(attempt_id, None)
+            self._queue.rouse()
+
+        self._writing.add(Job(work, after=after, keep=True))
 
     def settle(
         self,
@@ -150,32 +206,17 @@ class LedgerBookings(LedgerReads):
             LedgerUnavailable: The store cannot be written. The outcome is kept in memory and booked with the next use
                 of this ledger; until then the reservation stands.
         """
-        check_end(usage, cost)
-
-        def outcome(attempt: Attempt) -> Outcome | None:
-            if attempt.status == "settled":
-                return None
-            reserved = attempt.reserved
-            if cost.currency != reserved.currency:
-                raise CurrencyMismatch(
-                    f"the attempt {attempt_id!r} was reserved in {reserved.currency} and cannot be settled in "
-                    f"{cost.currency}"
-                )
-            if cost.total > reserved:
-                _LOG.warning("attempt %s cost %s, more than the %s it reserved", attempt_id, cost.total, reserved)
-            return Outcome(
-                "settled",
-                micros(ended_at),
-                cost,
-                usage,
-                finish_reason,
-                http_status,
-                error,
-                identity,
-                service_tier=service_tier,
-            )
-
-        return self._end(attempt_id, outcome)
+        decide = settled(
+            usage,
+            cost,
+            ended_at,
+            finish_reason=finish_reason,
+            http_status=http_status,
+            error=error,
+            identity=identity,
+            service_tier=service_tier,
+        )
+        return self._end(attempt_id, decide)
 
     def news_of(self, attempt: Attempt, identity: Identity) -> str | None:
         """In words, what has changed behind the model's name, if this process sees it first with this answer.
@@ -202,13 +243,8 @@ class LedgerBookings(LedgerReads):
             LedgerUnavailable: The store cannot be written; see `settle`.
         """
 
-        def outcome(attempt: Attempt) -> Outcome | None:
-            if attempt.status in ("settled", "released"):
-                return None
-            nothing = Cost.zero(attempt.reserved.currency)
-            return Outcome("released", micros(ended_at), nothing, None, finish_reason, http_status, error)
-
-        return self._end(attempt_id, outcome)
+        decide = released(ended_at, finish_reason=finish_reason, http_status=http_status, error=error)
+        return self._end(attempt_id, decide)
 
     def book_unsent(
         self,
@@ -228,20 +264,8 @@ class LedgerBookings(LedgerReads):
             ConfigurationError: Its worst case, or its tokens, are more than a ledger can hold.
             LedgerUnavailable: The store cannot be written; the attempt is not booked, and cost nothing.
         """
-        check_request(request)
-        self._flush()
-        started = micros(request.started_at)
-        before = reserved_attempt(request, started)
-        nothing = Cost.zero(request.worst.currency)
-        outcome = Outcome("released", micros(ended_at), nothing, None, finish_reason, http_status, error)
-        with self._store.write() as db:
-            if not db.run(INSERT, reservation(request, started, started)):
-                row = db.one(f"{SELECT} WHERE id = ?", (request.attempt_id,))
-                return before if row is None else attempt_of(row)
-            db.run(END, ending(before, outcome))
-        attempt = ended(before, outcome)
-        self._tell(attempt)
-        return attempt
+        decide = released(ended_at, finish_reason=finish_reason, http_status=http_status, error=error)
+        return self._writing.run(self._unsent(request, decide)[1])
 
     def hold_unknown(
         self,
@@ -261,15 +285,9 @@ class LedgerBookings(LedgerReads):
             UnknownReservation: There is no such attempt in this ledger.
             LedgerUnavailable: The store cannot be written; see `settle`.
         """
-        ended_micros = self._now() if ended_at is None else micros(ended_at)
-
-        def outcome(attempt: Attempt) -> Outcome | None:
-            if attempt.status != "reserved":
-                return None
-            cost = held(attempt.reserved, attempt.cost.price_ids)
-            return Outcome("unknown", ended_micros, cost, usage, finish_reason, http_status, error)
-
-        return self._end(attempt_id, outcome)
+        at = moment(self._now()) if ended_at is None else ended_at
+        decide = unknown(at, usage=usage, finish_reason=finish_reason, http_status=http_status, error=error)
+        return self._end(attempt_id, decide)
 
     def renew(self, attempt_id: str) -> None:
         """Begins the lease of an attempt under way anew, for a request that takes longer than the lease.
@@ -277,12 +295,9 @@ class LedgerBookings(LedgerReads):
         Raises:
             LedgerUnavailable: The store cannot be written.
         """
-        self._flush()
-        with self._store.write() as db:
-            db.run(
-                "UPDATE attempts SET lease_until = ? WHERE id = ? AND status = 'reserved'",
-                (self._now() + self._lease, attempt_id),
-            )
+        lease_until = self._now() + self._lease
+        sql = "UPDATE attempts SET lease_until = ? WHERE id = ? AND status = 'reserved'"
+        self._writing.run(Job(lambda db: db.run(sql, (lease_until, attempt_id))))
 
     def sweep(self) -> list[Attempt]:
         """Holds as unknown every attempt whose lease is over: its owner died or forgot it.
@@ -293,10 +308,12 @@ class LedgerBookings(LedgerReads):
         Raises:
             LedgerUnavailable: The store cannot be written.
         """
-        self._flush()
-        with self._store.write() as db:
+
+        def work(db: Transaction) -> list[Attempt]:
             self._refresh(db)
-            swept = self._expire(db, self._now())
+            return self._expire(db, self._now())
+
+        swept = self._writing.run(Job(work))
         if swept:
             self._queue.rouse()
         return swept
@@ -304,7 +321,9 @@ class LedgerBookings(LedgerReads):
     def subscribe(self, observer: Observer) -> Callable[[], None]:
         """Calls `observer` with each attempt that ends in this process, once it is booked: for metrics and the like.
 
-        It runs in the caller's thread, so it has to be quick; what it raises is logged and goes no further.
+        It runs in the thread that has written the booking, for calls in an event loop a thread of the ledger's, in the
+        context of the call. It has to be quick and safe to call from any thread; what it raises is logged and goes no
+        further.
 
         Returns:
             A function that ends the subscription.
@@ -316,10 +335,9 @@ class LedgerBookings(LedgerReads):
 
         return end
 
-    def _count(self, request: AttemptRequest, refused: Iterable[Refusal]) -> None:
-        """Counts a call whose wait for room is over; what cannot be counted is refused all the same."""
-        with contextlib.suppress(LedgerUnavailable), self._store.write() as db:
-            count_refusals(db, request, refused, self._now())
+    def _count(self, request: AttemptRequest, refused: Sequence[Refusal]) -> None:
+        """Counts a call whose wait for room is over, without waiting for the store."""
+        self._writing.put(Job(lambda db: count_refusals(db, request, refused, self._now()), keep=True))
 
     def _fit(
         self, db: Transaction, request: AttemptRequest, refit: Refit | None, now: int
@@ -344,20 +362,63 @@ class LedgerBookings(LedgerReads):
             refits += 1
 
     def _end(self, attempt_id: str, decide: Decide) -> Attempt:
-        self._flush()
         try:
-            with self._store.write() as db:
-                attempt = self._book(db, attempt_id, decide)
+            return self._writing.run(self._ending(attempt_id, decide, None))
         except LedgerUnavailable as error:
-            self._identities.forget()
-            self._pending.setdefault(attempt_id, decide)
             error.message += "; what the attempt cost is kept in memory and booked as soon as the ledger can be written"
             raise
-        known = self._under_way.pop(attempt_id, None)
-        self._queue.rouse()
-        if known is not None:  # a second end of the same attempt is not told again
-            self._tell(attempt)
-        return attempt
+
+    def _end_later(self, attempt: Attempt, decide: Decide) -> Booking:
+        outcome = decide(attempt)
+        after = attempt if outcome is None else ended(attempt, outcome)
+        job = self._ending(attempt.id, decide, None if outcome is None else (outcome, after))
+        self._writing.put(job)
+        return Booking(after, job)
+
+    def _ending(self, attempt_id: str, decide: Decide, known: tuple[Outcome, Attempt] | None) -> Job[Attempt]:
+        """The job that ends an attempt, which is tried until it's written."""
+
+        def after(attempt: Attempt) -> None:
+            under_way = self._under_way.pop(attempt_id, None)
+            self._identities.learn(attempt)
+            self._queue.rouse()
+            if under_way is not None:  # a second end of the same attempt is not told again
+                warn_above_reservation(attempt)
+                self._tell(attempt)
+
+        context = contextvars.copy_context() if self._observers else None
+        return Job(lambda db: self._book(db, attempt_id, decide, known), after=after, keep=True, context=context)
+
+    def _book_unsent_later(self, request: AttemptRequest, decide: Decide) -> Booking:
+        attempt, job = self._unsent(request, decide)
+        job.keep = True
+        self._writing.put(job)
+        return Booking(attempt, job)
+
+    def _unsent(self, request: AttemptRequest, decide: Decide) -> tuple[Attempt, Job[Attempt]]:
+        """An attempt that was answered without being sent, and the job that books it."""
+        check_request(request)
+        started = micros(request.started_at)
+        before = reserved_attempt(request, started)
+        outcome = cast("Outcome", decide(before))
+        attempt = ended(before, outcome)
+        new = False
+
+        def work(db: Transaction) -> Attempt:
+            nonlocal new
+            new = bool(db.run(INSERT, reservation(request, started, started)))
+            if not new:
+                row = db.one(f"{SELECT} WHERE id = ?", (request.attempt_id,))
+                return before if row is None else attempt_of(row)
+            db.run(END, ending(before, outcome))
+            return attempt
+
+        def after(booked: Attempt) -> None:
+            if new:
+                self._tell(booked)
+
+        context = contextvars.copy_context() if self._observers else None
+        return attempt, Job(work, after=after, context=context)
 
     def _tell(self, attempt: Attempt) -> None:
         for observer in self._observers:
@@ -366,15 +427,17 @@ class LedgerBookings(LedgerReads):
             except Exception:
                 _LOG.exception("an observer of the ledger failed")
 
-    def _book(self, db: Transaction, attempt_id: str, decide: Decide) -> Attempt:
+    def _book(self, db: Transaction, attempt_id: str, decide: Decide, known: tuple[Outcome, Attempt] | None) -> Attempt:
         """Ends an attempt as `decide` says of its state, as known in memory, or else as it stands in the store."""
         before = self._under_way.get(attempt_id)
         outcome = None if before is None else decide(before)
         if (
-            before is None
-            or outcome is None
-            or not db.run(END_AS_KNOWN, (*ending(before, outcome), self._counters.version))
+            before is not None
+            and outcome is not None
+            and (db.run(END_AS_KNOWN, (*ending(before, outcome), self._counters.version)))
         ):
+            after = known[1] if known is not None else ended(before, outcome)
+        else:
             self._refresh(db)
             row = db.one(f"{SELECT} WHERE id = ?", (attempt_id,))
             if row is None:
@@ -386,7 +449,7 @@ class LedgerBookings(LedgerReads):
             if outcome is None:
                 return before
             db.run(END, ending(before, outcome))
-        after = ended(before, outcome)
+            after = ended(before, outcome)
         self._identities.note(db, after)
         self._counters.move(db, before, counts_of(before), counts_of(after))
         return after
@@ -394,13 +457,7 @@ class LedgerBookings(LedgerReads):
     def _expire(self, db: Transaction, now: int) -> list[Attempt]:
         expired = db.all("SELECT id FROM attempts WHERE status = 'reserved' AND lease_until <= ?", (now,))
 
-        def lost(attempt: Attempt) -> Outcome | None:
-            if attempt.status != "reserved":
-                return None
-            cost = held(attempt.reserved, attempt.cost.price_ids)
-            return Outcome("unknown", None, cost, None, None, None, "LeaseExpired")
-
-        return [self._book(db, cast("str", row[0]), lost) for row in expired]
+        return [self._book(db, cast("str", row[0]), lost, None) for row in expired]
 
     def _refresh(self, db: Transaction) -> None:
         if self._store.shared:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Final
 
 from deepthrift_pricing._attempt import Attempt
 from deepthrift_pricing._records import SELECT, attempt_of
-from deepthrift_pricing._store import Transaction, Value
+from deepthrift_pricing._store import Row, Transaction, Value
 from deepthrift_pricing._window import micros
 
 _PAGE: Final = 2000
 
 
 def attempt_pages(
-    reading: Callable[[], AbstractContextManager[Transaction]], since: datetime | None, until: datetime | None
+    read: Callable[[Callable[[Transaction], list[Row]]], list[Row]], since: datetime | None, until: datetime | None
 ) -> Iterator[Attempt]:
     """Attempts in the order in which they started; each page is one short read, so that writers don't wait."""
     start, last = (-(2**63) if since is None else micros(since)), ""
@@ -27,8 +26,8 @@ def attempt_pages(
         bound = (micros(until),)
     sql = f"{SELECT} WHERE started_at >= ? AND {where} ORDER BY started_at, id LIMIT {_PAGE}"
     while True:
-        with reading() as db:
-            rows = db.all(sql, (start, start, start, last, *bound))
+        values = (start, start, start, last, *bound)
+        rows = read(lambda db, values=values: db.all(sql, values))  # type: ignore[misc]  # bound for this page
         for row in rows:
             yield attempt_of(row)
         if len(rows) < _PAGE:

@@ -35,6 +35,16 @@ class Store(Protocol):
         ...
 
     @property
+    def lock_seconds(self) -> float:
+        """How long a transaction waits for others at most."""
+        ...
+
+    @property
+    def reads_wait(self) -> bool:
+        """Whether even a read may have to wait for others, or for a network."""
+        ...
+
+    @property
     def tag_sql(self) -> str:
         """The expression for the value of a tag of an attempt, with one parameter: the tag's name."""
         ...
@@ -48,7 +58,10 @@ class Store(Protocol):
         ...
 
     def compact(self) -> None:
-        """Gives space that deleted rows took back to the disk, where the database does not do so by itself."""
+        """Gives space that deleted rows took back to the disk, where the database does not do so by itself.
+
+        It goes in steps, between which other writers get their turn.
+        """
         ...
 
     def close(self) -> None:

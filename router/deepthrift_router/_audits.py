@@ -14,6 +14,7 @@ from deepthrift import Messages, Reply
 from deepthrift.errors import DeepthriftError, LedgerError
 from deepthrift_router._answered import Answered
 from deepthrift_router._answers import same_answer
+from deepthrift_router._economy import refresh_statuses
 from deepthrift_router._estimates import drift_of
 from deepthrift_router._outlook import Outlook, room_now
 from deepthrift_router._record import total_cost
@@ -136,6 +137,7 @@ class Audits:
         request, client = outlook.request, self._client
         thinking = outcomes.thought is None
         worst = outlook.rungs[0].worst if thinking else outlook.costs.worst_standard
+        await refresh_statuses(client.ledger)
         room = room_now(client, request, "thinking" if thinking else "standard")
         if room is not None and worst > room.left:
             self.skipped += 1

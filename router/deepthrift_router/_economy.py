@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import sqrt
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
-from deepthrift_pricing import Attempt, Ledger, Mode, Money, Price, Usage
+from deepthrift_pricing import Attempt, BudgetStatus, Ledger, Mode, Money, Price, Usage
+from deepthrift_pricing._idle_thread import in_event_loop
+from deepthrift_pricing.errors import LedgerError
 from deepthrift_router._decision import TokenLength
 from deepthrift_router._prior import Prior, RecordedLength
 
@@ -19,6 +23,9 @@ LEAST_RECORDED: Final = 5
 """Recorded calls from which the ledger's own lengths replace those of the training data."""
 _RECENT: Final = 64
 _TWO_PASS_ROWS: Final = 256
+_LIMITING: Final = ("wait", "refuse", "downgrade")
+_PATIENCE: Final = 1.0
+"""Seconds that a look at the budgets may take between two steps of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,30 @@ class Room:
 
     left: Money
     budget: str
+
+
+_STATUSES: Final[WeakKeyDictionary[Ledger, list[BudgetStatus]]] = WeakKeyDictionary()
+"""The budgets of each ledger as they were read last."""
+
+
+def read_statuses(ledger: Ledger) -> list[BudgetStatus]:
+    """The state of the ledger's budgets now, which steps that follow in an event loop find at hand."""
+    found = _STATUSES[ledger] = ledger.budget_status()
+    return found
+
+
+async def refresh_statuses(*ledgers: Ledger) -> None:
+    """Reads the budgets anew, off the event loop. Where that fails, or takes long, those read before stand: what is
+    spent is held to every budget by the reservation all the same."""
+    for ledger in {id(each): each for each in ledgers}.values():
+        if any(budget.policy in _LIMITING for budget in ledger.budgets):
+            with contextlib.suppress(LedgerError):
+                await ledger.in_thread(partial(read_statuses, ledger), timeout=_PATIENCE)
+
+
+def _statuses_at_hand(ledger: Ledger) -> list[BudgetStatus]:
+    found = _STATUSES.get(ledger) if in_event_loop() else None
+    return read_statuses(ledger) if found is None else found
 
 
 def recorded_calls(ledger: Ledger, host: HostProfile, model: str, mode: Mode) -> list[Usage]:
@@ -149,12 +180,15 @@ def cost_of(price: Price, prompt: float, length: TokenLength, cached: float) -> 
 def room_for(
     ledger: Ledger, *, host: str, model: str, mode: Mode, tags: Mapping[str, str], call_id: str, group_id: str
 ) -> Room | None:
-    """The least room among the budgets that cover such a call, or `None` where no budget limits it."""
+    """The least room among the budgets that cover such a call, or `None` where no budget limits it.
+
+    In an event loop it's that of the last `refresh_statuses`.
+    """
     covering = [budget for budget in ledger.budgets if budget.covers(host, model, mode, tags)]
-    limiting = [budget for budget in covering if budget.policy in ("wait", "refuse", "downgrade")]
+    limiting = [budget for budget in covering if budget.policy in _LIMITING]
     if not limiting:
         return None
-    statuses = {(status.budget.scope, status.part): status for status in ledger.budget_status()}
+    statuses = {(status.budget.scope, status.part): status for status in _statuses_at_hand(ledger)}
     least: Room | None = None
     for budget in limiting:
         status = statuses.get((budget.scope, budget.part(call_id, group_id, tags)))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift.errors import BudgetExceeded
 from deepthrift_pricing import Mode, Money, utc_now
+from deepthrift_pricing._idle_thread import in_event_loop
 from deepthrift_router._belief import Belief
 from deepthrift_router._decide import VALUE_IN_THINKING_CALLS, Stakes, plan_costs
 from deepthrift_router._decision import PlanCost, PlanName, RoutePolicy
-from deepthrift_router._economy import Costs, Room, cost_of, expected_length, room_for
+from deepthrift_router._economy import Costs, Room, cost_of, expected_length, read_statuses, room_for
 from deepthrift_router._history import History
 from deepthrift_router._likelihoods import Likelihoods
 from deepthrift_router._prior import Prior, Score, Scorer
@@ -162,6 +163,9 @@ def look_out(
         value = Money(max(1, round(VALUE_IN_THINKING_CALLS * dear)), costs.worst_standard.currency)
     always = preference.policy == "cascade" or preference.threshold is not None
     plans = plan_costs(score, costs, rungs, float(value.pico), likelihoods, preference.per_second, always_sample=always)
+    for each in (client, *(rung.client for rung in rungs)):
+        if not in_event_loop() and each.ledger.budgets:
+            read_statuses(each.ledger)
     outlook = Outlook(
         request=request,
         preference=preference,

@@ -104,12 +104,12 @@ class Route(Leg):
             await asyncio.wait((standard, thinking), return_when=asyncio.FIRST_COMPLETED)
             if thinking.done() and not standard.done() and (thought := thinking.result()) is not None:
                 await _cancel(standard)
-                self._calls.reconcile(self._client, rung.client)
+                await self._calls.reconcile(self._client, rung.client)
                 return await self._won_by(thought)
             if await standard:
                 self._trail.why += "; thinking, which ran beside it, was cancelled" if not thinking.done() else ""
                 await _cancel(thinking)
-                self._calls.reconcile(self._client, rung.client)
+                await self._calls.reconcile(self._client, rung.client)
                 return self._finish(self._chosen.reply, self._seen.belief.p_standard)
             return await self._won_by(await thinking)
         finally:

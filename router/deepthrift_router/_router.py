@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, Unpack, cast, overload
 
 from deepthrift import AsyncClient, CallOptions, Client, Messages
 from deepthrift.errors import ConfigurationError, LedgerUnavailable
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound=AsyncClient | Client)
 M = TypeVar("M")
+T = TypeVar("T")
+
+_LEAST_TO_PLAN: Final = 1.0
+"""Seconds that reading the ledger before the first call may take at least."""
 
 
 class ModeRouter(Learning, Generic[C]):
@@ -381,7 +385,7 @@ class ModeRouter(Learning, Generic[C]):
     async def _chat(
         self, messages: Messages, max_tokens: int | None, options: RouteOptions, telling: Telling | None = None
     ) -> RoutedReply:
-        outlook, validators = self._look_out(messages, max_tokens, options)
+        outlook, validators = await self._plan_off_loop(options, lambda: self._look_out(messages, max_tokens, options))
         return await self._run(outlook, validators, telling)
 
     async def _parse(
@@ -390,7 +394,9 @@ class ModeRouter(Learning, Generic[C]):
         from deepthrift.structured._target import Target
 
         target = Target(into)
-        outlook, validators = self._look_out(messages, max_tokens, options, target)
+        outlook, validators = await self._plan_off_loop(
+            options, lambda: self._look_out(messages, max_tokens, options, target)
+        )
         return parsed(await self._run(outlook, (FitsTarget(target), *validators), None), target)
 
     async def _run(self, outlook: Outlook, validators: Sequence[Validator], telling: Telling | None) -> RoutedReply:
@@ -400,7 +406,10 @@ class ModeRouter(Learning, Generic[C]):
         )
         calls = Calls(self._async, outlook.request, outlook.value.currency, preference.deadline)
         route = Route(calls, outlook, setup, telling)
-        reply = memory.remember(await route.run(), outlook, self._base_scorer, self._change)
+        answered, change = await route.run(), self._change
+        reply = await self._async.ledger.in_thread(
+            lambda: memory.remember(answered, outlook, self._base_scorer, change)
+        )
         if preference.share is not None and outlook.plan == "cascade":
             preference.share.note(escalated=reply.escalated)
         await self._audits.consider(route.outcomes, outlook)
@@ -411,6 +420,13 @@ class ModeRouter(Learning, Generic[C]):
         with contextlib.suppress(LedgerUnavailable):
             self._change = latest_change(self._async) or self._change
         return self._change
+
+    async def _plan_off_loop(self, options: RouteOptions, look: Callable[[], T]) -> T:
+        """What `look` finds; it reads from the ledger and the router's own store, so it runs in a thread."""
+        ledger = self._async.ledger
+        deadline: object = options.get("deadline", self._preferences.deadline)
+        seconds = max(deadline, _LEAST_TO_PLAN) if isinstance(deadline, int | float) else ledger.lock_seconds
+        return await ledger.in_thread(look, timeout=seconds)
 
     def _look_out(
         self, messages: Messages, max_tokens: int | None, given: RouteOptions, target: Target[M] | None = None

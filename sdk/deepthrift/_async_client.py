@@ -365,7 +365,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
                 if self._own_engine:
                     await self._engine.aclose()
             if self._own_ledger:
-                self._ledger.close()
+                await self._ledger.aclose()
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ class BaseAttempt:
         self._ticket = ticket = await self._core.gate.enter(self._clock)
         try:
             wait = self._core.budget_wait(self._clock)
-            self._attempt, step = await self._books.reserve(self._passes, self.step, wait)
+            self._attempt, step = await self._books.reserve(self._passes, self.step, wait, self._clock.left)
         except BaseException:
             ticket.leave(None)
             raise

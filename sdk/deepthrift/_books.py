@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from deepthrift._cost_of import cost_of, price_warnings, whole_cost
 from deepthrift._fit import Fit
 from deepthrift._passes import Passes, Step
 from deepthrift._service_tiers import STANDARD, served_tier
-from deepthrift.errors import DeepthriftError, LedgerError, RequestInfo
+from deepthrift.errors import DeepthriftError, LedgerError, LedgerUnavailable, RequestInfo
 from deepthrift_pricing import (
     Attempt,
     AttemptRequest,
@@ -27,6 +28,7 @@ from deepthrift_pricing import (
     utc_now,
 )
 from deepthrift_pricing._attempt import UNKNOWN_IDENTITY
+from deepthrift_pricing._queued import Booking, all_written
 from deepthrift_pricing._records import unsent_attempt
 
 if TYPE_CHECKING:
@@ -34,10 +36,16 @@ if TYPE_CHECKING:
     from deepthrift.middleware import Request
 
 _LOG: Final = logging.getLogger("deepthrift")
+_LEAST_TO_WRITE: Final = 0.1
+"""Seconds that a booking gets to reach the store before a call ends, even where its deadline is over."""
 
 
 class Books:
-    """Books the attempts of one call. Every method but `reserve` is immediate, so that no cancellation can part it."""
+    """Books the attempts of one call.
+
+    `settle`, `release` and `hold` put their booking into the ledger's queue at once, so no cancellation can come
+    between; `written` waits until it's in the store.
+    """
 
     def __init__(
         self,
@@ -57,6 +65,7 @@ class Books:
         self.cached = False
         """Whether a cache has answered."""
         self._unsent: dict[str, AttemptRequest] = {}
+        self._bookings: list[Booking] = []
 
     def at(self, core: Core) -> Books:
         """The same books for attempts at another endpoint: with its name and its prices."""
@@ -76,8 +85,10 @@ class Books:
             return None
         return Money.sum((attempt.cost.total for attempt in self.attempts), self._core.currency)
 
-    async def reserve(self, passes: Passes, step: Step, wait: float | None) -> tuple[Attempt, Step]:
-        """Reserve the worst case of `step`, waiting up to `wait` seconds for room.
+    async def reserve(
+        self, passes: Passes, step: Step, wait: float | None, left: float = math.inf
+    ) -> tuple[Attempt, Step]:
+        """Reserve the worst case of `step`, waiting up to `wait` seconds for room; the call has `left` seconds.
 
         Returns:
             The attempt, and what to send for it: `step`, or less of it where a budget's policy says so.
@@ -85,19 +96,19 @@ class Books:
         Raises:
             PriceNotFound: There is no price for it.
             BudgetExceeded: It does not fit a budget.
-            LedgerUnavailable: The ledger cannot be written.
+            LedgerUnavailable: The ledger cannot be written in time.
         """
         request, core = step.request, self._core
         asked = self._asked(request.model, request.mode, step.prompt.tokens, request.max_tokens, request)
         fit = Fit(passes, step, core.profile, core.model, core.prices)
-        attempt = await core.ledger.reserve(asked, timeout=wait, refit=fit)
+        attempt = await core.ledger.reserve(asked, timeout=wait, refit=fit, write_timeout=_to_write(core, left))
         self.attempts.append(attempt)
         return attempt, fit.step_for(attempt, asked)
 
-    async def reserve_prompt(self, tokens: int, wait: float | None) -> Attempt:
+    async def reserve_prompt(self, tokens: int, wait: float | None, left: float = math.inf) -> Attempt:
         """Reserve a request that generates nothing, such as one for embeddings. Errors are those of `reserve`."""
         asked = self._asked(self._core.model, "standard", tokens, 0)
-        attempt = await self._core.ledger.reserve(asked, timeout=wait)
+        attempt = await self._core.ledger.reserve(asked, timeout=wait, write_timeout=_to_write(self._core, left))
         self.attempts.append(attempt)
         return attempt
 
@@ -179,8 +190,8 @@ class Books:
             self.warnings.append(f"{news}; what was measured before may not hold for it")
         ended_at = utc_now()
         try:
-            booked = self._core.ledger.settle(
-                attempt.id,
+            booking = self._core.ledger.queued.settle(
+                attempt,
                 usage=usage,
                 cost=cost,
                 ended_at=ended_at,
@@ -205,7 +216,9 @@ class Books:
                     "fingerprint": identity.fingerprint,
                 }
             )
-            self._not_written(attempt, failure)
+            self._not_written(booked, failure)
+        else:
+            booked = self._follow(booking)
         self._replace(booked)
 
     def exchange(self, attempt: Attempt, request: WireRequest, told: tuple[str, Mapping[str, str]]) -> Request:
@@ -240,21 +253,23 @@ class Books:
         how = {"finish_reason": finish_reason, "error": _name(error)}
         try:
             if unsent is not None:
-                booked = ledger.book_unsent(unsent, ended_at=ended_at, http_status=http_status, **how)
+                booking = ledger.queued.book_unsent(unsent, ended_at=ended_at, http_status=http_status, **how)
             else:
-                booked = ledger.release(attempt.id, ended_at=ended_at, http_status=http_status, **how)
+                booking = ledger.queued.release(attempt, ended_at=ended_at, http_status=http_status, **how)
         except LedgerError as failure:
             booked = attempt.model_copy(
                 update={"status": "released", "cost": Cost.zero(self._core.currency), "http_status": http_status}
             )
-            self._not_written(attempt, failure)
+            self._not_written(booked, failure)
+        else:
+            booked = self._follow(booking)
         self._replace(booked)
 
     def hold(self, attempt: Attempt, *, http_status: int | None = None, error: BaseException | None = None) -> None:
         """Book that nobody knows whether `attempt` is billed: it stays at its worst case."""
         try:
-            booked = self._core.ledger.hold_unknown(
-                attempt.id, ended_at=utc_now(), http_status=http_status, error=_name(error)
+            booking = self._core.ledger.queued.hold_unknown(
+                attempt, ended_at=utc_now(), http_status=http_status, error=_name(error)
             )
         except LedgerError as failure:
             booked = attempt.model_copy(
@@ -264,17 +279,38 @@ class Books:
                     "http_status": http_status,
                 }
             )
-            self._not_written(attempt, failure)
+            self._not_written(booked, failure)
+        else:
+            booked = self._follow(booking)
         self._replace(booked)
 
-    def _not_written(self, attempt: Attempt, failure: LedgerError) -> None:
-        told = f"attempt {attempt.id} could not be booked ({failure}); " + (
-            "it was answered without being sent, and cost nothing"
-            if attempt.id in self._unsent
-            else f"it stays reserved at its worst case of {attempt.reserved} until the ledger sweeps it"
-        )
-        self.warnings.append(told)
-        _LOG.error(told)
+    def _follow(self, booking: Booking) -> Attempt:
+        self._bookings.append(booking)
+        return booking.attempt
+
+    async def written(self, left: float) -> None:
+        """Wait until what was booked is in the store, or for the `left` seconds of the call; the reply warns of what
+        isn't there yet. Cancelling the wait loses nothing.
+        """
+        bookings = self._bookings[:]
+        self._bookings.clear()
+        if not bookings:
+            return
+        seconds = min(max(left, _LEAST_TO_WRITE), self._core.ledger.lock_seconds)
+        for booking, failure in await all_written(bookings, seconds):
+            self._not_written(booking.attempt, failure)
+
+    def _not_written(self, attempt: Attempt, failure: Exception) -> None:
+        """Warn of a booking that isn't in the store."""
+        what = f"attempt {attempt.id} could not be booked ({failure}); "
+        if attempt.id in self._unsent:
+            what += "it was answered without being sent, and cost nothing"
+        elif isinstance(failure, LedgerUnavailable):
+            what += "it is kept in memory and written as soon as the ledger can be"
+        else:
+            what += f"it stays reserved at its worst case of {attempt.reserved} until the ledger sweeps it"
+        self.warnings.append(what)
+        _LOG.error(what)
 
     def _replace(self, booked: Attempt) -> None:
         for place, held in enumerate(self.attempts):
@@ -287,6 +323,11 @@ class Books:
         error.attempt_ids = self.ids
         error.spend = self.spend
         return error
+
+
+def _to_write(core: Core, left: float) -> float | None:
+    """Seconds that a reservation may take to be written: what the call has left, else as long as the store waits."""
+    return None if left == math.inf else max(0.0, left)
 
 
 def _name(error: BaseException | None) -> str | None:

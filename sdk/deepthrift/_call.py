@@ -89,9 +89,11 @@ class Call:
             while True:
                 notes, answer = await self._with_retries(self._plain)
                 if not notes:
+                    await self._books.written(self._time.left)
                     return self._complete(answer)
                 self._take(answer)
         except DeepthriftError as error:
+            await self._books.written(self._time.left)
             raise self.told(error) from error.__cause__
 
     async def _plain(self) -> tuple[bool, Answer]:
@@ -136,6 +138,7 @@ class Call:
                     return events
         except DeepthriftError as error:
             self._end_early()
+            await self._books.written(self._time.left)
             raise self.told(error) from error.__cause__
         except BaseException:
             self._end_early()
@@ -172,7 +175,10 @@ class Call:
                 self._take(current.answer)
             else:
                 self.ended = True
-                events.append(Finished(self._complete(current.answer)))
+                answer, known = current.answer, len(self._books.warnings)
+                reply = self._complete(answer)
+                await self._books.written(self._time.left)
+                events.append(Finished(reply if len(self._books.warnings) == known else self._complete(answer)))
         return events
 
     async def catch_up(self) -> None:
@@ -184,6 +190,10 @@ class Call:
         """The caller wants no more: book what arrived and stop the upstream."""
         if not self.ended:
             self._end_early()
+
+    async def written(self) -> None:
+        """Wait until what was booked is in the ledger's store, as long as a reply would."""
+        await self._books.written(self._time.left)
 
     def _end_early(self) -> None:
         self.ended = True

@@ -87,9 +87,11 @@ async def count_prompt_async(
     tools: Sequence[JSONObject] | None,
     prefixes: PrefixTracker | None = None,
 ) -> PromptCount:
-    """`count_prompt` without holding up the event loop for long conversations."""
+    """`count_prompt` without holding up the event loop for long conversations, or while the vocabulary is loaded."""
+    from deepthrift_pricing.tokens._text import is_loaded
+
     size = sum(len(str(message.get("content") or "")) for message in messages)
-    if size < _LONG:
+    if size < _LONG and (not profile.counts_as_v31(model) or is_loaded()):
         return count_prompt(profile, model, messages, mode=mode, tools=tools, prefixes=prefixes)
     return await asyncio.to_thread(count_prompt, profile, model, messages, mode=mode, tools=tools, prefixes=prefixes)
 

@@ -104,7 +104,9 @@ class _Embedding:
                 vectors += await with_retries(
                     once, may_retry=self._may_retry, max_retries=self._core.settings.max_retries, clock=self._time
                 )
+            await self._books.written(self._time.left)
         except DeepthriftError as error:
+            await self._books.written(self._time.left)
             raise self._books.annotate(error, self._info()) from error.__cause__
         usages = [attempt.usage for attempt in self._books.attempts if attempt.usage is not None]
         total = usages[0]
@@ -141,7 +143,7 @@ class _Embedding:
         )
         ticket = await core.gate.enter(self._time)
         try:
-            held = await self._books.reserve_prompt(bound, core.budget_wait(self._time))
+            held = await self._books.reserve_prompt(bound, core.budget_wait(self._time), self._time.left)
         except BaseException:
             ticket.leave(None)
             raise

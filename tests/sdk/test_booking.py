@@ -138,7 +138,7 @@ async def test_a_failure_that_cannot_be_booked_is_still_the_failure(
     def full(*_: object, **__: object) -> None:
         raise LedgerUnavailable("the disk is full")
 
-    monkeypatch.setattr(ledger, method, full)
+    monkeypatch.setattr(ledger.queued, method, full)
     behaviour = Failure(400, "no") if method == "release" else RawBody(b"no")
     async with BillServer(behaviour) as server:
         with pytest.raises((BadRequest, MalformedResponse)) as failed:

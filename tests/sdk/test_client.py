@@ -292,7 +292,7 @@ async def test_a_ledger_that_cannot_be_written_stops_the_call(door: Door, monkey
     def full(*_: object, **__: object) -> None:
         raise LedgerUnavailable("the disk is full")
 
-    monkeypatch.setattr(ledger, "try_reserve", full)
+    monkeypatch.setattr(ledger, "_reserve", full)
     async with BillServer() as server:
         with pytest.raises(LedgerUnavailable):
             await ask(door, server, max_tokens=50, client={"ledger": ledger})
@@ -307,7 +307,7 @@ async def test_an_answer_that_cannot_be_booked_is_not_lost(door: Door, monkeypat
     def full(*_: object, **__: object) -> None:
         raise LedgerUnavailable("the disk is full")
 
-    monkeypatch.setattr(ledger, "settle", full)
+    monkeypatch.setattr(ledger.queued, "settle", full)
     async with BillServer(Answer("Paris.")) as server:
         reply = await ask(door, server, max_tokens=50, client={"ledger": ledger})
     assert reply.text == "Paris."

@@ -121,7 +121,7 @@ class Collector:
         todo = [prompt for prompt in wanted if prompt.id not in known]
         state = Collected(prompts=len(wanted), done=len(wanted) - len(todo))
         run = _name_of(out)
-        reserved = _Reserved(self._spent(run))
+        reserved = _Reserved(await self.client.ledger.in_thread(lambda: self._spent(run)))
         state.spent = reserved.spent
         left = iter(todo)
         asker = Asker(

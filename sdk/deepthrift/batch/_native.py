@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
@@ -93,7 +94,7 @@ async def submit(core: Core, source: Path, out: Path, check: Check, mode: Mode |
                 job.note("created", batch_id=found.id)
                 return found
         if state.head and state.event != "abandoned":
-            _release_all(core, job)
+            await _release_all(core, job)
         upload = out.with_name(f"{out.name}.upload")
         opened.callback(upload.unlink, missing_ok=True)
         job.begin({"id": new_id("batch"), "sha256": scan.sha256, "rows": scan.rows, "host": core.profile.name})
@@ -101,14 +102,14 @@ async def submit(core: Core, source: Path, out: Path, check: Check, mode: Mode |
             await _prepare(core, rules, rows, job, upload, mode)
             job.note("uploaded", file_id=await api.upload(upload))
         except BaseException:
-            _release_all(core, job)
+            await _release_all(core, job)
             raise
         job.note("creating")
         try:
             made = await api.create(job.state.file_id, job.state.id)
         except DeepthriftError as error:
             if not isinstance(error, AttemptTimeout | ConnectionFailed | MalformedResponse | ServerError):
-                _release_all(core, job)  # refused: there is no such batch
+                await _release_all(core, job)  # refused: there is no such batch
             else:
                 error.message += ". It may have begun all the same: submit again, which looks for it first"
             raise
@@ -155,10 +156,9 @@ async def _prepare(
     if size > rules.max_megabytes * 1_000_000:
         raise BatchError(f"{size / 1e6:,.0f} MB are too much for one batch; the host takes {rules.max_megabytes:,} MB")
     job.add_rows(names)
-    for number, request in enumerate(asked):
-        if number % _AT_A_TIME == 0:
-            await asyncio.sleep(0)
-        core.ledger.try_reserve(request)
+    for start in range(0, len(asked), _AT_A_TIME):
+        some = asked[start : start + _AT_A_TIME]
+        await core.ledger.in_thread(partial(_reserve, core, some))
     job.note("reserved")
 
 
@@ -206,11 +206,22 @@ def _request(core: Core, rules: BatchRules, job: JobFile, name: JobRow, row: Bat
     )
 
 
-def _release_all(core: Core, job: JobFile) -> None:
+def _reserve(core: Core, requests: Sequence[AttemptRequest]) -> None:
+    for request in requests:
+        core.ledger.try_reserve(request)
+
+
+async def _release_all(core: Core, job: JobFile) -> None:
     """Give every reservation of a job back: no batch was made of it."""
-    for row in job.state.rows.values():
-        with contextlib.suppress(UnknownReservation):  # the process died before it came to this row
-            core.ledger.release(job.state.attempt_id(row), ended_at=utc_now(), error="NotSubmitted")
+    ids = [job.state.attempt_id(row) for row in job.state.rows.values()]
+
+    def release() -> None:
+        for attempt_id in ids:
+            with contextlib.suppress(UnknownReservation):  # the process died before it came to this row
+                core.ledger.release(attempt_id, ended_at=utc_now(), error="NotSubmitted")
+
+    # After what the ledger's thread is still reserving, and to the end, also where this is cancelled.
+    await asyncio.shield(asyncio.ensure_future(core.ledger.in_thread(release)))
     job.note("abandoned")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -50,23 +51,32 @@ async def write_results(
     """Book every row of a batch that has ended, and write its line; what was booked before stays as it was."""
     missing = dict(job.state.rows)
     ended_at = utc_now()
-    for number, told in enumerate(_results(parts, core.settings.max_response_bytes)):
-        if number % _AT_A_TIME == 0:
-            await asyncio.sleep(0)
-        row = missing.pop(str(told.get("custom_id")), None)
-        if row is None:  # not ours, or told twice
-            continue
-        booked = _book(core, job, row, told, ended_at)
-        tally.add(booked.outcome, booked.cost)
-        file.write(_line(job, row, booked, told))
-    for row in missing.values():
+
+    def answered(some: Sequence[Mapping[str, object]]) -> None:
+        for told in some:
+            row = missing.pop(str(told.get("custom_id")), None)
+            if row is None:  # not ours, or told twice
+                continue
+            booked = _book(core, job, row, told, ended_at)
+            tally.add(booked.outcome, booked.cost)
+            file.write(_line(job, row, booked, told))
+
+    def unanswered(some: Sequence[JobRow]) -> None:
         # Neither answered nor refused: a host that says that it is through with the file may have billed it.
         unbilled = batch.state in ("failed", "expired", "cancelled")
         reason = "; ".join(batch.problems) or f"the host's batch is {batch.state} and says nothing of this row"
         told = {"response": None, "error": {"code": f"batch_{batch.state}", "message": reason}}
-        booked = _end(core, job, row, ended_at, status=None, unbilled=unbilled)
-        tally.add(booked.outcome, booked.cost)
-        file.write(_line(job, row, booked, told))
+        for row in some:
+            booked = _end(core, job, row, ended_at, status=None, unbilled=unbilled)
+            tally.add(booked.outcome, booked.cost)
+            file.write(_line(job, row, booked, told))
+
+    results = _results(parts, core.settings.max_response_bytes)
+    while some := list(islice(results, _AT_A_TIME)):
+        await core.ledger.in_thread(partial(answered, some))
+    left = list(missing.values())
+    for start in range(0, len(left), _AT_A_TIME):
+        await core.ledger.in_thread(partial(unanswered, left[start : start + _AT_A_TIME]))
 
 
 def _results(parts: list[Path], most: int) -> Iterator[Mapping[str, object]]:
