@@ -78,6 +78,9 @@ class Route(Leg):
         if reply.tool_calls:
             self._seen.missing.append("agreement: tool calls are not verified")
             self._trail.why = "the answer is a tool call"
+            if _is_cut(reply):  # another mode would be cut as well
+                self._say_unusable(reply)
+                return self._finish(reply, 0.0)
             return self._finish(reply, self._seen.belief.p_standard)
         if self._outlook.plan == "standard":
             self._say_unusable(reply)
@@ -123,7 +126,7 @@ class Route(Leg):
             self._lost = error
             self._trail.degraded.append(f"standard: {type(error).__name__}: {error}")
             return False
-        return bool(reply.tool_calls) or await self._verify() is None
+        return not _is_cut(reply) if reply.tool_calls else await self._verify() is None
 
     async def _raced_thinking(self, rung: Rung) -> Reply | None:
         asked = self._request.thinking(rung.client.host, "escalate")
@@ -226,6 +229,11 @@ class Route(Leg):
         self._trail.why = f"{' and '.join(tried)} gave no usable answer; the standard answer stands"
         self._say_unusable(draft.reply)
         return self._finish(draft.reply, self._seen.belief.p_standard)
+
+
+def _is_cut(reply: Reply) -> bool:
+    """Whether the answer ended inside a tool call."""
+    return any(call.cut for call in reply.tool_calls)
 
 
 async def _cancel(*tasks: asyncio.Task[bool] | asyncio.Task[Reply | None]) -> None:
