@@ -81,15 +81,16 @@ class Ledger(LedgerBookings):
         """
         budgets = tuple(budgets)
 
-        def opened() -> Self:
-            store = open_store(url)
-            try:
-                return cls(store, budgets=budgets, lease=lease, clock=clock, url=safe_url(str(url)))
-            except BaseException:
-                store.close()
-                raise
+        return off_loop(lambda: cls._opened(url, budgets, lease, clock))
 
-        return off_loop(opened)
+    @classmethod
+    def _opened(cls, url: str | Path, budgets: tuple[Budget, ...], lease: float, clock: Callable[[], datetime]) -> Self:
+        store = open_store(url)
+        try:
+            return cls(store, budgets=budgets, lease=lease, clock=clock, url=safe_url(str(url)))
+        except BaseException:
+            store.close()
+            raise
 
     async def reserve(
         self,

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar, cast
+from typing import Final, cast
 
 from deepthrift_pricing._counters import Counter, Counters
 from deepthrift_pricing._sqlite_compact import rest
 from deepthrift_pricing._store import Transaction
-
-T = TypeVar("T")
 
 _STEP: Final = 500
 """Rows that one transaction deletes, which takes a few milliseconds."""
 _OLD: Final = "started_at < ? AND status <> 'reserved'"
 
 
-def prune(write: Callable[[Callable[[Transaction], T]], T], counters: Counters, before: int, now: int) -> int:
-    """Deletes what started before a moment, in microseconds; `write` runs a step in a transaction of its own.
+def prune(step: Callable[[Callable[[Transaction], int]], int], counters: Counters, before: int, now: int) -> int:
+    """Deletes what started before a moment, in microseconds; `step` runs work in a transaction of its own.
 
     Returns:
         How many attempts were deleted. If a step fails, what the steps before it have deleted stays deleted.
     """
-    step = cast("Callable[[Callable[[Transaction], int]], int]", write)
-    step(lambda db: counters.refresh(db) or 0)
+
+    def refreshed(db: Transaction) -> int:
+        counters.refresh(db)
+        return 0
+
+    step(refreshed)
     deleted = 0
     while True:
         began = time.monotonic()
@@ -52,7 +54,8 @@ def _forget(step: Callable[[Callable[[Transaction], int]], int], counter: Counte
     per = counter.scope.per
     if per == "total" or counter.carried:
         return
-    gone, values = "start < ?", (min(before, counter.scope.counted_from(now)),)
+    gone = "start < ?"
+    values: tuple[int, ...] = (min(before, counter.scope.counted_from(now)),)
     if per in ("call", "answer"):
         # In the words of the two indexes.
         same = "attempts.call_id = budget_windows.part"

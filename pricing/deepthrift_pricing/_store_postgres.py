@@ -107,7 +107,10 @@ class PostgresStore:
         connection: psycopg.Connection[tuple[Value, ...]] | None = None
         try:
             connection = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=_CONNECT_SECONDS, **_liveness(self._url)
+                self._url,
+                autocommit=True,
+                connect_timeout=_CONNECT_SECONDS,
+                **_liveness(self._url),  # type: ignore[arg-type]  # settings of libpq
             )
             schema = sql.Identifier(self._schema)
             if new:
