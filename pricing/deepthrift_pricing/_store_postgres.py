@@ -103,15 +103,12 @@ class PostgresStore:
         """A new connection; `new` makes the tables where there are none."""
         import psycopg
         from psycopg import sql
+        from psycopg.conninfo import make_conninfo
 
         connection: psycopg.Connection[tuple[Value, ...]] | None = None
         try:
-            connection = psycopg.connect(
-                self._url,
-                autocommit=True,
-                connect_timeout=_CONNECT_SECONDS,
-                **_liveness(self._url),  # type: ignore[arg-type]  # settings of libpq
-            )
+            place = make_conninfo(self._url, **_liveness(self._url))
+            connection = psycopg.connect(place, autocommit=True, connect_timeout=_CONNECT_SECONDS)
             schema = sql.Identifier(self._schema)
             if new:
                 self._migrate(connection, schema)
