@@ -12,7 +12,6 @@ from deepthrift._clock import retry_after, with_retries
 from deepthrift._core import Core
 from deepthrift._events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
 from deepthrift._failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
-from deepthrift._further_options import SampleOptions
 from deepthrift._options import Options
 from deepthrift._passes import Step
 from deepthrift._questions import name_balance
@@ -24,7 +23,6 @@ from deepthrift._wire.answer import Answer
 from deepthrift._wire.ending import ending_of
 from deepthrift._wire.textcalls import CALLED
 from deepthrift.errors import (
-    AnswerCut,
     APIError,
     CircuitOpen,
     DeepthriftError,
@@ -33,6 +31,7 @@ from deepthrift.errors import (
     ModeNotHonoured,
     RequestInfo,
     ResponseError,
+    StreamInterrupted,
     ToolCallsMissing,
 )
 from deepthrift_pricing import Attempt, Cost, Usage
@@ -311,20 +310,14 @@ class Call:
         return reply
 
     def _check_end(self, answer: Answer, reply: Reply) -> None:
-        """Raise if the endpoint broke off; of several samples each one shows it in its finish reason."""
-        if isinstance(self._options, SampleOptions):
+        """Raise if a plain answer came as events that have no end."""
+        if answer.complete:
             return
-        if ending_of(answer.finish_reason) == "cut":
-            how = (
-                "has no end"
-                if answer.finish_reason == "incomplete"
-                else f"was broken off ({answer.finish_reason[:80]})"
-            )
-            raise AnswerCut(
-                f"the endpoint's answer {how}. `partial` holds what arrived, and its cost is booked; call again for a "
-                "whole answer",
-                partial=reply,
-            )
+        raise StreamInterrupted(
+            "the endpoint sent events in the place of a plain answer, and they ended before the answer did. `partial` "
+            "holds what arrived, and its cost is booked; call again for a whole answer",
+            partial=reply,
+        )
 
     def _reply(self, answer: Answer) -> Reply:
         attempts, step = tuple(self._books.attempts), self._passes.step

@@ -21,7 +21,6 @@ DeepthriftError
 │   ├── MalformedResponse         not the JSON that the protocol promises
 │   ├── ResponseTooLarge          more than `max_response_bytes`; carries what had arrived of a stream
 │   ├── StreamInterrupted         the stream broke; carries the partial reply and its cost
-│   │   └── AnswerCut             the endpoint says that it broke off, or a plain answer has no end
 │   ├── ModeNotHonoured           another mode ran than the one asked for (raised only with `on_mode_mismatch="raise"`)
 │   ├── ToolCallsMissing          tool calls were announced, and none came
 │   └── StructuredOutputError     the answer is not the JSON that was asked for
@@ -76,7 +75,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "APIError",
-    "AnswerCut",
     "AttemptTimeout",
     "AuthenticationFailed",
     "BadRequest",
@@ -302,14 +300,6 @@ class MalformedResponse(ResponseError):
 
 class StreamInterrupted(ResponseError):
     """The stream broke before its end. `partial` holds what arrived, and its cost is booked."""
-
-
-class AnswerCut(StreamInterrupted):
-    """The endpoint broke off its answer: its finish reason is `abort`, `error` or the like, or there is no end at all.
-
-    `partial` holds what arrived, and its cost is booked. An answer that `max_tokens` ended is no error; its finish
-    reason is `length`.
-    """
 
 
 class ResponseTooLarge(ResponseError):

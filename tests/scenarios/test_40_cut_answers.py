@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from deepthrift import AsyncClient, TextDelta
-from deepthrift.errors import AnswerCut, ConfigurationError, StreamInterrupted
+from deepthrift.errors import ConfigurationError, StreamInterrupted
 from deepthrift_pricing import Ledger
+from deepthrift_router import ModeRouter
 from tests.sdk.raw_server import END, Step, part, plain, raw_server, stream_head
 from tests.support.doors import DOORS, ask, booked, events_of, every_door, every_stream, settings
 
@@ -34,19 +35,25 @@ def steps(door: str, finish: str | None, *, usage: object = USAGE, done: bool = 
 @every_door
 @pytest.mark.parametrize("finish", ["abort", "error", "Cancelled", "network_error", "timeout"])
 @pytest.mark.parametrize("usage", [USAGE, None], ids=["usage", "none"])
-async def test_an_engine_that_breaks_off_is_an_error_with_the_part(door: Any, finish: str, usage: object) -> None:
+async def test_an_engine_that_breaks_off_is_told_with_its_reason(door: Any, finish: str, usage: object) -> None:
     ledger = Ledger.open("memory:")
     async with raw_server(steps(door, finish, usage=usage)) as server:
-        with pytest.raises(AnswerCut, match=finish) as error:
-            await ask(door, server.url, "hi", max_tokens=50, client={"ledger": ledger})
+        reply = await ask(door, server.url, "hi", max_tokens=50, client={"ledger": ledger})
     assert len(server.requests) == 1, "it is billed, so it is not asked for again"
-    partial = error.value.partial
-    assert partial is not None
-    assert (partial.text, partial.finish_reason) == (TEXT, finish)
-    assert error.value.spend is not None
-    assert booked(ledger) == error.value.spend.amount == partial.cost.amount > 0
-    assert isinstance(error.value, StreamInterrupted), "whoever catches that one catches both"
+    assert (reply.text, reply.finish_reason) == (TEXT, finish)
+    assert any(f"broke off its answer ({finish}); it is cut" in warning for warning in reply.warnings)
+    assert booked(ledger) == reply.cost.amount > 0
     ledger.close()
+
+
+async def test_the_router_takes_no_cut_answer() -> None:
+    def answer(number: int) -> list[Step]:
+        return steps("async", "abort" if number == 0 else "stop")
+
+    async with raw_server(answer) as server, AsyncClient(**settings(server.url)) as client:
+        reply = await ModeRouter(client).chat("What is the capital of France?", max_tokens=400)
+    assert len(server.requests) > 1
+    assert reply.finish_reason == "stop"
 
 
 @every_door
