@@ -23,10 +23,11 @@ def check_tier(options: Options, profile: HostProfile) -> None:
         InvalidRequestError: It is no name of a tier.
         UnsupportedFeature: The host doesn't have it; the message lists those that it has.
     """
-    tier: object = options.service_tier
+    tier = options.service_tier
     if tier is None:
         return
-    if not isinstance(tier, str) or not tier:
+    given: object = tier
+    if not isinstance(given, str) or not given:
         raise InvalidRequestError(f"service_tier is the name of a tier, such as 'flex', not {tier!r}")
     if tier in profile.service_tiers or tier in _USUAL:
         return
@@ -43,12 +44,11 @@ def tier_of(options: Options, profile: HostProfile, extra_body: Mapping[str, obj
 
     A `service_tier` in the extra body of the call or the client counts too, where the host is known to have it.
     """
-    tier: object = options.service_tier
+    tier = options.service_tier
     if tier is None:
-        tier = (options.extra_body or {}).get(_FIELD, extra_body.get(_FIELD))
-        if not isinstance(tier, str) or tier not in profile.service_tiers:
-            return None
-    return None if not isinstance(tier, str) or tier in _USUAL else tier
+        further = (options.extra_body or {}).get(_FIELD, extra_body.get(_FIELD))
+        tier = further if isinstance(further, str) and further in profile.service_tiers else None
+    return None if tier in _USUAL else tier
 
 
 def tier_form(options: Options, profile: HostProfile) -> ServiceTier:
@@ -67,4 +67,6 @@ def served_tier(profile: HostProfile, reported: str | None) -> str | None:
     for tier, form in profile.service_tiers.items():
         if name == tier or name in form.reported:
             return STANDARD if tier in _USUAL else tier
-    return STANDARD if name in _USUAL and name != "auto" else None if name == "auto" else name
+    if name == "auto":
+        return None
+    return STANDARD if name in _USUAL else name

@@ -42,7 +42,7 @@ class WireRequest:
     """Whether the path is below the base URL without its `/v1`."""
     service_tier: str | None = None
     """The service tier whose price is reserved; `None` is the usual one."""
-    requests: Mapping[str, int] = field(default_factory=dict)
+    requests: Mapping[str, int] = field(default_factory=dict[str, int])
     """The most requests of each kind that the host's own tools may make."""
 
 

@@ -361,3 +361,17 @@ def test_other_hosts_tell_it_otherwise(value: object, state: str) -> None:
 def test_the_hosts_that_document_it() -> None:
     documented = [name for name in HostProfile.names() if HostProfile.named(name).batch is not None]
     assert documented == ["deepinfra", "openai"]
+
+
+async def test_a_batch_of_the_host_is_a_tier_of_its_own(out: Path, tmp_path: Path) -> None:
+    """Rows are kept at the tier `batch`, and one that asks for another is refused before anything is sent."""
+    path = write_rows(tmp_path / "tier.jsonl", [row("a", "Hi", body={"service_tier": "flex"})])
+    with BatchService() as service, Ledger.open() as ledger:
+        async with client(service, ledger) as opened:
+            with pytest.raises(UnsupportedFeature, match="is the service tier 'batch' itself"):
+                await opened.batch_submit(path, out)
+            assert not service.rows
+            await opened.batch_submit(write_rows(tmp_path / "plain.jsonl", [row("a", "Hi")]), out)
+            await opened.batch_fetch(out, wait=True, poll=0.01)
+        [attempt] = [each for each in ledger.attempts() if each.status == "settled"]
+        assert attempt.service_tier == "batch"

@@ -113,11 +113,11 @@ def command(
         )
     if as_json:
         document = {"at": when, "per_tokens": 1_000_000, "currency": currency, "prices": rows}
-        output.document({**document, "ending_calendars": ending_calendars(rows, when.date())})
+        output.document({**document, "ending_calendars": ending_calendars(fitting, when.date())})
         return
     output.print(f"{currency} per 1,000,000 tokens" + ("" if everything else f", in force at {when:%Y-%m-%d %H:%M %Z}"))
     _show(output, rows)
-    for calendar in ending_calendars(rows, when.date()):
+    for calendar in ending_calendars(fitting, when.date()):
         output.print(f"\n{calendar}", style="yellow")
 
 
