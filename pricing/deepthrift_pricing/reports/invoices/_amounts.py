@@ -111,7 +111,7 @@ def _value(body: str, mark: DecimalMark, negative: bool) -> Decimal | None:
         return None
     whole = re.sub(r"\D", "", found["whole"] or "0")
     part = found["part"] or found["only"] or ""
-    value = Decimal(f"{whole}.{part or '0'}E{found['power'] or '0'}")
+    value = Decimal(f"{whole}.{part}E{found['power'] or '0'}")
     if abs(value) > _HIGHEST:
         return None
     return -value if negative else value

@@ -86,7 +86,8 @@ def read_invoice(
         options = Options(currency, since, until, decimal, zone_of(zone), host, prices)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    data = source.read_bytes() if isinstance(source, Path) else source.encode() if isinstance(source, str) else source
+    data = source.read_bytes() if isinstance(source, Path) else source
+    data = data.encode(errors="replace") if isinstance(data, str) else data
     unpacker = Unpacker()
     chooser = Chooser(column)
     sources = unpacker.sources(data)

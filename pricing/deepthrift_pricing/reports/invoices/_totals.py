@@ -15,6 +15,9 @@ from deepthrift_pricing.reports.invoices._options import EXACT
 
 _ASIDE: Final = re.compile(r"\s*[(\[（].{0,20}[)\]）]\s*")
 _LONGEST: Final = 80
+_CENTS: Final = -2
+"""A sum with fewer decimals is taken to be exact."""
+_NOISE: Final = Decimal("1e-12")
 _PUNCTUATION: Final = re.compile(r"[\s:：*=_.,;\-–—#|'\"]+")
 
 
@@ -46,10 +49,11 @@ def _label(cell: str) -> Label | None:
 
 
 def states(value: Decimal, sums: Iterable[Decimal]) -> bool:
-    """Whether a value is one of these sums, rounded as it is."""
+    """Whether a value is one of these sums, rounded to as many decimals as it has, or noisy as binary floats are."""
     exponent = value.as_tuple().exponent
-    places = Decimal(1).scaleb(exponent if isinstance(exponent, int) else 0)
-    return any(value in (each, each.quantize(places, context=EXACT)) for each in sums)
+    cents = isinstance(exponent, int) and exponent <= _CENTS
+    half = Decimal(5).scaleb(int(exponent) - 1) if cents else Decimal(0)
+    return any(abs(EXACT.subtract(value, each)) <= max(half, abs(each) * _NOISE) for each in sums)
 
 
 class Sums:
@@ -61,8 +65,8 @@ class Sums:
 
     def add(self, mark: DecimalMark, value: Decimal) -> None:
         """A row that is no sum."""
-        self._all[mark] += value
-        self._part[mark] += value
+        self._all[mark] = EXACT.add(self._all[mark], value)
+        self._part[mark] = EXACT.add(self._part[mark], value)
 
     def stated_by(self, amount: Amount | None) -> bool:
         """Whether an amount is the sum of the rows so far, or of those since the last row of sums."""
