@@ -104,7 +104,7 @@ def parse_chunk(data: bytes) -> Chunk:
     chunk = _parsed(data)
     if chunk.choices and b'"error"' not in data and b'"Error"' not in data:
         return chunk
-    error: JsonValue = error_in(json.loads(data), answered=bool(chunk.choices) or chunk.usage is not None)
+    error = error_in(json.loads(data), answered=bool(chunk.choices) or chunk.usage is not None)
     return chunk if error is None and chunk.error is None else chunk.model_copy(update={"error": error})
 
 
