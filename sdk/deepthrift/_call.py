@@ -20,7 +20,6 @@ from deepthrift._reply import Reply
 from deepthrift._secrets import shown_url
 from deepthrift._stream_attempt import StreamAttempt
 from deepthrift._wire.answer import Answer
-from deepthrift._wire.ending import ending_of
 from deepthrift._wire.textcalls import CALLED
 from deepthrift.errors import (
     APIError,

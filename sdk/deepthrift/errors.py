@@ -12,8 +12,8 @@ DeepthriftError
 │   ├── AttemptTimeout            one attempt took longer than `timeout`
 │   ├── DeadlineExceeded          the whole call took longer than `deadline`
 │   ├── CircuitOpen               the endpoint failed too often and is left alone for a while; nothing was sent
-│   │   └── BalanceExhausted      the same after a 402 (also InsufficientBalance)
-│   └── StatusError               the endpoint answered with an error status
+│   │   └── BalanceExhausted      the same with an empty account (also InsufficientBalance)
+│   └── StatusError               the endpoint answered with an error status, or an error inside a success
 │       ├── BadRequest 400 · AuthenticationFailed 401 · InsufficientBalance 402 · PermissionRefused 403
 │       ├── NotFound 404 · UnprocessableRequest 422 · RateLimited 429 · ServerError 5xx · Overloaded 503
 ├── ResponseError                 an answer arrived that cannot be used
@@ -191,11 +191,13 @@ class CircuitOpen(APIError):
 
 
 class StatusError(APIError):
-    """The endpoint answered with an error status.
+    """The endpoint answered with an error status, with a redirect, or with an error inside a success.
 
     Attributes:
-        status: The HTTP status, or the code inside an error event of a stream.
-        body: The endpoint's own message, shortened to 2,000 characters, without secrets.
+        status: The HTTP status, or the status that an error inside a success names; where it names none, that of its
+            meaning, and 500 where its words don't tell.
+        body: The endpoint's own message, and that of a host behind a gateway: on one line, shortened to 2,000
+            characters, without secrets.
         retry_after: Seconds that the endpoint asked to wait, or `None`.
         trace_id: The endpoint's own id of the request, or `None`; quote it to its support.
     """
@@ -226,7 +228,9 @@ class AuthenticationFailed(StatusError):
 
 
 class InsufficientBalance(StatusError):
-    """402: the provider's balance is used up. Never retried; top up, then call again.
+    """The provider's balance is used up: 402, or another status with a code or words that say so.
+
+    Never retried; top up, then call again. `status` is the endpoint's own.
 
     Attributes:
         balance: What is left, in the provider's own figures, where the host tells it; else `None`.
@@ -236,7 +240,7 @@ class InsufficientBalance(StatusError):
 
 
 class BalanceExhausted(CircuitOpen, InsufficientBalance):
-    """The endpoint answered 402 a moment ago, and is left alone for a while. Nothing was sent."""
+    """The endpoint said a moment ago that the balance is used up, and is left alone for a while. Nothing was sent."""
 
     def __init__(
         self,
@@ -295,7 +299,7 @@ class EmptyResponse(ResponseError):
 
 
 class MalformedResponse(ResponseError):
-    """The body is not the JSON that the protocol promises."""
+    """The body is not the JSON that the protocol promises. The message quotes a page or a plain text."""
 
 
 class StreamInterrupted(ResponseError):
