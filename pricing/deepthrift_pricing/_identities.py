@@ -115,6 +115,8 @@ class Identities:
     def __init__(self) -> None:
         self._known: dict[_Kind, tuple[Identity, ...]] = {}
         self._heard: set[tuple[_Kind, str | None, str | None]] = set()
+        self.additions = 0
+        """How many identities this process has added to the store."""
 
     def load(self, db: Transaction, request: AttemptRequest) -> None:
         """Reads what the store knows of the request's kind, unless it is known here."""
@@ -151,6 +153,7 @@ class Identities:
         at = micros(attempt.ended_at or attempt.started_at)
         db.run(_INSERT, (*kind, found.model or "", found.fingerprint or "", at, *change))
         self._known[kind] = (*known, found)
+        self.additions += 1
 
     def forget(self) -> None:
         """Forgets what is known here, because a transaction was undone that kept something new."""
