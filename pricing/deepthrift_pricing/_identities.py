@@ -115,6 +115,8 @@ class Identities:
     def __init__(self) -> None:
         self._known: dict[_Kind, tuple[Identity, ...]] = {}
         self._heard: set[tuple[_Kind, str | None, str | None]] = set()
+        self.additions = 0
+        """How many identities this process has added to the store."""
 
     def load(self, db: Transaction, request: AttemptRequest) -> None:
         """Reads what the store knows of the request's kind, unless it is known here."""
@@ -158,6 +160,7 @@ class Identities:
         known = self._known.get(kind)
         if found != UNKNOWN_IDENTITY and known is not None and is_new(known, found):
             self._known[kind] = (*known, found)
+            self.additions += 1
 
     def _read(self, db: Transaction, kind: _Kind) -> tuple[Identity, ...]:
         rows = db.all(_SELECT + " WHERE host = ? AND model = ? AND mode = ? ORDER BY first_at", kind)

@@ -225,6 +225,11 @@ class LedgerBookings(LedgerReads):
         """
         return self._identities.news(attempt, identity)
 
+    @property
+    def identities_added(self) -> int:
+        """How many identities this process has added: whoever keeps what `identities` says reads it anew after that."""
+        return self._identities.additions
+
     def release(
         self,
         attempt_id: str,

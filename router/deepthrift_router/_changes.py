@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from deepthrift.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
+
+_KEPT: Final = 5.0
+"""Seconds for which other processes' news may be missed."""
 
 
 class Change(NamedTuple):
@@ -26,6 +33,23 @@ class Change(NamedTuple):
     def only_later(self) -> str:
         """Which labels count, and why."""
         return f"only labels from after {self.when} count, for {self.news}"
+
+
+class Changes:
+    """The latest change of the model that answers a client, read from its ledger every few seconds at most."""
+
+    def __init__(self) -> None:
+        self._known: Change | None = None
+        self._read: tuple[float, int] | None = None
+
+    def latest(self, client: AsyncClient) -> Change | None:
+        """The latest change; what is known already where the ledger cannot be read."""
+        now, added = time.monotonic(), client.ledger.identities_added
+        if self._read is None or added != self._read[1] or now >= self._read[0] + _KEPT:
+            self._read = now, added
+            with contextlib.suppress(LedgerUnavailable):
+                self._known = latest_change(client)
+        return self._known
 
 
 def latest_change(client: AsyncClient) -> Change | None:

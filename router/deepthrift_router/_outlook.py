@@ -10,6 +10,7 @@ from deepthrift.errors import BudgetExceeded
 from deepthrift_pricing import Mode, Money, utc_now
 from deepthrift_pricing._idle_thread import in_event_loop
 from deepthrift_router._belief import Belief
+from deepthrift_router._changes import Change
 from deepthrift_router._decide import VALUE_IN_THINKING_CALLS, Stakes, plan_costs
 from deepthrift_router._decision import PlanCost, PlanName, RoutePolicy
 from deepthrift_router._economy import Costs, Room, cost_of, expected_length, read_statuses, room_for
@@ -43,6 +44,8 @@ class Preference:
     """Escalate from this gain on, whatever it costs: set by a target share or a bound on the quality lost."""
     promise: str = ""
     """Where the threshold comes from, in words."""
+    change: Change | None = None
+    """The latest change of the model behind the name."""
     suspended: tuple[str, ...] = ()
     """Promises that do not hold since the model has changed, in words."""
     share: ShareControl | None = None

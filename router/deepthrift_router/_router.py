@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +9,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, Unpack, cast, overload
 
 from deepthrift import AsyncClient, CallOptions, Client, Messages
-from deepthrift.errors import ConfigurationError, LedgerUnavailable
+from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Currency, new_id
 from deepthrift_router._audits import Audits, Grader
 from deepthrift_router._calls import Calls
-from deepthrift_router._changes import Change, latest_change
+from deepthrift_router._changes import Change, Changes
 from deepthrift_router._checks import CHECKS, CheckName, checks_of
 from deepthrift_router._decision import Decision, RoutePolicy
 from deepthrift_router._history import History
@@ -141,7 +140,7 @@ class ModeRouter(Learning, Generic[C]):
         self._store, self._own_store = open_store(store)
         self._memory = Memory(self._store, setting, shadowed, max_samples, self._checks, own_scorer=scorer is not None)
         self._history = History()
-        self._change: Change | None = None
+        self._changes = Changes()
         self._audits = Audits(self._async, audit_rate, self._store, grader, on_drift)
 
     def __repr__(self) -> str:
@@ -406,9 +405,9 @@ class ModeRouter(Learning, Generic[C]):
         )
         calls = Calls(self._async, outlook.request, outlook.value.currency, preference.deadline)
         route = Route(calls, outlook, setup, telling)
-        answered, change = await route.run(), self._change
+        answered = await route.run()
         reply = await self._async.ledger.in_thread(
-            lambda: memory.remember(answered, outlook, self._base_scorer, change)
+            lambda: memory.remember(answered, outlook, self._base_scorer, preference.change)
         )
         if preference.share is not None and outlook.plan == "cascade":
             preference.share.note(escalated=reply.escalated)
@@ -416,10 +415,7 @@ class ModeRouter(Learning, Generic[C]):
         return reply
 
     def _latest_change(self) -> Change | None:
-        """The latest change of the model, from the ledger; what is known already where it cannot be read."""
-        with contextlib.suppress(LedgerUnavailable):
-            self._change = latest_change(self._async) or self._change
-        return self._change
+        return self._changes.latest(self._async)
 
     async def _plan_off_loop(self, options: RouteOptions, look: Callable[[], T]) -> T:
         """What `look` finds; it reads from the ledger and the router's own store, so it runs in a thread."""
@@ -453,6 +449,7 @@ class ModeRouter(Learning, Generic[C]):
             race=bool(wanted.race),
             threshold=None if threshold is None else threshold.gain,
             promise="" if threshold is None else threshold.promise,
+            change=change,
             suspended=tuple(self._memory.suspensions(change, threshold)),
             share=None if threshold is None or wanted.target_share is None else self._memory.share(wanted.target_share),
         )
