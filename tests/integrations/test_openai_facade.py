@@ -83,7 +83,7 @@ async def test_a_stream_brings_reasoning_text_and_the_end(server: BillServer) ->
 
 
 async def test_a_stream_that_is_left_stops_upstream_and_is_booked() -> None:
-    slow = CANBERRA.but(text="Canberra. " * 200, token_delay=0.01)
+    slow = CANBERRA.but(text="Canberra. " * 200, stall_after=20)
     async with BillServer(slow) as server, facade(server) as client:
         stream = await client.chat.completions.create(model="deepseek-reasoner", messages=ASK, stream=True)
         async with stream:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import os
@@ -21,6 +20,7 @@ from deepthrift_pricing._schema import VERSION
 from deepthrift_pricing._store_sqlite import SqliteStore
 from deepthrift_pricing.errors import LedgerClosed, LedgerError, LedgerUnavailable
 from tests.pricing.ledgers import BILL, NOON, WORST, cost, settle, spent, wanted
+from tests.support.waiting import turns
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ async def test_threads_and_tasks_hammer_one_file(path: Path) -> None:
             thread.start()
         while any(thread.is_alive() for thread in threads):
             attempt = await ledger.reserve(wanted("0.002"))
-            await asyncio.sleep(0.001)
+            await turns(3)
             ledger.release(attempt.id, ended_at=NOON)
         [status] = ledger.budget_status()
         assert status.spent == spent(ledger) == Money.of("0.001") * 160 + Money.of("0.002") * 80

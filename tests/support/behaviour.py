@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
@@ -61,17 +62,21 @@ class Answer:
     obeys_max_tokens: bool = True
     delay: float = 0.0
     """Waiting in the queue: a client that leaves now pays nothing."""
+    gate: threading.Event | None = None
+    """Waiting in the queue until it is set."""
     token_delay: float = 0.0
     """Between two chunks, streamed or not."""
     hold: float = 0.0
     """After generating and billing, before a plain answer is sent."""
+    held_until: threading.Event | None = None
+    """The same, until it is set."""
     linger: float = 0.0
     """After `[DONE]`, before the end of the response body."""
     keep_alive: int = 0
     """Keep-alive comments (streamed) or blank lines (plain) before the answer, and between chunks."""
     stall_after: int | None = None
     """The generation stands still after so many chunks, until the client leaves or `stall` is over."""
-    stall: float = 60.0
+    stall: float = 600.0
     cut_after: int | None = None
     """The connection drops after so many chunks; the rest is neither generated nor billed."""
     error_after: int | None = None
@@ -128,6 +133,8 @@ class Failure:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     delay: float = 0.0
+    gate: threading.Event | None = None
+    """Waiting until it is set."""
     billed: Answer | None = None
 
     def body(self) -> bytes:

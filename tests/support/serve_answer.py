@@ -144,6 +144,7 @@ async def answer_plain(wire: Wire, generation: Generation) -> None:
     """The whole answer in one body."""
     answer = generation.answer
     await wire.pause(answer.delay)
+    await wire.wait(answer.gate)
     if answer.keep_alive:
         await wire.head(200, {"content-type": "application/json", **answer.headers})
         for _ in range(answer.keep_alive):
@@ -162,6 +163,7 @@ async def answer_plain(wire: Wire, generation: Generation) -> None:
         raise
     generation.charge(complete=True)
     await wire.pause(answer.hold)
+    await wire.wait(answer.held_until)
     body = json.dumps(plain_body(generation, taken)).encode()
     if not answer.keep_alive:
         await wire.head(200, {"content-type": "application/json", **answer.headers}, length=len(body))
@@ -198,6 +200,7 @@ async def answer_stream(wire: Wire, generation: Generation) -> None:
     """The answer as server-sent events."""
     answer = generation.answer
     await wire.pause(answer.delay)
+    await wire.wait(answer.gate)
     await wire.head(200, {"content-type": "text/event-stream", **answer.headers})
     try:
         ended = await _tokens(wire, generation)

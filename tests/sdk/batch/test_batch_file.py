@@ -30,6 +30,7 @@ from deepthrift_pricing import Budget, Ledger
 from tests.sdk.batch.files import last_lines, read_lines, row, write_rows
 from tests.support.bill_server import Answer, BillServer, Drop, Failure, Received
 from tests.support.doors import booked, settings
+from tests.support.waiting import until
 
 ROWS = [row("a"), row("b", mode="thinking"), row("c", "Capital of Italy?")]
 
@@ -355,7 +356,7 @@ async def test_cancelled_it_keeps_what_was_answered(server: BillServer, source: 
     server.script = script
     task = asyncio.create_task(run(server, source, out))
     await server.until(lambda each: each.in_flight == 1 and len(each.requests) == 3)
-    await asyncio.sleep(0.05)
+    await until(lambda: out.exists() and len(read_lines(out)) == 2, "the two answers in the file")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
