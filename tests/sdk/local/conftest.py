@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deepthrift.local import Engine
+from deepthrift.local import Engine, _start
 from tests.support.tiny_gguf import Script, tiny_gguf
 
 
@@ -48,3 +48,9 @@ def engines() -> Iterator[Callable[[Script], Engine]]:
 def engine(engines: Callable[[Script], Engine]) -> Engine:
     """The one that answers in both modes."""
     return engines("answer")
+
+
+@pytest.fixture(autouse=True)
+def _patient_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine an engine may take minutes to load; a test of the limit itself sets one."""
+    monkeypatch.setattr(_start, "_START_SECONDS", 250.0)
