@@ -55,9 +55,10 @@ def read_table(source: Source, judge: Judge) -> Table:
             raise _no_header(source, header)
         return Table(source.name, "", header, _numbered(rows))
     text, guessed = decode(source.data, source.name or "the invoice")
-    if not text.strip(" \t\r\n\0"):
+    content = text.replace("\0", " ").lstrip()
+    if not content:
         raise ConfigurationError(f"{source.name or 'the invoice'} is empty")
-    if text.lstrip()[0] in "{[<":
+    if content[0] in "{[<":
         raise ConfigurationError(
             f"{source.name or 'the invoice'} is JSON, XML or a web page; download the invoice or the usage as CSV"
         )
