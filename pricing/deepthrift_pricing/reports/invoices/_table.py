@@ -55,9 +55,10 @@ def read_table(source: Source, judge: Judge) -> Table:
             raise _no_header(source, header)
         return Table(source.name, "", header, _numbered(rows))
     text, guessed = decode(source.data, source.name or "the invoice")
-    if not text.strip().strip("\0 \t\r\n"):
+    content = text.replace("\0", " ").lstrip()
+    if not content:
         raise ConfigurationError(f"{source.name or 'the invoice'} is empty")
-    if text.lstrip().startswith(("{", "[", "<")):
+    if content[0] in "{[<":
         raise ConfigurationError(
             f"{source.name or 'the invoice'} is JSON, XML or a web page; download the invoice or the usage as CSV"
         )
