@@ -13,7 +13,7 @@ from copy import copy
 from typing import Final, TypeVar, cast
 
 from deepthrift_pricing._idle_thread import IdleThread, forget_after_fork, in_event_loop
-from deepthrift_pricing._jobs import Job, announce
+from deepthrift_pricing._jobs import Job, announce, wake
 from deepthrift_pricing._store import Store
 from deepthrift_pricing.errors import DeepthriftError, LedgerClosed, LedgerError, LedgerUnavailable
 
@@ -306,6 +306,8 @@ class BookingQueue:
             job.failure = error if len(jobs) == 1 else _copied(error)
             (again if job.keep or (error.passing and job.may_try_again()) else over).append(job)
         self._jobs.extendleft(reversed(again))
+        if not error.passing:  # a full disk: nothing is gained by waiting for it
+            wake(again)
         self._end(over, error)
 
     def _end(self, jobs: Sequence[Job[object]], error: BaseException) -> None:

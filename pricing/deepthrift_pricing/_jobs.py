@@ -120,11 +120,17 @@ class Job(Generic[T]):
 
 
 def announce(jobs: Sequence[Job[object]]) -> list[Job[object]]:
+    """Wakes those who wait for `jobs`, which are done. Returns the jobs whose event loop is gone."""
+    for job in jobs:
+        job.done = True
+    return wake(jobs)
+
+
+def wake(jobs: Sequence[Job[object]]) -> list[Job[object]]:
     """Wakes those who wait for `jobs`, each event loop once. Returns the jobs whose event loop is gone."""
     lost: list[Job[object]] = []
     loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for job in jobs:
-        job.done = True
         if job._ready is not None:
             with contextlib.suppress(RuntimeError):
                 job._ready.release()
