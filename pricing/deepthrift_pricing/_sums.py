@@ -7,19 +7,18 @@ from typing import Final
 
 from deepthrift_pricing._store import Value
 
-_BASE: Final = 2**32
-"""A column is summed as its multiples of this and what is left, so 2³¹ rows of any size fit."""
+_BITS: Final = 32
+"""A column is summed as its high and its low bits, so 2³¹ rows of any size fit."""
 
 
 def sum_sql(expression: str) -> str:
     """Two columns, for `sum_of`: the high and the low part of the sum of a 64-bit integer expression."""
-    high = f"(({expression}) / {_BASE})"
-    return f"COALESCE(SUM({high}), 0), COALESCE(SUM(({expression}) - {high} * {_BASE}), 0)"
+    return f"COALESCE(SUM(({expression}) >> {_BITS}), 0), COALESCE(SUM(({expression}) & {2**_BITS - 1}), 0)"
 
 
 def sum_of(high: Value, low: Value) -> int:
     """The sum whose parts `sum_sql` read. PostgreSQL returns them as `Decimal`."""
-    return int(high or 0) * _BASE + int(low or 0)
+    return (int(high or 0) << _BITS) + int(low or 0)
 
 
 def sums_of(parts: Sequence[Value]) -> list[int]:

@@ -122,9 +122,10 @@ def number(text: str) -> Decimal:
 
 def standard_input() -> str:
     """Standard input to its end, with the line ends that it has."""
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(newline="")
-    return sys.stdin.read()
+    stream = sys.stdin
+    if isinstance(stream, io.TextIOWrapper):
+        cast("io.TextIOWrapper[io.BufferedReader]", stream).reconfigure(newline="")
+    return stream.read()
 
 
 def asked(question: str, system: str | None) -> list[Message]:

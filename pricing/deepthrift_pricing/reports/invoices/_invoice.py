@@ -154,11 +154,11 @@ def _table(source: Source, chooser: Chooser) -> tuple[Table, Columns]:
 
 
 def _invoice(parts: Sequence[Part], notes: list[str], options: Options) -> Invoice:
-    currencies = {part.currency for part in parts if part.currency is not None}
+    currencies: set[Currency] = {part.currency for part in parts if part.currency is not None}
     if len(currencies) > 1:
         raise ConfigurationError("the invoice mixes currencies; split it, and reconcile each apart")
     _refuse_overlaps(parts)
-    currency: Currency = next(iter(currencies)) if currencies else options.currency or "USD"
+    currency: Currency = currencies.pop() if currencies else options.currency or "USD"
     exact = Decimal(0)
     for part in parts:
         exact = EXACT.add(exact, part.total)

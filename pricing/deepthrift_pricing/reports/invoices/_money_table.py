@@ -93,7 +93,7 @@ class MoneyTable:
         where = self._table.at(line)
         cell = cells[columns.amount]
         date = "" if columns.start is None else cells[columns.start]
-        spans = spans_of(date, self._zone) if date else {}
+        spans = spans_of(date, self._zone)
         if not (spans and columns.known):  # known exports have no dated rows of sums
             label = label_of(others(cells, columns))
             if label == "payment" and cell:
@@ -114,7 +114,7 @@ class MoneyTable:
         if not spans:
             self._count(amount, None)
             return
-        if spans.keys() != set(_ORDERS) or spans["day"].start != spans["month"].start:
+        if len(spans) < len(_ORDERS) or spans["day"].start != spans["month"].start:
             self._two_dates = self._two_dates or (line, date)
         self._count(amount, self._ended(cells, spans, line))
 
@@ -251,7 +251,7 @@ class MoneyTable:
             self._part.notes.append(f"what line {lines} of the file says is the sum is not that of its rows")
 
     def _mark(self) -> DecimalMark:
-        left = [mark for mark in _MARKS if mark not in self._no_mark]
+        left: list[DecimalMark] = [mark for mark in _MARKS if mark not in self._no_mark]
         if len(left) == 1 or self._two_ways is None:
             return left[0]
         if self._table.delimiter != ";" and not self._commas:

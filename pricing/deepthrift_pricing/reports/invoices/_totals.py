@@ -77,7 +77,9 @@ class Sums:
 
     def close(self) -> dict[DecimalMark, tuple[Decimal, Decimal]]:
         """The sum of everything and the sum since the last row of sums; the latter begins anew."""
-        found = {mark: (self._all[mark], self._part[mark]) for mark in self._all}
+        found: dict[DecimalMark, tuple[Decimal, Decimal]] = {
+            mark: (self._all[mark], self._part[mark]) for mark in self._all
+        }
         self._part = dict.fromkeys(self._part, Decimal(0))
         return found
 
