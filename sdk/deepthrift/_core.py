@@ -49,8 +49,8 @@ class Settings:
             raise ConfigurationError(f"budget_wait is a number of seconds, 0 or more, not {self.budget_wait!r}")
         if not all(isinstance(text, str) for pair in self.tags.items() for text in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("tags are pairs of strings")
-        most: object = self.max_response_bytes
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        most = self.max_response_bytes
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"max_response_bytes is a whole number of bytes, 1 or more, not {most!r}")
         if not isinstance(self.stop_beyond_max_tokens, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"stop_beyond_max_tokens is True or False, not {self.stop_beyond_max_tokens!r}")

@@ -46,8 +46,10 @@ class Overrun:
             if delta is None:
                 said = [choice.text]
             else:
-                reasoning = delta.reasoning_content or delta.reasoning or json.dumps(delta.reasoning_details or "")
-                said = [delta.content, reasoning if len(reasoning) > 2 else None]
+                reasoning = delta.reasoning_content or delta.reasoning
+                if not reasoning and delta.reasoning_details:
+                    reasoning = json.dumps(delta.reasoning_details)
+                said = [delta.content, reasoning]
                 said += [call.function.arguments for call in delta.tool_calls or () if call.function]
             for text in said:
                 if text:

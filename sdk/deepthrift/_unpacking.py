@@ -12,6 +12,7 @@ import httpx
 
 PIECE: Final = 64 * 1024
 """Bytes that are unpacked in one go."""
+_HEADER: Final = 2
 _ZSTD_SLICE: Final = 64
 """Bytes given to a decoder that has no limit on its output; 4 of them are a block of up to 128 KiB."""
 _BROTLI_SLICE: Final = 8
@@ -40,7 +41,8 @@ class _Zlib:
         self._bits = bits
         self._packed = b""
         self._decoder = zlib.decompressobj(bits)
-        self._fresh = True
+        self._head = b""
+        """The bytes that tell whether there is a header."""
 
     def feed(self, data: bytes) -> None:
         self._packed += data
@@ -56,11 +58,11 @@ class _Zlib:
             try:
                 piece = self._decoder.decompress(packed, PIECE)
             except zlib.error:
-                if not self._fresh or self._bits != zlib.MAX_WBITS:
+                if len(self._head) >= _HEADER or self._bits != zlib.MAX_WBITS:
                     raise
                 self._decoder = zlib.decompressobj(-zlib.MAX_WBITS)
-                piece = self._decoder.decompress(packed, PIECE)
-            self._fresh = False
+                piece = self._decoder.decompress(self._head + packed, PIECE)
+            self._head = (self._head + packed)[:_HEADER]
             self._packed = self._decoder.unconsumed_tail or self._decoder.unused_data
             if piece:
                 return piece
@@ -69,7 +71,7 @@ class _Zlib:
     @property
     def _held(self) -> bool:
         """Whether output may wait inside of zlib although all input was taken."""
-        return not self._decoder.eof and not self._fresh
+        return not self._decoder.eof and bool(self._head)
 
 
 class _Sliced:
