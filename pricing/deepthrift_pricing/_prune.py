@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
 from deepthrift_pricing._counters import Counter, Counters
-from deepthrift_pricing._sqlite_compact import rest
-from deepthrift_pricing._store import Transaction
+from deepthrift_pricing._store import Transaction, rest
 
 T = TypeVar("T")
 
@@ -24,7 +23,12 @@ def prune(write: Callable[[Callable[[Transaction], T]], T], counters: Counters, 
         How many attempts were deleted. If a step fails, what the steps before it have deleted stays deleted.
     """
     step = cast("Callable[[Callable[[Transaction], int]], int]", write)
-    step(lambda db: counters.refresh(db) or 0)
+
+    def refresh(db: Transaction) -> int:
+        counters.refresh(db)
+        return 0
+
+    step(refresh)
     deleted = 0
     while True:
         began = time.monotonic()
@@ -49,7 +53,7 @@ def _forget(step: Callable[[Callable[[Transaction], int]], int], counter: Counte
     per = counter.scope.per
     if per == "total":
         return
-    gone, values = "start < ?", (min(before, counter.scope.counted_from(now)),)
+    gone, values = "start < ?", [min(before, counter.scope.counted_from(now))]
     if per in ("call", "answer"):
         # In the words of the two indexes.
         same = "attempts.call_id = budget_windows.part"
@@ -58,7 +62,7 @@ def _forget(step: Callable[[Callable[[Transaction], int]], int], counter: Counte
                 "((attempts.call_id = budget_windows.part AND attempts.group_id = attempts.call_id) OR "
                 "(attempts.group_id = budget_windows.part AND attempts.group_id <> attempts.call_id))"
             )
-        gone, values = f"NOT EXISTS (SELECT 1 FROM attempts WHERE {same})", ()  # noqa: S608  # constant text
+        gone, values = f"NOT EXISTS (SELECT 1 FROM attempts WHERE {same})", []  # noqa: S608  # constant text
     last = ("", -1)
     while True:
         began = time.monotonic()
