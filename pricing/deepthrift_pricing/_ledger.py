@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -79,12 +79,11 @@ class Ledger(LedgerBookings):
             LedgerUnavailable: The store cannot be opened or written.
             LedgerError: The file is no ledger, or was made by a newer version.
         """
-        budgets = tuple(budgets)
-
-        return off_loop(lambda: cls._opened(url, budgets, lease, clock))
+        chosen = tuple(budgets)
+        return off_loop(lambda: cls._opened(url, chosen, lease, clock))
 
     @classmethod
-    def _opened(cls, url: str | Path, budgets: tuple[Budget, ...], lease: float, clock: Callable[[], datetime]) -> Self:
+    def _opened(cls, url: str | Path, budgets: Sequence[Budget], lease: float, clock: Callable[[], datetime]) -> Self:
         store = open_store(url)
         try:
             return cls(store, budgets=budgets, lease=lease, clock=clock, url=safe_url(str(url)))
@@ -133,7 +132,7 @@ class Ledger(LedgerBookings):
         turns: Generator[float | None, Attempt | NoRoom | None, Attempt] | None = None
         try:
             found: Attempt | NoRoom | None = None
-            if not self._queue or not self._queue.blocked(self._needs(request)):
+            if not self._queue or not self._queue.blocked(self._needs(request), waiter):
                 found = await self._try(request, refit, write_timeout, waiter)
                 if isinstance(found, Attempt):
                     return found
@@ -202,7 +201,7 @@ class Ledger(LedgerBookings):
         turns: Generator[float | None, Attempt | NoRoom | None, Attempt] | None = None
         try:
             found: Attempt | NoRoom | None = None
-            if not self._queue or not self._queue.blocked(self._needs(request)):
+            if not self._queue or not self._queue.blocked(self._needs(request), waiter):
                 found = attempt(waiter)
                 if isinstance(found, Attempt):
                     return found

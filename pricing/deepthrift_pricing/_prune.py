@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from deepthrift_pricing._counters import Counter, Counters
-from deepthrift_pricing._sqlite_compact import rest
-from deepthrift_pricing._store import Transaction
+from deepthrift_pricing._store import Transaction, rest
 
 _STEP: Final = 500
 """Rows that one transaction deletes, which takes a few milliseconds."""

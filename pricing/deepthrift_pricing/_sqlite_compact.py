@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+from deepthrift_pricing._store import rest
+
 _STEP: Final = 256
 """Pages moved in one transaction, which takes a few milliseconds."""
 _REWRITTEN: Final = 32 * 2**20
@@ -57,11 +59,6 @@ def compact(link: Link) -> None:
     with _held(link) as connection:
         # It shortens the file, and waits for nobody: where others read or write, they do it later.
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-
-def rest(began: float) -> None:
-    """Leaves others as much time as the step since `began` took: a lock that is always taken starves who polls it."""
-    time.sleep(max(0.005, time.monotonic() - began))
 
 
 @contextmanager

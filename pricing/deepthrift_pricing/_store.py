@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
@@ -67,3 +68,8 @@ class Store(Protocol):
     def close(self) -> None:
         """Gives the database back. A second call does nothing."""
         ...
+
+
+def rest(began: float) -> None:
+    """Leaves others as much time as the step since `began` took: a lock that is always taken starves who polls it."""
+    time.sleep(max(0.005, time.monotonic() - began))

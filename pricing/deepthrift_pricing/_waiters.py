@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+_NUMBERS: Final = count()
 
 
 class Waiter:
     """One caller that waits, and the budgets that it waits for."""
 
-    __slots__ = ("budgets", "gone", "wake")
+    __slots__ = ("budgets", "gone", "number", "wake")
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.wake = wake
         """Rouses the caller; may be called from any thread, and more than once."""
         self.budgets: frozenset[int] = frozenset()
         """The counts without room; empty until the first refusal."""
+        self.number = next(_NUMBERS)
+        """Its place in the order of coming."""
         self.gone = False
         """Whether it has left the queue, which it then can't join again."""
 
@@ -34,10 +40,14 @@ class Queue:
         return len(self._waiting)
 
     def join(self, waiter: Waiter) -> None:
-        """Puts a caller at the end; one that is in the queue keeps its place, one that has left stays out."""
+        """Puts a caller into its place; one that has left stays out."""
         with self._lock:
-            if not waiter.gone:
-                self._waiting[waiter] = None
+            if waiter.gone:
+                return
+            last = next(reversed(self._waiting), waiter)
+            self._waiting[waiter] = None
+            if last.number > waiter.number:  # it was refused later than who came after it
+                self._waiting = dict.fromkeys(sorted(self._waiting, key=lambda each: each.number))
 
     def leave(self, waiter: Waiter) -> None:
         """Takes a caller out, and rouses those whose turn it is now."""
@@ -52,7 +62,7 @@ class Queue:
             return False
         with self._lock:
             for other in self._waiting:
-                if other is waiter:
+                if waiter is not None and other.number >= waiter.number:
                     return False
                 if other.budgets & budgets:
                     return True

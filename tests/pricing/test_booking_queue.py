@@ -89,6 +89,28 @@ async def test_one_that_is_refused_does_not_touch_the_others_of_its_group(url: s
         assert ledger.budget_status()[0].reserved == Money.of("0.009")
 
 
+async def test_who_comes_while_an_earlier_one_is_still_being_refused_stays_behind(url: str) -> None:
+    """The order is that of coming, not that in which the store says no."""
+    async with Ledger.open(url, budgets=[Budget("0.01", per="total")]) as ledger:
+        under_way = await ledger.reserve(wanted("0.009"))
+        served: list[str] = []
+
+        async def one(name: str, worst: str) -> None:
+            await ledger.reserve(wanted(worst))
+            served.append(name)
+
+        with held_up(ledger):
+            tasks = [asyncio.create_task(one(name, worst)) for name, worst in (("large", "0.006"), ("small", "0.001"))]
+            await gathered(ledger, 1)
+        while len(ledger._queue) < 1:
+            await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(one("tiny", "0.0001")))
+        await asyncio.sleep(0)
+        ledger.queued.release(under_way, ended_at=NOON)
+        await asyncio.gather(*tasks)
+        assert served == ["large", "small", "tiny"]
+
+
 async def test_one_that_breaks_the_transaction_takes_none_of_its_group_with_it(url: str) -> None:
     async with Ledger.open(url, budgets=DAY) as ledger:
 
