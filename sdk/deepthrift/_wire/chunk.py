@@ -109,12 +109,13 @@ def parse_chunk(data: bytes) -> Chunk:
 
 
 def _parsed(data: bytes) -> Chunk:
+    value: object = None
     try:
         return Chunk.model_validate_json(data)
     except ValidationError:
         pass
     try:  # rare, so it may take its time: what hosts are known to write otherwise is mended first
-        value: object = json.loads(data)
+        value = json.loads(data)
         return Chunk.model_validate(_mended(value))
     except ValidationError as error:
         if (wrong := error_in(value, answered=False)) is not None:
@@ -160,9 +161,11 @@ def _message(message: dict[str, object]) -> object:
             mended[name] = "".join(map(_part, cast("list[object]", held)))
     calls = message.get("tool_calls")
     if isinstance(calls, dict):
-        calls = [calls]
+        calls = cast("list[object]", [calls])
     if isinstance(calls, list):
-        mended["tool_calls"] = [_call(call) for call in cast("list[object]", calls) if isinstance(call, dict)]
+        mended["tool_calls"] = [
+            _call(cast("dict[str, object]", call)) for call in cast("list[object]", calls) if isinstance(call, dict)
+        ]
     if isinstance(held := message.get("function_call"), dict):
         mended["function_call"] = _function(cast("dict[str, object]", held))
     return mended
