@@ -7,7 +7,7 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from deepthrift._wire.words import error_in
+from deepthrift._wire.words import error_in, json_in
 from deepthrift.errors import MalformedResponse
 
 
@@ -104,7 +104,7 @@ def parse_chunk(data: bytes) -> Chunk:
     chunk = _parsed(data)
     if chunk.choices and b'"error"' not in data and b'"Error"' not in data:
         return chunk
-    error = error_in(json.loads(data), answered=bool(chunk.choices) or chunk.usage is not None)
+    error = error_in(json_in(data), answered=bool(chunk.choices) or chunk.usage is not None)
     return chunk if error is None and chunk.error is None else chunk.model_copy(update={"error": error})
 
 
