@@ -23,8 +23,21 @@ class Job(Generic[T]):
     """
 
     __slots__ = (
-        "_future", "_loop", "_open", "_ready", "after", "attempted", "context", "done", "error", "failure", "keep",
-        "orphan", "until", "value", "work",
+        "_open",
+        "after",
+        "attempted",
+        "context",
+        "done",
+        "error",
+        "failure",
+        "future",
+        "keep",
+        "loop",
+        "orphan",
+        "ready",
+        "until",
+        "value",
+        "work",
     )  # fmt: skip
 
     def __init__(
@@ -61,9 +74,9 @@ class Job(Generic[T]):
         self.failure: BaseException | None = None
         """Why it wasn't written when it was tried last."""
         self._open = [None]
-        self._ready: threading.Lock | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._future: asyncio.Future[None] | None = None
+        self.ready: threading.Lock | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.future: asyncio.Future[None] | None = None
 
     # -- the caller's side ------------------------------------------------------------------------------------------
 
@@ -84,7 +97,7 @@ class Job(Generic[T]):
 
     def wait(self, seconds: float) -> bool:
         """Blocks this thread until it's done, or for so many seconds; returns whether it's done."""
-        ready = self._ready = threading.Lock()
+        ready = self.ready = threading.Lock()
         ready.acquire()
         if not self.done:
             ready.acquire(timeout=-1 if seconds == math.inf else min(seconds, threading.TIMEOUT_MAX))
@@ -92,8 +105,8 @@ class Job(Generic[T]):
 
     async def wait_async(self, seconds: float) -> bool:
         """The same for a task."""
-        loop = self._loop = asyncio.get_running_loop()
-        future = self._future = loop.create_future()
+        loop = self.loop = asyncio.get_running_loop()
+        future = self.future = loop.create_future()
         if self.done:
             return True
         timer = None if seconds == math.inf else loop.call_later(max(0.0, seconds), _resolve, future)
@@ -131,16 +144,16 @@ def wake(jobs: Sequence[Job[object]]) -> list[Job[object]]:
     lost: list[Job[object]] = []
     loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for job in jobs:
-        if job._ready is not None:
+        if job.ready is not None:
             with contextlib.suppress(RuntimeError):
-                job._ready.release()
-        if job._future is not None and job._loop is not None:
-            loops.setdefault(job._loop, []).append(job._future)
+                job.ready.release()
+        if job.future is not None and job.loop is not None:
+            loops.setdefault(job.loop, []).append(job.future)
     for loop, futures in loops.items():
         try:
             loop.call_soon_threadsafe(_resolve_all, futures)
         except RuntimeError:  # it's closed
-            lost += [job for job in jobs if job._loop is loop]
+            lost += [job for job in jobs if job.loop is loop]
     return lost
 
 

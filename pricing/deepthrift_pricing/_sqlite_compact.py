@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -62,7 +62,7 @@ def compact(link: Link) -> None:
 
 
 @contextmanager
-def _held(link: Link) -> Iterator[sqlite3.Connection]:
+def _held(link: Link) -> Generator[sqlite3.Connection, None, None]:
     link.acquire()
     try:
         yield link.connection()

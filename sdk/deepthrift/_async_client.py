@@ -114,7 +114,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         transport: httpx.AsyncBaseTransport | None = None,
         middleware: Sequence[Middleware] = (),
         max_response_bytes: int = 64 * 2**20,
-        stop_beyond_max_tokens: bool = True,
+        stop_beyond_max_tokens: bool = False,
     ) -> None:
         from deepthrift._core import Settings
 
@@ -183,7 +183,7 @@ class AsyncClient(AsyncRequests, AsyncBatches):
         engine: Engine | None = None,
         middleware: Sequence[Middleware] = (),
         max_response_bytes: int = 64 * 2**20,
-        stop_beyond_max_tokens: bool = True,
+        stop_beyond_max_tokens: bool = False,
         machine_hour: Decimal | str | None = None,
         utilisation: Decimal | str = "1",
     ) -> Self:

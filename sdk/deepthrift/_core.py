@@ -35,7 +35,7 @@ class Settings:
     extra_body: Mapping[str, object]
     middleware: tuple[Middleware, ...] = ()
     max_response_bytes: int = LARGEST_RESPONSE
-    stop_beyond_max_tokens: bool = True
+    stop_beyond_max_tokens: bool = False
 
     def __post_init__(self) -> None:
         """Check what the user set."""

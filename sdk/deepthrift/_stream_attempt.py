@@ -147,7 +147,7 @@ class StreamAttempt(BaseAttempt):
             self._cut = True
             self._accumulator.cut_at_limit(
                 f"the endpoint went on past max_tokens={self.step.request.max_tokens:,}; the stream was ended after "
-                f"about {overrun.tokens:,} tokens, which are booked. stop_beyond_max_tokens=False would let it go on"
+                f"about {overrun.tokens:,} tokens, which are booked; stop_beyond_max_tokens=False lets it go on"
             )
 
     def _finish(self, events: list[StreamEvent], *, at_end: bool) -> None:

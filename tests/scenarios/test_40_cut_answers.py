@@ -121,13 +121,16 @@ RUNAWAYS: dict[str, dict[str, object]] = {
 }
 
 
+STOPS = {"stop_beyond_max_tokens": True}
+
+
 @every_stream
 @pytest.mark.parametrize("kind", RUNAWAYS)
 async def test_a_stream_far_past_its_limit_is_ended_and_booked(door: Any, kind: str) -> None:
     ledger = Ledger.open("memory:")
     mode = "thinking" if kind == "reasoning" else "standard"
     async with raw_server(runaway(RUNAWAYS[kind])) as server:
-        reply = await ask(door, server.url, "hi", mode=mode, max_tokens=10, client={"ledger": ledger})
+        reply = await ask(door, server.url, "hi", mode=mode, max_tokens=10, client={"ledger": ledger, **STOPS})
     assert reply.finish_reason == "length"
     assert any("past max_tokens=10" in warning for warning in reply.warnings)
     assert 10 < reply.usage.completion_tokens < 1_000
@@ -140,17 +143,18 @@ async def test_a_stream_far_past_its_limit_is_ended_and_booked(door: Any, kind: 
 async def test_letters_are_no_tokens(door: Any) -> None:
     """A server that sends a letter at a time is not past its limit before its words are."""
     async with raw_server(runaway({"content": "a"}, 400)) as server:
-        reply = await ask(door, server.url, "hi", max_tokens=100)
+        reply = await ask(door, server.url, "hi", max_tokens=100, client=STOPS)
     assert (len(reply.text), reply.finish_reason) == (400, "stop")
 
 
 @every_stream
-async def test_it_can_be_switched_off_and_extra_body_counts(door: Any) -> None:
+async def test_it_is_off_by_default_and_can_be_switched_and_extra_body_counts(door: Any) -> None:
     async with raw_server(runaway({"content": "word "}, 500)) as server:
         for client, options in (
+            ({}, {}),
             ({"stop_beyond_max_tokens": False}, {}),
-            ({}, {"stop_beyond_max_tokens": False}),
-            ({}, {"extra_body": {"max_tokens": 5_000}}),
+            (STOPS, {"stop_beyond_max_tokens": False}),
+            (STOPS, {"extra_body": {"max_tokens": 5_000}}),
         ):
             reply = await ask(door, server.url, "hi", max_tokens=10, client=client, **options)
             assert (len(reply.text), reply.finish_reason) == (2_500, "stop")

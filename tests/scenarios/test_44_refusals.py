@@ -131,7 +131,7 @@ def test_an_alert_within_the_process_and_none_while_nothing_is_refused() -> None
 async def test_a_call_that_waits_and_is_answered_is_not_refused() -> None:
     with Ledger.open(budgets=[Budget("0.003", per="day")]) as ledger:
         async with (
-            BillServer(REFERENCE.but(text_tokens=1, reasoning_tokens=1, delay=0.05)) as server,
+            BillServer(REFERENCE.but(text=["a"], reasoning=["a"], delay=0.05)) as server,
             AsyncClient(**settings(server, ledger=ledger)) as client,
         ):
             await asyncio.gather(*(client.chat(PROMPT, **THINK) for _ in range(2)))

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
+from deepthrift._wire.halves import whole
+
 LONGEST: Final = 2000
 """Characters that are kept of a message."""
 _DEEPEST: Final = 8
@@ -60,7 +62,7 @@ def words_in(value: object) -> Words:
 
 def one_line(text: str) -> str:
     """`text` on one line, without characters that a terminal would obey."""
-    text = _ANSI.sub(" ", text[:_LONGEST_READ])
+    text = _ANSI.sub(" ", whole(text[:_LONGEST_READ]))
     if not text.isprintable():
         text = "".join(each if each.isprintable() else " " for each in text)
     return " ".join(text.split())[:LONGEST]
@@ -91,19 +93,20 @@ def error_in(value: object, *, answered: bool) -> object | None:
     """
     if not isinstance(value, Mapping):
         return None
-    data = _named(cast("Mapping[str, object]", value))
+    answer = cast("Mapping[str, object]", value)
+    data = _named(answer)
     if any(_is_failure(data.get(name)) for name in _ERRORS if name != "baseresp"):
-        return value
+        return answer
     for choice in _mappings(data.get("choices")):
         if _is_failure(choice.get("error")):
             return {"error": choice["error"]}
     if isinstance(wrapped := data.get("response"), Mapping) and _is_failure(
         _named(cast("Mapping[str, object]", wrapped)).get("error")
     ):
-        return value
+        return answer
     base = data.get("baseresp")
     if isinstance(base, Mapping) and not _fine(cast("Mapping[str, object]", base).get("status_code")):
-        return value
+        return answer
     if answered:
         return None
     failed = (
@@ -116,7 +119,7 @@ def error_in(value: object, *, answered: bool) -> object | None:
         or any(str(data.get(name, "")).lower().endswith("error") for name in ("object", "type"))
         or data.get("error") not in (None, False)
     )
-    return value if failed else None
+    return answer if failed else None
 
 
 def _is_failure(value: object) -> bool:
@@ -124,6 +127,10 @@ def _is_failure(value: object) -> bool:
     if isinstance(value, Mapping):
         return not all(_fine(each) for each in cast("Mapping[str, object]", value).values())
     return bool(value) and not _fine(value)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _fine(value: object) -> bool:
@@ -168,7 +175,8 @@ def _mapping(value: Mapping[str, object], depth: int) -> Words:
         status = next((found for name in _STATUSES if (found := _status(data.get(name))) is not None), None)
     message, found = words.message, words.found
     for name in _REASONS:
-        if (reason := data.get(name)) is None or (name == "metadata" and not isinstance(reason, Mapping)):
+        reason: object = data.get(name)
+        if reason is None or (name == "metadata" and not _is_mapping(reason)):
             continue
         further = _read(reason, depth + 1)
         codes += further.codes
@@ -202,12 +210,6 @@ def _text(text: str, depth: int) -> Words:
 def _named(data: Mapping[str, object]) -> dict[str, object]:
     """The fields under names that do not depend on how a host writes them."""
     return {str(name).lower().replace("_", "").replace("-", ""): value for name, value in data.items()}
-
-
-def _inside(data: Mapping[str, object]) -> dict[str, object]:
-    """The fields of Tencent's envelope; none where there is no such thing."""
-    wrapped = data.get("response")
-    return _named(cast("Mapping[str, object]", wrapped)) if isinstance(wrapped, Mapping) else {}
 
 
 def _says(value: object) -> bool:
