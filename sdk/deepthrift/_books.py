@@ -327,7 +327,7 @@ class Books:
 
 def _to_write(core: Core, left: float) -> float | None:
     """Seconds that a reservation may take to be written: what the call has left, else as long as the store waits."""
-    return None if left == math.inf else max(0.0, left)
+    return left if 0 < left < math.inf else None  # a call with nothing left is ended by its deadline
 
 
 def _name(error: BaseException | None) -> str | None:
