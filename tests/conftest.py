@@ -26,7 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("deepthrift", deadline=None)
 settings.load_profile("deepthrift")
 
-_GRACE: Final = 3.0
+_GRACE: Final = 60.0
 """Seconds that background work, such as draining a connection, may take to end after a test."""
 _SECRETS: Final = ("_API_KEY", "_TOKEN", "_PROXY")
 _DATABASES: Final = (".db", ".sqlite", ".sqlite3", "-wal", "-shm")

@@ -202,6 +202,27 @@ def slow(rest: List[str]) -> int:
     return call([*SLOW, *(rest or WORKERS)])
 
 
+def busy(rest: List[str]) -> int:
+    """the fast tests beside eight busy processes: `busy --processes 4 --times 1 tests/cli`"""
+    parser = argparse.ArgumentParser(prog="busy")
+    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--times", type=int, default=3)
+    chosen, more = parser.parse_known_args(rest)
+    install("test")
+    spinning = [subprocess.Popen([str(PYTHON), "-c", "while True: pass"]) for _ in range(chosen.processes)]
+    try:
+        for number in range(1, chosen.times + 1):
+            say(f"run {number} of {chosen.times}, beside {chosen.processes} busy processes")
+            code = call([*FAST, *(more or WORKERS)])
+            if code != 0:
+                return code
+        return 0
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
 def lint(rest: List[str]) -> int:
     """ruff, mypy, pyright, the import directions and the spelling"""
     install("dev")
@@ -308,6 +329,7 @@ TASKS: Dict[str, Callable[[List[str]], int]] = {
     "demo": demo,
     "test": test,
     "coverage": coverage,
+    "busy": busy,
     "lint": lint,
     "slow": slow,
     "check": check,

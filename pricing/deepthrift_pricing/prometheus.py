@@ -31,12 +31,15 @@ class LedgerCollector:
 
     Counters, by host, model and mode:
 
-    - `deepthrift_spend_total`: what was settled, in the currency of its label.
+    - `deepthrift_spend_total`: what was settled, in the currency of its label, and the part of it that was billed by
+      request (searches, fetched pages), `deepthrift_spend_requests_total`.
     - `deepthrift_prompt_tokens_total`, by `cache`, which is `hit` or `miss`.
     - `deepthrift_completion_tokens_total`, reasoning included, and the part of it, `deepthrift_reasoning_tokens_total`.
     - `deepthrift_attempts_total`, by `purpose` and `status`, which is `settled` or `released`. Those whose purpose is
       `escalate` are the escalations.
     - `deepthrift_attempt_errors_total`, by `host` and `error`, the name of its class.
+    - `deepthrift_refusals_total`: calls that a budget refused, by `budget` too. One that two budgets refuse counts in
+      both.
 
     Gauges:
 
@@ -84,12 +87,13 @@ class LedgerCollector:
             LedgerError: The ledger is closed or cannot be read.
         """
         with self._lock:  # an older look at the ledger that comes in later would pass for a pruned one
-            return [*self._spend(), *self._attempts(), *self._budgets()]
+            return [*self._spend(), *self._attempts(), *self._refusals(), *self._budgets()]
 
     def _spend(self) -> Iterator[Metric]:
         tags = [f"tag:{tag}" for tag in self._tags]
         labels = [*_WHERE, *(f"tag_{tag}" for tag in self._tags)]
         spend, prompt, completion, reasoning = _Values(), _Values(), _Values(), _Values()
+        requests = _Values()
         held = self._gauge(
             "deepthrift_spend_held",
             "Worst cases held for attempts that are under way or whose bill is unknown.",
@@ -99,6 +103,8 @@ class LedgerCollector:
             *where, status = row.key.values()
             if status == "settled":
                 spend[*where, row.total.currency] += float(row.total.amount)
+                if row.requests:
+                    requests[*where, row.total.currency] += float(row.requests.amount)
                 prompt[*where, "hit"] += row.cache_hit_tokens
                 prompt[*where, "miss"] += row.prompt_tokens - row.cache_hit_tokens
                 completion[*where,] += row.completion_tokens
@@ -108,6 +114,8 @@ class LedgerCollector:
                 held.add_metric([*where, row.total.currency, status], float(amount.amount))
         yield self._counted("deepthrift_spend", "Settled spend.", [*labels, "currency"], spend)
         yield held
+        told = "The part of settled spend that is billed by request: searches, fetched pages."
+        yield self._counted("deepthrift_spend_requests", told, [*labels, "currency"], requests)
         yield self._counted("deepthrift_prompt_tokens", "Prompt tokens.", [*labels, "cache"], prompt)
         told = "Generated tokens, reasoning included."
         yield self._counted("deepthrift_completion_tokens", told, labels, completion)
@@ -132,6 +140,12 @@ class LedgerCollector:
             family.add_metric(labels, count)
         yield family
         yield self._counted("deepthrift_attempt_errors", "Attempts that failed.", ["host", "error"], failed)
+
+    def _refusals(self) -> Iterator[Metric]:
+        refused = _Values()
+        for row in self._ledger.refusals():
+            refused[row.budget, row.host, row.model, row.mode] += row.refused
+        yield self._counted("deepthrift_refusals", "Calls that a budget refused.", ["budget", *_WHERE], refused)
 
     def _budgets(self) -> Iterator[Metric]:
         tightest: dict[tuple[str, str], BudgetStatus] = {}

@@ -11,7 +11,7 @@ from deepthrift_router._door.settings import RouterSettings
 from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream
 from deepthrift_router._evidence.checks import CheckName
 from deepthrift_router._evidence.sandbox import Sandbox, SandboxResult
-from deepthrift_router._evidence.validators import Fits, Matches, PassesTests, Validator
+from deepthrift_router._evidence.validators import Fits, Matches, PassesTests, Validator, Verdict
 from deepthrift_router._evidence.watch import PartialValidator
 from deepthrift_router._learn.answered import Answered
 from deepthrift_router._learn.audits import Grader
@@ -69,6 +69,7 @@ __all__ = [
     "StreamMode",
     "TokenLength",
     "Validator",
+    "Verdict",
     "calibrate",
     "normal_form",
     "parse_answer",

@@ -4,6 +4,7 @@
 DeepthriftError
 ├── ConfigurationError · InvalidRequestError · ContextLengthExceeded · PricingError … · BudgetExceeded · LedgerError …
 ├── ClientClosed                  the client was closed (also ConfigurationError)
+├── IsolationUnavailable          code of a model cannot be isolated here and was not run (also ConfigurationError)
 ├── NoEndpointAllowed             no endpoint is in a region that the call allows; nothing was sent
 ├── UnsupportedFeature            the mode or host cannot do what was asked; nothing was sent (also InvalidRequestError)
 ├── APIError                      the endpoint could not be used or answered with an error
@@ -11,13 +12,14 @@ DeepthriftError
 │   ├── AttemptTimeout            one attempt took longer than `timeout`
 │   ├── DeadlineExceeded          the whole call took longer than `deadline`
 │   ├── CircuitOpen               the endpoint failed too often and is left alone for a while; nothing was sent
-│   │   └── BalanceExhausted      the same after a 402 (also InsufficientBalance)
-│   └── StatusError               the endpoint answered with an error status
+│   │   └── BalanceExhausted      the same with an empty account (also InsufficientBalance)
+│   └── StatusError               the endpoint answered with an error status, or an error inside a success
 │       ├── BadRequest 400 · AuthenticationFailed 401 · InsufficientBalance 402 · PermissionRefused 403
 │       ├── NotFound 404 · UnprocessableRequest 422 · RateLimited 429 · ServerError 5xx · Overloaded 503
 ├── ResponseError                 an answer arrived that cannot be used
 │   ├── EmptyResponse             a success whose body is blank
 │   ├── MalformedResponse         not the JSON that the protocol promises
+│   ├── ResponseTooLarge          more than `max_response_bytes`; carries what had arrived of a stream
 │   ├── StreamInterrupted         the stream broke; carries the partial reply and its cost
 │   ├── ModeNotHonoured           another mode ran than the one asked for (raised only with `on_mode_mismatch="raise"`)
 │   ├── ToolCallsMissing          tool calls were announced, and none came
@@ -27,6 +29,7 @@ DeepthriftError
 │   └── NoLift                    the new setting is no better than the one in force
 ├── ToolError                     a loop of tool calls could not go on
 │   ├── ToolFailed                a tool raised (only with `on_error="raise"`)
+│   ├── ToolCallCut               `max_tokens` ended an answer inside a tool call
 │   └── ToolLoopExceeded          its limit on rounds or on spend was reached
 ├── BatchError                    the files of a batch cannot be used
 │   └── ClusterUnavailable        the cluster for it cannot be reached, or has no worker left
@@ -71,6 +74,7 @@ from deepthrift._types.errors import (
     EngineStartFailed,
     InsufficientBalance,
     InvalidRequestError,
+    IsolationUnavailable,
     LedgerClosed,
     LedgerError,
     LedgerUnavailable,
@@ -91,10 +95,12 @@ from deepthrift._types.errors import (
     RateLimited,
     RequestInfo,
     ResponseError,
+    ResponseTooLarge,
     ServerError,
     StatusError,
     StreamInterrupted,
     StructuredOutputError,
+    ToolCallCut,
     ToolCallsMissing,
     ToolError,
     ToolFailed,
@@ -134,6 +140,7 @@ __all__ = [
     "EngineStartFailed",
     "InsufficientBalance",
     "InvalidRequestError",
+    "IsolationUnavailable",
     "LedgerClosed",
     "LedgerError",
     "LedgerUnavailable",
@@ -154,10 +161,12 @@ __all__ = [
     "RateLimited",
     "RequestInfo",
     "ResponseError",
+    "ResponseTooLarge",
     "ServerError",
     "StatusError",
     "StreamInterrupted",
     "StructuredOutputError",
+    "ToolCallCut",
     "ToolCallsMissing",
     "ToolError",
     "ToolFailed",

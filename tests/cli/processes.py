@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO
 
 from tests.cli.conftest import Ran
+from tests.support.waiting import PATIENCE as PATIENCE
 
 COMMAND = (sys.executable, "-m", "deepthrift_router.cli")
-PATIENCE = 60.0
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -131,7 +131,7 @@ def test_bad_input_is_refused_before_anything_is_sent(
 
 
 def test_ctrl_c_stops_the_answer_and_books_what_came(run: Run, env: dict[str, str]) -> None:
-    endless = Answer([f"word{number} " for number in range(2000)], token_delay=0.02)
+    endless = Answer([f"word{number} " for number in range(2000)], stall_after=10)
     with BillServer(endless, key=KEY) as server:
         env = {**env, "DEEPTHRIFT_URL": server.url}
         with running("ask", *SERVER_RATES, "--max-tokens", "3000", "Count.", env=env) as command:

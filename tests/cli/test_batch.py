@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -136,12 +137,15 @@ def test_a_budget_stops_it_with_its_exit_code(
 def test_an_interrupt_finishes_what_is_under_way(
     server: BillServer, env: dict[str, str], files: tuple[str, str], tmp_path: Path
 ) -> None:
-    server.script = Answer(delay=0.3)
+    stopping = threading.Event()
+    server.script = Answer(gate=stopping)
     source = write_rows(tmp_path / "many.jsonl", [row(str(number)) for number in range(40)])
     args = ("batch", "run", str(source), files[1], *RATES, "--concurrency", "2")
     with running(*args, env=env) as command:
         server.wait_for(lambda each: each.in_flight == 2)
         command.send(signal.SIGINT)
+        command.until(lambda: "finishing what is under way" in command.err)
+        stopping.set()
         ran = command.end()
     assert ran.code == 130, ran.err
     assert "finishing what is under way" in ran.err

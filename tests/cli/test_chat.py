@@ -29,7 +29,7 @@ def reply(request: Received) -> Answer:
     """An answer that tells how long the conversation is; `slow` is endless."""
     messages = request.body["messages"]
     if messages[-1]["content"] == "slow":
-        return Answer([f"word{number} " for number in range(2000)], token_delay=0.02)
+        return Answer([f"word{number} " for number in range(2000)], stall_after=10)
     return Answer(f"Message {len(messages)} was: {messages[-1]['content']}", reasoning="I count the messages.")
 
 
@@ -102,6 +102,19 @@ class Terminal:
         self.raw += piece.decode(errors="replace")
         return True
 
+    def quit(self) -> int:
+        """Type /quit, and again while nothing comes of it: a Ctrl-C that was on its way takes the line with it."""
+        end = time.monotonic() + PATIENCE
+        while self.process.poll() is None:
+            if time.monotonic() > end:
+                raise AssertionError(f"it did not end:\n{self.screen}")
+            with contextlib.suppress(OSError):
+                self.type("/quit")
+            with contextlib.suppress(OSError, AssertionError):
+                while self._read("the end", 2.0):
+                    pass
+        return self.end()
+
     def end(self) -> int:
         """Read to the end; the exit code."""
         with contextlib.suppress(OSError):
@@ -169,8 +182,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(server: BillServer) ->
         chat.until("Message 1 was: Still there?")
         chat.until("standard · stop")
         chat.interrupt_until("/quit or Ctrl-D leaves")
-        chat.type("/quit")
-        assert chat.end() == 0
+        assert chat.quit() == 0
     assert "Traceback" not in chat.screen
     server.quiet()
     assert server.requests[0].disconnected

@@ -72,3 +72,20 @@ def test_wrong_input_is_refused_with_the_reason(run: Run, tmp_path: Path) -> Non
         assert ran.out == ""
         assert reason in ran.err
     assert run("count", "text", "--file", str(file)).code == 2
+
+
+def test_a_file_is_counted_byte_for_byte(run: Run, tmp_path: Path) -> None:
+    for content in (b"one\r\n\r\ntwo\r\n" * 20, b"one\rtwo\r", b"\xef\xbb\xbfone\r\n"):
+        file = tmp_path / "text.txt"
+        file.write_bytes(content)
+        assert run("count", "--file", str(file), "--json").json["text_tokens"] == tokens.count_text(content.decode())
+
+
+def test_a_conversation_with_a_byte_order_mark_is_counted(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "conversation.json"
+    text = json.dumps([{"role": "user", "content": "Grüße"}], ensure_ascii=False)
+    counts = []
+    for data in (text.encode(), b"\xef\xbb\xbf" + text.encode(), text.encode("utf-16")):
+        file.write_bytes(data)
+        counts.append(run("count", "--messages", str(file), "--json").json["prompt_tokens"])
+    assert counts == [counts[0]] * 3

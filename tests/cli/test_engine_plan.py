@@ -79,6 +79,28 @@ def test_untested_is_said_and_the_brief_s_figures_are_called_so(run: Run) -> Non
     }
 
 
+@pytest.mark.parametrize("chip", [each.id for each in launches().chip])
+@pytest.mark.parametrize("weights", [None, *(each.id for each in servable())])
+def test_a_figure_stands_only_above_weights_in_its_format(run: Run, chip: str, weights: str | None) -> None:
+    """UE8M0 is a format of FP8: its figure says nothing of a launch with W8A8 weights."""
+    ran = run(*PLAN, "--chip", chip, *(("--weights", weights) if weights else ()))
+    if ran.code == 2:
+        return  # no server takes them on this chip
+    above = ran.out.partition("vllm serve")[0].partition("launch_server")[0]
+    planned = weights or next(each.weights for each in launches().chip if each.id == chip)
+    formats = {rate.format for rate in launches().rate if f"tokens/s in {rate.format}" in above}
+    assert formats <= {"brief-full": {"FP16"}, "published-fp8": {"FP8", "UE8M0"}}.get(planned, set())
+    assert ("tokens/s in" in above) == bool(formats)
+    if planned == "ascend-w8a8":
+        assert "UE8M0" not in above
+
+
+def test_a_figure_that_contradicts_the_weights_is_called_so(run: Run) -> None:
+    said = "states 42 GB for INT8: that contradicts the 350 GB of the INT8 weights (brief-int8)"
+    assert said in " ".join(run(*PLAN).out.split())
+    assert said in run(*PLAN, "--json").json["contradictions"][0]
+
+
 def test_the_table_refers_to_what_there_is_and_names_its_sources() -> None:
     table = launches()
     forms = {form.id for form in servable()}
@@ -87,6 +109,7 @@ def test_the_table_refers_to_what_there_is_and_names_its_sources() -> None:
     assert {chip.weights for chip in table.chip} | {each.weights for each in table.checkpoint} <= forms
     assert {name for chip in table.chip for name in chip.servers} <= set(servers)
     assert {rate.chip for rate in table.rate} <= {chip.id for chip in table.chip}
+    assert {form for rate in table.rate for form in rate.weights} | {each.weights for each in table.claim} <= forms
     assert all(each.source for each in (*table.server, *table.chip, *table.weights))
     assert not any(server.tested for server in table.server)
     assert all(server.host in HostProfile.names() for server in table.server)

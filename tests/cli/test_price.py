@@ -103,3 +103,23 @@ def test_a_price_file_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert run("price", "explain", "--prompt", "1", "--completion", "0", "--prices", str(file)).code == 0
     file.write_text("price = 3")
     assert run("price", "--prices", str(file)).code == 2
+
+
+def test_a_calendar_that_ends_soon_is_told_once(run: Run) -> None:
+    said = run("price", "--host", "deepseek", "--at", "2026-12-01T02:00Z").out
+    assert said.count("the holiday calendar of deepseek ends on 2027-01-01") == 1
+    assert "holiday calendar" not in run("price", "--host", "deepseek", "--at", "2026-11-01T02:00Z").out
+    shown = run("price", "--host", "deepseek", "--at", "2027-01-10T02:00Z", "--json").json
+    assert [each["ended"] for each in shown["ending_calendars"]] == [True]
+
+
+def test_requests_are_shown_and_worked_out(run: Run) -> None:
+    assert "per 1,000 requests: search 0.75, fetch 0.75" in run("price", "--host", "deepseek", "--at", "2026-11-30").out
+    said = run(
+        "price", "explain", "--prompt", "10", "--completion", "1", "--host", "deepseek", "--model", "deepseek-flash",
+        "--at", "2026-11-30T12:00Z", "--requests", "search=2",
+    ).out  # fmt: skip
+    assert "2 search × 0.75 ÷ 1,000 requests = 0.0015" in said
+    refused = run("price", "explain", "--prompt", "1", "--completion", "1", "--requests", "search")
+    assert refused.code != 0
+    assert "write KIND=N" in " ".join(refused.err.split() + refused.out.split())

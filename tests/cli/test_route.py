@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,6 +15,7 @@ from deepthrift_router.cli._asking.routing import progress
 from deepthrift_router.cli._shared.output import Output
 from tests.cli.conftest import Run
 from tests.support.bill_server import Answer, BillServer
+from tests.support.waiting import until
 
 RATES = ("--prices", "official-2025-09-05")
 VLLM = ("--host", "vllm", "--prices", "brief")
@@ -136,5 +136,5 @@ async def test_a_ledger_that_cannot_be_read_costs_no_answer(monkeypatch: pytest.
     with Ledger.open("memory:") as ledger:
         monkeypatch.setattr(ledger, "attempts", fails)
         async with progress(ledger, output, "routing"):
-            await asyncio.sleep(0.05)
+            await until(lambda: looked)
     assert looked

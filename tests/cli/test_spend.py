@@ -257,10 +257,63 @@ def test_the_bill_is_compared_and_a_drift_above_one_percent_is_flagged(run: Run,
     assert found["drift"] == {"amount": f"{booked.amount:f}", "currency": "USD"}
 
 
+def test_an_invoice_keeps_to_the_period_and_says_what_it_left_out(run: Run, spent: Path, tmp_path: Path) -> None:
+    booked = Money.of(run("spend", "--json").json["totals"][0]["total"]["amount"])
+    day = datetime.now(UTC) - timedelta(seconds=3)
+    rows = [(day - timedelta(days=40), "5"), (day, f"{booked.amount:f}"), (day + timedelta(days=40), "7")]
+    header = "BilledCost,BillingCurrency,ChargePeriodStart\n"
+    invoice = tmp_path / "focus.csv"
+    invoice.write_text(header + "".join(f"{amount},USD,{at.isoformat()}\n" for at, amount in rows))
+    period = ("--since", (day - timedelta(days=2)).isoformat(), "--until", (day + timedelta(days=2)).isoformat())
+    found = run("spend", "--invoice", str(invoice), *period, "--json").json["reconciliation"]
+    assert (found["verdict"], found["billed"]) == ("agrees", {"amount": f"{booked.amount:f}", "currency": "USD"})
+    assert (found["invoice"]["layout"], found["invoice"]["rows"], found["invoice"]["outside"]) == ("FOCUS", 1, 2)
+    ran = run("spend", "--invoice", str(invoice), *period)
+    assert "2 rows begin outside of the period" in ran.out
+    invoice.write_text(invoice.read_text().replace("USD", "CNY"))
+    ran = run("spend", "--invoice", str(invoice), *period)
+    assert ran.code == 2
+    assert "line 2 is in CNY, and USD is wanted" in " ".join(ran.err.split())
+
+
+def test_what_an_invoice_leaves_open_is_said_by_options(run: Run, spent: Path, tmp_path: Path) -> None:
+    invoice = tmp_path / "invoice.csv"
+    invoice.write_text('day,billed\n2026-10-01,"1,234"\n')
+    assert run("spend", "--invoice", str(invoice)).code == 2
+    assert run("spend", "--invoice", str(invoice), "--column", "billed").code == 2
+    for decimal, billed in (("point", "1234"), ("comma", "1.234")):
+        said = ("--invoice", str(invoice), "--column", "billed", "--decimal", decimal, "--json")
+        assert run("spend", *said).json["reconciliation"]["billed"]["amount"] == billed
+
+
+def test_days_and_moments_are_in_the_time_zone_that_is_named(run: Run) -> None:
+    evening = datetime(2026, 10, 1, 20, tzinfo=UTC)  # the next day in Shanghai
+    with Ledger.open(default_ledger(), clock=lambda: evening) as ledger:
+        book(ledger, "standard", Usage.of(1000, 100))
+    for zone, day in (("UTC", "2026-10-01"), ("Asia/Shanghai", "2026-10-02")):
+        found = run("spend", "--by", "day", "--zone", zone, "--json").json
+        assert [row["key"]["day"] for row in found["rows"]] == [day]
+        assert found["zone"] == zone
+        since = run("spend", "--since", "2026-10-02", "--zone", zone, "--json").json
+        assert len(since["rows"]) == (zone != "UTC")
+    assert (
+        run("spend", "--since", "2026-10-02", "--zone", "Asia/Shanghai", "--json")
+        .json["since"]
+        .startswith("2026-10-01T16")
+    )
+    for wrong in ("Nowhere/City", "", "../etc/passwd"):
+        ran = run("spend", "--zone", wrong)
+        assert (ran.code, "time zone" in ran.err) == (2, True)
+    assert "--since" in run("spend", "--since", "soon").err
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         ("--host", "local"),
+        ("--decimal", "comma"),
+        ("--excel",),
+        ("--excel", "--export", "attempts.jsonl"),
         ("--billed", "1", "--invoice", "x.csv"),
         ("--billed", "much"),
         ("--billed", "1", "--since", "now"),
@@ -287,6 +340,8 @@ def test_attempts_are_exported(run: Run, spent: Path, tmp_path: Path) -> None:
     assert ran.code == 0
     assert "3 attempts written" in ran.out
     assert len(file.read_text("utf-8").splitlines()) == 4
+    assert run("spend", "--export", str(file), "--excel").code == 0
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")
     assert run("spend", "--export", str(tmp_path / "attempts.xml")).code == 2
 
 

@@ -59,7 +59,7 @@ async def test_a_chain_on_an_awaited_client_carries_reasoning_usage_and_cost() -
 
 
 async def test_a_stream_that_is_left_stops_upstream() -> None:
-    slow = CANBERRA.but(text="Canberra. " * 300, token_delay=0.01)
+    slow = CANBERRA.but(text="Canberra. " * 300, stall_after=20)
     async with BillServer(slow) as server, AsyncClient(**settings(server)) as client:
         stream = ChatDeepthrift(client=client).astream("Hello")
         assert isinstance(await anext(stream), AIMessageChunk)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from deepthrift import AsyncClient
 from deepthrift.errors import BudgetExceeded, ClientClosed, ConfigurationError, PriceNotFound
-from deepthrift_pricing import Budget, Ledger
+from deepthrift_pricing import Budget, Ledger, PriceBook
 from deepthrift_router import ModeRouter
 from deepthrift_router.compat import AsyncOpenAI, OpenAI, routing_of
 from tests.router.support import by_mode
@@ -83,7 +83,7 @@ async def test_a_stream_brings_reasoning_text_and_the_end(server: BillServer) ->
 
 
 async def test_a_stream_that_is_left_stops_upstream_and_is_booked() -> None:
-    slow = CANBERRA.but(text="Canberra. " * 200, token_delay=0.01)
+    slow = CANBERRA.but(text="Canberra. " * 200, stall_after=20)
     async with BillServer(slow) as server, facade(server) as client:
         stream = await client.chat.completions.create(model="deepseek-reasoner", messages=ASK, stream=True)
         async with stream:
@@ -265,7 +265,7 @@ async def test_retries_are_the_clients_own_and_every_one_is_booked() -> None:
 
 
 async def test_a_full_budget_is_deepthrifts_own_error(server: BillServer) -> None:
-    async with facade(server, budgets=[Budget("0.000001", per="day")]) as client:
+    async with facade(server, ledger="memory:", budgets=[Budget("0.000001", per="day")]) as client:
         for stream in (False, True):
             with pytest.raises(BudgetExceeded):
                 await client.chat.completions.create(model="auto", messages=ASK, max_tokens=500, stream=stream)
@@ -395,3 +395,19 @@ async def test_a_router_that_fails_to_close_leaves_nothing_else_open(
     assert closed == ["ledger"]
     with pytest.raises(ClientClosed):
         await inner.chat("Hello", max_tokens=5)
+
+
+async def test_a_service_tier_goes_to_the_host_and_into_the_ledger() -> None:
+    """It is openai's own argument: the price of the tier is booked, and a host without it refuses."""
+    book = PriceBook.flat(cache_miss="2", completion="2") + PriceBook.flat(cache_miss="1", completion="1", tier="flex")
+    async with BillServer(CANBERRA.but(service_tier="flex")) as server:
+        async with facade(server, host="bedrock", prices=book) as client:
+            await client.chat.completions.create(
+                model="deepseek-chat", messages=ASK, max_tokens=50, service_tier="flex"
+            )
+            assert [request.body["service_tier"] for request in server.requests] == ["flex"] * len(server.requests)
+            assert {attempt.service_tier for attempt in client.ledger.attempts()} == {"flex"}
+            assert {attempt.cost.price_ids for attempt in client.ledger.attempts()} == {("flat",)}
+        async with facade(server, host="vllm", prices=book) as client:
+            with pytest.raises(openai.BadRequestError, match="has no service tier 'flex'"):
+                await client.chat.completions.create(model="auto", messages=ASK, service_tier="flex")

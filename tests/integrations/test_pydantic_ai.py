@@ -149,7 +149,7 @@ async def test_a_stream_shows_text_as_it_comes_and_ends_with_usage() -> None:
 
 
 async def test_a_cancelled_stream_stops_upstream_and_is_booked() -> None:
-    slow = CANBERRA.but(text="Canberra. " * 300, token_delay=0.01)
+    slow = CANBERRA.but(text="Canberra. " * 300, stall_after=20)
     async with BillServer(slow) as server, AsyncClient(**settings(server)) as client:
         async with Agent(DeepthriftModel(client)).run_stream("The capital?") as stream:
             async for _ in stream.stream_text(debounce_by=None):

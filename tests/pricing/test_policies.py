@@ -11,6 +11,7 @@ import pytest
 from deepthrift_pricing import AttemptRequest, Budget, Ledger, Mode, Money, Policy, PriceBook
 from deepthrift_pricing.errors import BudgetExceeded, ConfigurationError
 from tests.pricing.ledgers import NOON, Clock, cost, spent, wanted
+from tests.support.waiting import PATIENCE, turns, until_waiting
 
 BOOK = PriceBook.flat(cache_miss="0.56", completion="1.68", thinking={"completion": "3.36"})
 PROMPT = 2000
@@ -122,10 +123,10 @@ async def test_a_clamped_call_waits_when_even_the_least_has_no_room_yet(open_led
     ledger = open_ledger(Budget("0.002", per="day", policy="clamp"))
     first = ledger.try_reserve(request(), refit=refit)
     waiting = asyncio.create_task(ledger.reserve(request(), refit=refit))
-    await asyncio.sleep(0.02)
+    await until_waiting(ledger, 1)
     assert not waiting.done()
     ledger.settle(first.id, usage=None, cost=cost("0.0002"), ended_at=NOON)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         second = await waiting
     assert second.reserved == worst("thinking", 202)
     ledger.release(second.id, ended_at=NOON)
@@ -140,7 +141,7 @@ async def test_a_crowd_under_either_policy_overspends_nothing(open_ledger: Open,
             attempt = await ledger.reserve(request(), refit=refit)
         except BudgetExceeded:
             return False
-        await asyncio.sleep(0.001)
+        await turns()
         ledger.settle(attempt.id, usage=None, cost=cost(str(attempt.reserved.amount)), ended_at=NOON)
         return True
 

@@ -25,6 +25,7 @@ import asyncio, json, sys
 from deepthrift_pricing import Budget, Ledger
 from deepthrift_pricing.errors import BudgetExceeded
 from tests.pricing.ledgers import settle, wanted
+from tests.support.waiting import turns
 
 url, name, calls, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 
@@ -36,7 +37,7 @@ async def main():
                 attempt = await ledger.reserve(wanted(attempt=id_, call=id_))
             except BudgetExceeded:
                 return "refused"
-            await asyncio.sleep(0.01)
+            await turns()
             settle(ledger, attempt.id)
             return "answered"
         print(json.dumps(await asyncio.gather(*(call(number) for number in range(calls)))))

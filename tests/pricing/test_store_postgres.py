@@ -5,15 +5,17 @@ from __future__ import annotations
 import getpass
 import os
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 
 from deepthrift_pricing import Budget, Ledger, Money
 from deepthrift_pricing._store import postgres
+from deepthrift_pricing._store.url import without_schema
 from deepthrift_pricing.errors import ConfigurationError, LedgerClosed, LedgerError, LedgerUnavailable
 from tests.pricing.ledgers import BILL, WORST, settle, spent, wanted
 from tests.support.databases import postgres_url
@@ -186,3 +188,55 @@ def test_without_the_extra_the_way_to_get_it_is_told(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'deepthrift\[postgres\]'"):
         Ledger.open("postgresql://127.0.0.1/test")
+
+
+ODD = "pä ss@:/?#%&=+"
+
+
+def test_encoded_characters_reach_the_database_as_they_are_meant() -> None:
+    from psycopg.conninfo import conninfo_to_dict
+
+    odd = quote(ODD, safe="")
+    url = f"postgresql://us{odd}:{odd}@%2Fvar%2Frun%2Fpg/d{odd}?schema=s&options=-c%20search_path%3D{odd}"
+    url += "&application_name=a+b"
+    place, schema = without_schema(url)
+    assert schema == "s"
+    assert conninfo_to_dict(place) == {
+        "user": f"us{ODD}",
+        "password": ODD,
+        "host": "/var/run/pg",
+        "dbname": f"d{ODD}",
+        "options": f"-c search_path={ODD}",
+        "application_name": "a+b",
+    }
+
+
+def test_a_ledger_with_an_odd_password_database_setting_and_schema(url: str) -> None:
+    import psycopg
+
+    schema = f"odd {ODD}"
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    user = parts.username or getpass.getuser()
+    odd = f"{parts.scheme}://{user}:{quote(ODD, safe='')}@{place}{parts.path}"
+    odd += f"?options=-c%20statement_timeout%3D7s&schema={quote(schema, safe='')}"
+    try:
+        with Ledger.open(odd) as ledger:
+            store = ledger._store
+            assert isinstance(store, postgres.PostgresStore)
+            settle(ledger, ledger.try_reserve(wanted()).id)
+            assert store.connection().execute("SHOW statement_timeout").fetchone() == ("7s",)
+            assert store.connection().execute("SELECT current_schema()").fetchone() == (schema,)
+            assert ODD not in repr(ledger) + ledger.url
+            assert quote(ODD, safe="") not in (repr(ledger) + ledger.url).replace(quote(schema, safe=""), "")
+            assert user in ledger.url
+    finally:
+        with psycopg.connect(url.partition("?")[0], autocommit=True) as connection:
+            connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
+
+
+def test_a_url_that_the_database_cannot_read_is_refused_without_its_password() -> None:
+    for url in ("postgresql://me:other-secret%zz@h/db", "postgresql://h/db?password=other-secret%zz"):
+        with pytest.raises(LedgerUnavailable) as error:
+            Ledger.open(url)
+        assert "other-secret" not in "".join(traceback.format_exception(error.value))

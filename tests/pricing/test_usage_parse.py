@@ -79,7 +79,7 @@ SHAPES: dict[str, tuple[dict[str, Any], Usage]] = {
     ),
     "Anthropic": (
         {"input_tokens": 36, "cache_read_input_tokens": 64, "cache_creation_input_tokens": 10, "output_tokens": 3},
-        Usage.of(110, 3, cache_hit=64),
+        Usage.of(110, 3, cache_hit=64, cache_write=10),
     ),
     "whole numbers written as 12.0": ({"prompt_tokens": 12.0, "completion_tokens": 3.0}, Usage.of(12, 3)),
     "explicit zeros": (
@@ -122,7 +122,7 @@ REPAIRED: dict[str, tuple[dict[str, Any], tuple[int, int, int, int]]] = {
     ),
     "more hits than prompt tokens": (
         {"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 164}},
-        (100, 100, 5, 0),
+        (100, 0, 5, 0),
     ),
     "more misses than prompt tokens": (
         {"prompt_tokens": 100, "completion_tokens": 5, "prompt_cache_miss_tokens": 164},

@@ -18,6 +18,7 @@ from deepthrift_pricing import Attempt, Budget, Ledger, Money
 from deepthrift_pricing.errors import BudgetExceeded
 from tests.pricing.ledgers import BILL, NOON, WORST, Clock, settle, spent, wanted
 from tests.support.databases import STORES, store_url
+from tests.support.waiting import PATIENCE, turns, until, until_waiting
 
 
 @pytest.fixture(params=STORES)
@@ -37,7 +38,7 @@ async def call(ledger: Ledger, **settings: Any) -> str:
         attempt = await ledger.reserve(wanted(**settings))
     except BudgetExceeded:
         return "refused"
-    await asyncio.sleep(0.005)
+    await turns()
     settle(ledger, attempt.id)
     return "answered"
 
@@ -64,7 +65,7 @@ async def test_a_budget_that_refuses_does_so_at_once(url: str, opened: ExitStack
 async def test_what_can_never_fit_is_refused_at_once(url: str, opened: ExitStack) -> None:
     ledger = opened.enter_context(Ledger.open(url, budgets=[Budget("0.003", per="total")]))
     under_way = ledger.try_reserve(wanted())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(BudgetExceeded):
             await ledger.reserve(wanted("0.0031"))
         settle(ledger, under_way.id)
@@ -77,13 +78,13 @@ async def test_a_waiter_goes_on_the_moment_room_comes_free(url: str, opened: Exi
     for end in ("settle", "release"):
         under_way = ledger.try_reserve(wanted("0.0025"))
         waiting = asyncio.create_task(ledger.reserve(wanted("0.0025")))
-        await asyncio.sleep(0.05)
+        await until_waiting(ledger, 1)
         assert not waiting.done()
         if end == "settle":
             settle(ledger, under_way.id, "0.0001")
         else:
             ledger.release(under_way.id, ended_at=NOON)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             attempt = await waiting
         settle(ledger, attempt.id, "0.0001")
 
@@ -92,9 +93,9 @@ async def test_a_waiter_is_refused_once_nothing_can_come_free(url: str, opened: 
     ledger = opened.enter_context(Ledger.open(url, budgets=[Budget("0.003", per="total")]))
     under_way = ledger.try_reserve(wanted("0.002"))
     waiting = asyncio.create_task(ledger.reserve(wanted("0.002")))
-    await asyncio.sleep(0.02)
+    await until_waiting(ledger, 1)
     settle(ledger, under_way.id, "0.002")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(BudgetExceeded) as refused:
             await waiting
     assert refused.value.status is not None
@@ -115,13 +116,13 @@ async def test_callers_are_served_in_order_and_a_small_one_does_not_overtake(url
     tasks = []
     for name, worst in (("large", "0.0062"), ("small", "0.0001"), ("tiny", "0.000001")):
         tasks.append(asyncio.create_task(queue(name, worst)))
-        await asyncio.sleep(0.01)
+        await until_waiting(ledger, len(tasks))
     assert served == []
     settle(ledger, second.id, "0.00001")
-    await asyncio.sleep(0.05)
+    await turns()
     assert served == []
     settle(ledger, first.id, "0.00001")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*tasks)
     assert served == ["large", "small", "tiny"]
 
@@ -131,12 +132,12 @@ async def test_those_who_wait_for_one_budget_do_not_hold_up_another(url: str, op
     ledger = opened.enter_context(Ledger.open(url, budgets=budgets))
     under_way = ledger.try_reserve(wanted(tags={"team": "ads"}))
     waiting = asyncio.create_task(ledger.reserve(wanted(tags={"team": "ads"})))
-    await asyncio.sleep(0.02)
-    async with asyncio.timeout(5):
+    await until_waiting(ledger, 1)
+    async with asyncio.timeout(PATIENCE):
         other = await ledger.reserve(wanted(tags={"team": "search"}))
         free = await ledger.reserve(wanted())
     ledger.release(under_way.id, ended_at=NOON)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         last = await waiting
     for attempt in (other, free, last):
         settle(ledger, attempt.id)
@@ -160,13 +161,13 @@ async def test_cancelled_waiters_leave_nothing_and_pass_their_turn_on(url: str, 
     ledger = opened.enter_context(Ledger.open(url, budgets=[Budget("0.002", per="total")]))
     under_way = ledger.try_reserve(wanted())
     waiting = [asyncio.create_task(ledger.reserve(wanted())) for _ in range(20)]
-    await asyncio.sleep(0.02)
+    await until_waiting(ledger, 20)
     for task in waiting[:10]:
         task.cancel()
     ledger.release(under_way.id, ended_at=NOON)
     for task in waiting[10:19]:
         task.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         results = await asyncio.gather(*waiting, return_exceptions=True)
     attempts = [result for result in results if isinstance(result, Attempt)]
     assert len(attempts) == 1
@@ -183,7 +184,7 @@ async def test_a_storm_of_cancellations_books_what_was_reserved_and_nothing_else
     async def flighty(number: int) -> None:
         attempt = await ledger.reserve(wanted())
         try:
-            await asyncio.sleep(0.001 * (number % 5))
+            await turns(3 * (number % 5))
         except asyncio.CancelledError:
             ledger.hold_unknown(attempt.id)
             raise
@@ -192,7 +193,7 @@ async def test_a_storm_of_cancellations_books_what_was_reserved_and_nothing_else
     tasks = [asyncio.create_task(flighty(number)) for number in range(200)]
     for number, task in enumerate(tasks):
         if number % 2:
-            await asyncio.sleep(0.0005)
+            await turns(2)
             task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert all(attempt.status != "reserved" for attempt in ledger.attempts())
@@ -208,10 +209,10 @@ async def test_a_dead_neighbours_lease_ends_the_wait(opened: ExitStack, tmp_path
     ledger = opened.enter_context(Ledger.open(url, budgets=[Budget("0.003", per="total")], lease=60, clock=clock))
     dead.try_reserve(wanted())
     waiting = asyncio.create_task(ledger.reserve(wanted()))
-    await asyncio.sleep(0.05)
+    await until_waiting(ledger, 1)
     assert not waiting.done()
     clock.move(seconds=61)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(BudgetExceeded) as refused:
             await waiting
     assert refused.value.status is not None
@@ -224,10 +225,10 @@ async def test_a_waiter_goes_on_when_the_window_turns_over(url: str, opened: Exi
     settle(ledger, ledger.try_reserve(wanted("0.001")).id, "0.0005")
     ledger.try_reserve(wanted("0.002"))
     waiting = asyncio.create_task(ledger.reserve(wanted("0.0024")))
-    await asyncio.sleep(0.02)
+    await until_waiting(ledger, 1)
     assert not waiting.done()
     clock.move(days=1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         attempt = await waiting
     assert attempt.started_at == clock.now
 
@@ -238,10 +239,10 @@ async def test_room_made_by_another_ledger_on_the_file_is_found(opened: ExitStac
     one, other = (opened.enter_context(Ledger.open(url, budgets=budgets)) for _ in range(2))
     under_way = one.try_reserve(wanted())
     waiting = asyncio.create_task(other.reserve(wanted("0.001")))
-    await asyncio.sleep(0.02)
+    await until(waiting.done)
     waiting_more = asyncio.create_task(other.reserve(wanted()))
     settle(one, under_way.id, "0.00001")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         first = await waiting
         settle(other, first.id, "0.00001")
         settle(other, (await waiting_more).id)
@@ -255,7 +256,6 @@ def test_64_threads_overspend_nothing_and_use_all_that_fits(url: str, opened: Ex
             attempt = ledger.reserve_blocking(wanted())
         except BudgetExceeded:
             return "refused"
-        time.sleep(0.005)
         settle(ledger, attempt.id)
         return "answered"
 
@@ -299,7 +299,7 @@ async def test_waiting_survives_a_loop_that_has_died(opened: ExitStack) -> None:
         coroutine = ledger.reserve(wanted())
         loop.run_until_complete(asyncio.sleep(0))
         task = loop.create_task(coroutine)
-        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.run_until_complete(until_waiting(ledger, 1))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             loop.run_until_complete(task)

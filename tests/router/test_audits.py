@@ -20,6 +20,7 @@ from deepthrift_router._learn.estimates import report_of
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, routing
 from tests.support.bill_server import Answer, BillServer
 from tests.support.doors import settings
+from tests.support.waiting import turns
 
 AGREED = Answer("Canberra.")
 
@@ -122,7 +123,7 @@ async def test_audits_end_when_they_are_cancelled() -> None:
         await router.chat(QUESTION, max_tokens=100, policy="standard")
         await server.until(lambda seen: len(seen.requests) == 2)
         closing = asyncio.ensure_future(router.aclose())
-        await asyncio.sleep(0.05)
+        await turns()
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing

@@ -57,7 +57,7 @@ async def test_cancelled_after_any_turn(way: str) -> None:
                 for _ in range(turns):
                     if task.done():
                         break
-                    await asyncio.sleep(0 if turns < 60 else 0.0004)
+                    await asyncio.sleep(0 if turns < 60 else 0.0004 * 1.02 ** (turns - 60))
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
                 if not task.cancelled():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.support.doors import (
     settings,
     through_async,
 )
+from tests.support.waiting import until_waiting
 
 SEVEN = 7
 """Calls of 0.00120736 that a budget of 0.01 admits when each has to reserve 0.00196."""
@@ -76,18 +78,20 @@ async def test_a_refusing_budget_does_not_wait() -> None:
 
 async def test_a_cancelled_wait_leaves_nothing_reserved() -> None:
     ledger = Ledger.open("memory:", budgets=[Budget("0.002", per="total")])
+    settled = threading.Event()
     async with (
-        BillServer(REFERENCE.but(hold=0.5)) as server,
+        BillServer(REFERENCE.but(held_until=settled)) as server,
         AsyncClient(**settings(server, ledger=ledger)) as client,
     ):
         first = asyncio.create_task(client.chat(PROMPT, mode="thinking", max_tokens=500))
         await server.until(lambda s: s.in_flight == 1)
         waiting = asyncio.create_task(client.chat(PROMPT, mode="thinking", max_tokens=500))
-        await asyncio.sleep(0.05)
+        await until_waiting(ledger, 1)
         assert not waiting.done()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert waiting.cancelled()
+        settled.set()
         await first
     [status] = ledger.budget_status()
     assert not status.reserved

@@ -51,7 +51,7 @@ async def test_retries_end_where_the_caller_said(door: Door, status: int, kind: 
     assert isinstance(error, ServerError | RateLimited)
     assert (error.status, error.retry_after) == (status, 0.0)
     assert len(error.attempt_ids) == 3
-    assert booked(ledger) == 0
+    assert {attempt.status for attempt in ledger.attempts()} == {"unknown" if status == 500 else "released"}
     ledger.close()
 
 
@@ -65,10 +65,10 @@ async def test_no_retries_means_one_request(door: Door) -> None:
 
 @every_door
 async def test_a_pause_beyond_the_deadline_is_not_slept(door: Door) -> None:
-    """The endpoint asks for an hour, the caller has five seconds: the error comes now and says what was asked."""
+    """The endpoint asks for an hour, the caller has two minutes: the error comes now and says what was asked."""
     async with BillServer(Failure(429, retry_after="3600")) as server:
         with pytest.raises((RateLimited, DeadlineExceeded)):
-            await ask(door, server, max_tokens=500, deadline=5.0)
+            await ask(door, server, max_tokens=500, deadline=120.0)
         assert len(server.requests) == 1
 
 

@@ -29,7 +29,7 @@ async def test_a_call_may_be_cancelled_after_any_step(streamed: bool, tmp_path: 
             for _ in range(turns):
                 if task.done():
                     break
-                await asyncio.sleep(0 if turns < 40 else 0.0002)
+                await asyncio.sleep(0 if turns < 40 else 0.0002 * 1.02 ** (turns - 40))
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             answered += not task.cancelled()

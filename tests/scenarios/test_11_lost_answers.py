@@ -13,6 +13,7 @@ from deepthrift_pricing import Budget, Ledger
 from tests.support.bill_server import Behaviour, BillServer, Drop, Failure, RawBody
 from tests.support.doors import PROMPT, REFERENCE, REFERENCE_WORST, Door, ask, booked, every_door, settings
 from tests.support.ports import dead_port
+from tests.support.waiting import LIMITS
 
 LOST: dict[str, Behaviour] = {
     "dropped": Drop(billed=REFERENCE),
@@ -48,14 +49,20 @@ async def test_a_lost_answer_is_booked_at_its_worst_case(door: Door, how: str, t
 
 @every_door
 async def test_a_time_out_is_booked_and_not_tried_again(door: Door) -> None:
-    ledger = Ledger.open("memory:")
-    billed_but_silent = REFERENCE.but(hold=60.0) if "stream" not in door else REFERENCE.but(stall_after=0)
-    async with BillServer(billed_but_silent) as server:
-        with pytest.raises(AttemptTimeout):
-            await ask(door, server, mode="thinking", max_tokens=500, timeout=0.7, client={"ledger": ledger})
-        await server.wait_quiet()
-        assert len(server.requests) == 1
-        assert server.requests[0].disconnected
+    billed_but_silent = REFERENCE.but(hold=600.0) if "stream" not in door else REFERENCE.but(stall_after=0)
+    for limit in LIMITS:
+        ledger = Ledger.open("memory:")
+        async with BillServer(billed_but_silent) as server:
+            with pytest.raises(AttemptTimeout):
+                await ask(door, server, mode="thinking", max_tokens=500, timeout=limit, client={"ledger": ledger})
+            await server.wait_quiet()
+        if server.bill.total:
+            break
+        ledger.close()  # the machine was too busy to have it billed within the limit
+    else:
+        pytest.fail("the request never got as far as the bill")
+    assert len(server.requests) == 1
+    assert server.requests[0].disconnected
     [attempt] = ledger.attempts()
     assert attempt.cost.certainty != "exact"
     assert attempt.cost.amount >= server.bill.total > 0
@@ -105,9 +112,9 @@ async def test_what_never_reached_the_provider_is_not_booked(door: Door) -> None
 
 
 @every_door
-async def test_an_error_status_is_not_booked_but_a_later_success_is(door: Door) -> None:
+async def test_a_refusal_is_not_booked_but_a_later_success_is(door: Door) -> None:
     ledger = Ledger.open("memory:")
-    async with BillServer([Failure(500, "crash"), REFERENCE]) as server:
+    async with BillServer([Failure(503, "busy", retry_after="0"), REFERENCE]) as server:
         reply = await ask(door, server, mode="thinking", max_tokens=500, client={"ledger": ledger})
     assert reply.cost.amount == booked(ledger) == server.bill.total
     ledger.close()

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from deepthrift.errors import BudgetExceeded
 from deepthrift_pricing import Attempt, Budget, Ledger
 from tests.support.bill_server import BillServer
 from tests.support.doors import REFERENCE, REFERENCE_COST, REFERENCE_WORST, ask, booked
+from tests.support.waiting import PATIENCE
 
 LEASE = 1.0
 AWAITED = """
@@ -63,14 +65,20 @@ async def _load(server: BillServer, program: str, path: Path, calls: int) -> sub
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAMS[program], server.url, str(path)], stderr=subprocess.DEVNULL
     )
-    await server.until(lambda s: len(s.bill) >= calls or process.poll() is not None, 60)
+    await server.until(lambda s: len(s.bill) >= calls or process.poll() is not None)
     assert process.poll() is None
     return process
 
 
+def _later() -> datetime:
+    """Now, once every lease has run out."""
+    return datetime.now(UTC) + timedelta(seconds=2 * LEASE)
+
+
 def _check(path: Path, server: BillServer) -> list[Attempt]:
     """Every request that the provider saw has its row, and no more is missing than nothing."""
-    with Ledger.open(f"sqlite:///{path}", budgets=[Budget("100", per="total")], lease=LEASE) as ledger:
+    budgets = [Budget("100", per="total")]
+    with Ledger.open(f"sqlite:///{path}", budgets=budgets, lease=LEASE, clock=_later) as ledger:
         ledger.sweep()
         attempts = ledger.attempts()
         assert len(attempts) >= len(server.requests)
@@ -95,7 +103,6 @@ async def test_kill_9_under_load_loses_no_row(program: str, tmp_path: Path) -> N
         process.kill()
         process.wait()
         await server.wait_quiet(connections=0)
-    await asyncio.sleep(LEASE + 0.1)
     _check(path, server)
 
 
@@ -110,7 +117,6 @@ async def test_kill_9_again_and_again_on_one_file_loses_no_row(program: str, tmp
             process.kill()
             process.wait()
             await server.wait_quiet(connections=0)
-    await asyncio.sleep(LEASE + 0.1)
     _check(path, server)
 
 
@@ -121,7 +127,7 @@ async def test_a_graceful_stop_under_load_leaves_nothing_open(program: str, tmp_
     async with BillServer(REFERENCE.but(merge=100, delay=0.002)) as server:
         process = await _load(server, program, path, 60)
         process.send_signal(signal.SIGINT)
-        await asyncio.to_thread(process.wait, 30)
+        await asyncio.to_thread(process.wait, PATIENCE)
         await server.wait_quiet(connections=0)
     with Ledger.open(f"sqlite:///{path}") as ledger:
         assert not [attempt.id for attempt in ledger.attempts() if attempt.status == "reserved"]

@@ -40,7 +40,7 @@ with Ledger.open(f"sqlite:///{path}", budgets=[Budget("0.01", per="total", name=
 
 
 async def test_four_processes_under_load_tell_of_each_threshold_once(tmp_path: Path) -> None:
-    """Seven calls of 0.00120736 fit into 0.01: half and four fifths are passed, the whole is not."""
+    """Seven calls of 0.00120736 fit into 0.01: half and four fifths are passed, and the others are refused."""
     told: list[str] = []
 
     def hook(request: RawRequest) -> object:
@@ -54,7 +54,11 @@ async def test_four_processes_under_load_tell_of_each_threshold_once(tmp_path: P
             _, errors = await worker.communicate()
             assert worker.returncode == 0, errors.decode()
         assert len(server.bill) == 7
-    assert sorted(told) == ["50 % of the budget shared is spent", "80 % of the budget shared is spent"]
+    assert sorted(told) == [
+        "50 % of the budget shared is spent",
+        "80 % of the budget shared is spent",
+        "The budget shared refuses calls",
+    ]
 
 
 async def test_many_calls_and_monitors_tell_of_a_threshold_once_in_each_window() -> None:

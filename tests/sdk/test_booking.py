@@ -47,7 +47,9 @@ def failing(door: str, value: object) -> RawBody:
         ({"error": {"code": 400, "message": "no"}}, BadRequest, "released"),
         ({"error": {"code": 429, "message": "slow down"}}, RateLimited, "released"),
         ({"error": {"message": "Insufficient Balance"}}, InsufficientBalance, "unknown"),
-        ({"object": "error", "message": "boom", "code": 500}, ServerError, "released"),
+        ({"object": "error", "message": "boom", "code": 500}, ServerError, "unknown"),
+        ({"error": {"code": 502, "message": "boom"}}, ServerError, "unknown"),
+        ({"error": {"code": 503, "message": "boom"}}, ServerError, "released"),
         ({"code": 20024, "message": "boom", "data": None}, ServerError, "unknown"),
         ({"error": "boom"}, ServerError, "unknown"),
     ],
@@ -136,7 +138,7 @@ async def test_a_failure_that_cannot_be_booked_is_still_the_failure(
     def full(*_: object, **__: object) -> None:
         raise LedgerUnavailable("the disk is full")
 
-    monkeypatch.setattr(ledger, method, full)
+    monkeypatch.setattr(ledger.queued, method, full)
     behaviour = Failure(400, "no") if method == "release" else RawBody(b"no")
     async with BillServer(behaviour) as server:
         with pytest.raises((BadRequest, MalformedResponse)) as failed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ from deepthrift_pricing import Budget, Ledger, PriceBook
 from deepthrift_pricing.tokens import count_messages
 from tests.support.bill_server import Answer, BillServer, Drop, Failure
 from tests.support.doors import MODEL, PROMPT, Door, ask, every_door, every_stream, prices, settings, through_async
+from tests.support.waiting import LIMITS
 
-HANGING = Answer("Paris.", hold=60.0)
+HANGING = Answer("Paris.", hold=600.0)
 STALLING = Answer(" the" * 5, stall_after=3, usage="absent")
 
 
@@ -201,13 +203,17 @@ async def test_an_engine_counts_for_itself() -> None:
 
 @every_door
 async def test_the_deadline_ends_the_whole_call(door: Door) -> None:
-    ledger = Ledger.open("memory:")
-    async with BillServer(HANGING if "stream" not in door else STALLING) as server:
-        with pytest.raises(DeadlineExceeded, match="its deadline") as late:
-            await ask(door, server, max_tokens=50, deadline=0.5, client={"ledger": ledger})
-        await server.wait_quiet()
-        assert len(server.requests) == 1
-        assert server.requests[0].disconnected
+    for limit in LIMITS:
+        ledger = Ledger.open("memory:")
+        async with BillServer(HANGING if "stream" not in door else STALLING) as server:
+            with pytest.raises(DeadlineExceeded, match="its deadline") as late:
+                await ask(door, server, max_tokens=50, deadline=limit, client={"ledger": ledger})
+            await server.wait_quiet()
+        if server.requests and ("stream" not in door or server.requests[0].generated == 3):
+            break
+        ledger.close()  # the machine was too busy to get that far within the limit
+    assert len(server.requests) == 1
+    assert server.requests[0].disconnected
     [attempt] = ledger.attempts()
     assert late.value.spend == attempt.cost.total
     assert attempt.error == "DeadlineExceeded"
@@ -219,10 +225,13 @@ async def test_the_deadline_ends_the_whole_call(door: Door) -> None:
 
 @every_stream
 async def test_silence_in_a_stream_ends_it_with_what_arrived(door: Door) -> None:
-    async with BillServer(STALLING) as server:
-        with pytest.raises(AttemptTimeout, match=r"idle_timeout=0\.4") as silent:
-            await ask(door, server, max_tokens=50, client={"idle_timeout": 0.4})
-        await server.wait_quiet()
+    for limit in LIMITS:
+        async with BillServer(STALLING) as server:
+            with pytest.raises(AttemptTimeout, match=f"idle_timeout={limit:g}") as silent:
+                await ask(door, server, max_tokens=50, client={"idle_timeout": limit})
+            await server.wait_quiet()
+        if server.requests and server.requests[0].generated == 3:
+            break  # else the machine was too busy, and silent for so long before it
     assert silent.value.partial is not None
     assert silent.value.partial.text.split() == ["the"] * 3
     assert silent.value.partial.cost.certainty == "estimated"
@@ -251,12 +260,12 @@ async def test_a_lost_answer_is_asked_for_again_only_if_wanted(door: Door) -> No
 @every_door
 async def test_a_gateways_time_out_may_be_billed(door: Door) -> None:
     ledger = Ledger.open("memory:")
-    async with BillServer(Failure(504, "upstream timed out")) as server:
+    async with BillServer(Failure(504, "upstream timed out", retry_after="0")) as server:
         with pytest.raises(ServerError) as lost:
-            await ask(door, server, max_tokens=50, client={"ledger": ledger})
-        assert len(server.requests) == 1
+            await ask(door, server, max_tokens=50, client={"ledger": ledger, "max_retries": 1})
+        assert len(server.requests) == 2
     assert lost.value.spend
-    assert ledger.attempts()[0].status == "unknown"
+    assert [attempt.status for attempt in ledger.attempts()] == ["unknown", "unknown"]
     ledger.close()
 
 
@@ -283,7 +292,7 @@ async def test_a_ledger_that_cannot_be_written_stops_the_call(door: Door, monkey
     def full(*_: object, **__: object) -> None:
         raise LedgerUnavailable("the disk is full")
 
-    monkeypatch.setattr(ledger, "try_reserve", full)
+    monkeypatch.setattr(ledger, "_reserve", full)
     async with BillServer() as server:
         with pytest.raises(LedgerUnavailable):
             await ask(door, server, max_tokens=50, client={"ledger": ledger})
@@ -298,7 +307,7 @@ async def test_an_answer_that_cannot_be_booked_is_not_lost(door: Door, monkeypat
     def full(*_: object, **__: object) -> None:
         raise LedgerUnavailable("the disk is full")
 
-    monkeypatch.setattr(ledger, "settle", full)
+    monkeypatch.setattr(ledger.queued, "settle", full)
     async with BillServer(Answer("Paris.")) as server:
         reply = await ask(door, server, max_tokens=50, client={"ledger": ledger})
     assert reply.text == "Paris."
@@ -402,10 +411,12 @@ async def test_a_book_in_yuan_books_in_yuan() -> None:
 
 
 async def test_a_cancelled_call_leaves_the_others_alone() -> None:
-    async with BillServer(Answer("Paris.", delay=0.1)) as server, AsyncClient(**settings(server)) as client:
+    gate = threading.Event()
+    async with BillServer(Answer("Paris.", gate=gate)) as server, AsyncClient(**settings(server)) as client:
         tasks = [asyncio.create_task(through_async(client, "Hi", streamed=n % 2 == 0, max_tokens=5)) for n in range(10)]
-        await asyncio.sleep(0.05)
+        await server.until(lambda s: s.in_flight == 10)
         tasks[3].cancel()
+        gate.set()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(result, BaseException) for result in results) == 1
         assert not any(isinstance(result, DeepthriftError) for result in results)

@@ -14,23 +14,25 @@ from deepthrift_pricing import Ledger
 from tests.sdk.raw_server import plain, raw_server
 from tests.support.bill_server import Answer, BillServer, Failure
 from tests.support.doors import booked, settings, through_async
+from tests.support.waiting import PATIENCE, turns
 
-SLOW = Answer("Paris.", delay=0.3)
 HANGING = Answer("Paris.", hold=60.0)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_calls_under_way_finish_within_the_grace(streamed: bool) -> None:
-    async with BillServer(SLOW) as server:
+    gate = threading.Event()
+    async with BillServer(Answer("Paris.", gate=gate)) as server:
         client = AsyncClient(**settings(server))
         calls = [asyncio.create_task(through_async(client, "Hi", streamed=streamed, max_tokens=5)) for _ in range(3)]
         await server.until(lambda s: len(s.requests) == 3)
-        closing = asyncio.create_task(client.aclose(grace=30))
-        await asyncio.sleep(0.01)
+        closing = asyncio.create_task(client.aclose(grace=600))
+        await turns()
         with pytest.raises(ClientClosed, match="make a new one"):
             await client.chat("Hi", max_tokens=5)
         with pytest.raises(ClientClosed):
             client.stream("Hi", max_tokens=5)
+        gate.set()
         assert [reply.text for reply in await asyncio.gather(*calls)] == ["Paris."] * 3
         await closing
         await server.wait_quiet(connections=0)
@@ -123,8 +125,8 @@ async def test_closing_that_is_cancelled_closes_at_once() -> None:
         client = AsyncClient(**settings(server, ledger=ledger))
         call = asyncio.create_task(client.chat("Hi", max_tokens=5))
         await server.until(lambda s: len(s.requests) == 1)
-        closing = asyncio.create_task(client.aclose(grace=60))
-        await asyncio.sleep(0.01)
+        closing = asyncio.create_task(client.aclose(grace=600))
+        await turns()
         closing.cancel()
         results = await asyncio.gather(closing, call, return_exceptions=True)
         assert [type(each) for each in results] == [asyncio.CancelledError, ClientClosed]
@@ -195,7 +197,7 @@ def test_calls_that_begin_while_it_is_closed_end_in_some_way() -> None:
             time.sleep(pause)
             client.close()
             for thread in threads:
-                thread.join(10)
+                thread.join(PATIENCE)
                 assert not thread.is_alive()
             assert len(results) == 4
 
@@ -214,7 +216,7 @@ def test_two_loops_are_told_apart_also_when_closing() -> None:
         with pytest.raises(ConfigurationError, match="another event loop"):
             asyncio.run(client.aclose())
         first.run_until_complete(client.aclose())
-        first.run_until_complete(asyncio.sleep(0.05))
+        first.run_until_complete(turns())
         first.close()
 
 

@@ -18,6 +18,7 @@ from deepthrift_pricing import Ledger
 from tests.sdk.test_network import answer, listening
 from tests.support.doors import MODEL, Door, ask, every_door, prices, settings, through_async
 from tests.support.http2_server import Behaviour, Http2Server, http2_server
+from tests.support.waiting import turns
 
 CANCEL = 8
 
@@ -86,7 +87,7 @@ async def test_a_cancelled_call_is_reset_and_costs_nobody_a_place(
             task = asyncio.create_task(through_async(opened, "Hi", streamed=what == "stall", max_tokens=9))
             while len(server.bodies) <= number:
                 await asyncio.sleep(0.001)
-            await asyncio.sleep(0.002 * (number % 3))
+            await turns(10 * (number % 3))
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         for _ in range(5):

@@ -22,6 +22,7 @@ from deepthrift.errors import ConfigurationError, ConnectionFailed
 from tests.sdk.raw_server import plain, raw_server
 from tests.support.bill_server import Answer, BillServer
 from tests.support.doors import Door, ask, every_door, settings
+from tests.support.waiting import turns
 
 ANSWER = plain(b'{"choices":[{"message":{"content":"Paris."},"finish_reason":"stop"}]}')
 Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -64,7 +65,7 @@ async def listening(serve: Serve, context: ssl.SSLContext | None = None) -> Asyn
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.01)  # closed connections end with the next turn of the loop
+        await turns()  # closed connections end with the next turn of the loop
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -196,9 +197,9 @@ async def test_many_calls_share_the_tunnels_and_cancelled_ones_leave_no_hole(
             for _ in range(10):
                 await client.chat("Hi", max_tokens=5)
             assert len(proxy.asked) == 1
-            for _ in range(20):
+            for number in range(20):
                 task = asyncio.create_task(client.chat("Hi", max_tokens=5))
-                await asyncio.sleep(0.001)
+                await turns(number)
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
             assert (await client.chat("Hi", max_tokens=5)).text == "Paris."
@@ -254,7 +255,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_no_failure() -> 
             for _ in range(5):
                 reply = await client.chat("Hi", max_tokens=5)
                 assert [attempt.status for attempt in reply.attempts] == ["settled"]
-                await asyncio.sleep(0.02)
+                await turns()
         assert server.connections == 0
 
 

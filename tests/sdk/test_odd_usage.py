@@ -95,11 +95,13 @@ async def test_of_a_stream_that_is_left_what_arrived_is_counted_where_the_usage_
     assert any("not a count" in note for note in attempt.usage.notes)
 
 
-async def test_the_most_that_is_believed_can_be_booked_at_the_dearest_price() -> None:
-    usage = {"prompt_tokens": 10**9, "completion_tokens": 10**9}
+async def test_more_than_was_reserved_is_believed_up_to_ten_times_the_context() -> None:
     dear = PriceBook.flat(cache_hit="1000", cache_miss="1000", completion="1000")
-    with Ledger.open() as ledger:
-        async with raw_server(served("async", json.dumps(usage))) as server:
-            await ask("async", server.url, PROMPT, client={"ledger": ledger, "prices": dear}, max_tokens=50)
-        [attempt] = ledger.attempts()
-    assert (attempt.status, attempt.cost.amount, attempt.cost.certainty) == ("settled", 2_000_000, "exact")
+    for claim, amount, certainty in ((10**6, "2000", "exact"), (10**9, "0.01", "estimated")):
+        usage = {"prompt_tokens": claim, "completion_tokens": claim}
+        with Ledger.open() as ledger:
+            async with raw_server(served("async", json.dumps(usage))) as server:
+                reply = await ask("async", server.url, PROMPT, client={"ledger": ledger, "prices": dear}, max_tokens=50)
+            [attempt] = ledger.attempts()
+        assert (attempt.status, attempt.cost.amount, attempt.cost.certainty) == ("settled", Decimal(amount), certainty)
+        assert reply.warnings

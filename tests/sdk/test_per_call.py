@@ -144,7 +144,7 @@ class _NeverCounts(httpx.AsyncBaseTransport):
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 async def test_the_deadline_holds_while_the_engine_counts(streamed: bool) -> None:
     async with AsyncClient("http://engine", host="local", prices="brief", transport=_NeverCounts()) as client:
-        async with asyncio.timeout(10):  # the count alone may take longer than that
+        async with asyncio.timeout(60):  # the count alone would never end
             with pytest.raises(DeadlineExceeded) as late:
                 await through_async(client, "Why?", streamed=streamed, deadline=0.05)
     assert late.value.attempt_ids == ()

@@ -13,6 +13,7 @@ from deepthrift._net.addresses import connected
 from deepthrift._net.sockets import Sockets
 from tests.sdk.raw_server import raw_server, stream_head
 from tests.support.ports import dead_port
+from tests.support.waiting import turns, until
 
 
 def names(monkeypatch: pytest.MonkeyPatch, *ports: int, slow: int | None = None) -> None:
@@ -73,9 +74,9 @@ async def test_a_fast_server_is_held_back_and_nothing_is_lost() -> None:
         stream = await Sockets().connect_tcp("127.0.0.1", port)
         await stream.write(b"GET /v1 HTTP/1.1\r\nhost: x\r\n\r\n")
         await stream.write(b"")
-        await asyncio.sleep(0.1)
         wire: Any = stream._wire  # type: ignore[attr-defined]
-        assert wire.full
+        await until(lambda: wire.full)
+        await turns()
         assert wire.size < 2**20
         got = b""
         while len(got) < size:

@@ -20,6 +20,7 @@ from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Ledger
 from tests.support.bill_server import Answer, BillServer, Failure
 from tests.support.doors import owed, settings
+from tests.support.waiting import turns
 
 LONG = Answer(text=[" the"] * 5000, token_delay=0.005)
 
@@ -116,7 +117,7 @@ async def test_another_task_can_end_a_stream() -> None:
 
         reading = asyncio.create_task(read())
         await got.wait()
-        await asyncio.sleep(0.02)
+        await turns()
         await stream.aclose()
         events = await reading
         assert sum(isinstance(event, TextDelta) for event in events) == 3
@@ -137,7 +138,7 @@ async def test_two_tasks_cannot_read_one_stream() -> None:
         await anext(stream)
         await anext(stream)
         reading = asyncio.ensure_future(anext(stream))
-        await asyncio.sleep(0.02)
+        await turns()
         with pytest.raises(ConfigurationError, match="two tasks"):
             await anext(stream)
         reading.cancel()

@@ -16,6 +16,7 @@ from deepthrift.errors import ConfigurationError, NotFound
 from deepthrift_pricing import Ledger
 from tests.support.bill_server import Answer, BillServer, Failure
 from tests.support.doors import booked, settings
+from tests.support.waiting import PATIENCE
 
 HANGING = Answer("Paris.", hold=60.0)
 
@@ -58,10 +59,11 @@ def test_an_interrupt_ends_the_call_and_books_it(streamed: bool) -> None:
     ledger = Ledger.open("memory:")
     answer = HANGING if not streamed else Answer(" the" * 9, stall_after=3)
     with BillServer(answer) as server, Client(**settings(server, ledger=ledger)) as client:
+        arrived = threading.Event()
 
         def interrupt() -> None:
             server.wait_for(lambda s: bool(s.requests))
-            time.sleep(0.1)
+            assert not streamed or arrived.wait(PATIENCE)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
         threading.Thread(target=interrupt, name="pytest-interrupt").start()
@@ -71,8 +73,9 @@ def test_an_interrupt_ends_the_call_and_books_it(streamed: bool) -> None:
                 client.chat("Hi", max_tokens=50)
                 return
             with client.stream("Hi", max_tokens=50) as stream:
-                for _ in stream:
-                    pass
+                for number, _ in enumerate(stream):
+                    if number >= 3:
+                        arrived.set()
 
         with pytest.raises(KeyboardInterrupt):
             call()
@@ -114,7 +117,7 @@ def test_a_client_that_is_dropped_ends_its_thread() -> None:
     client = Client(**settings("http://gpu-box/v1", ledger=ledger))
     assert any(thread.name == "deepthrift-client" for thread in threading.enumerate())
     del client
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE
     while any(thread.name == "deepthrift-client" for thread in threading.enumerate()) and time.monotonic() < end:
         time.sleep(0.01)
     assert not any(thread.name == "deepthrift-client" for thread in threading.enumerate())

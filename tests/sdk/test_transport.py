@@ -19,6 +19,7 @@ from deepthrift.errors import ConfigurationError, ConnectionFailed
 from tests.sdk.raw_server import END, part, plain, raw_server, stream_head
 from tests.support.bill_server import Answer, BillServer
 from tests.support.doors import settings, through_async
+from tests.support.waiting import until
 
 ANSWER = plain(b'{"choices":[{"message":{"content":"Paris."},"finish_reason":"stop"}]}')
 
@@ -72,7 +73,7 @@ async def test_the_limit_makes_requests_wait_and_cancelled_waiters_leave_no_hole
     async with raw_server([0.05, ANSWER]) as server:
         transport = OriginTransport(server.url, limit=2)
         waiting = [asyncio.create_task(get(transport, server.url)) for _ in range(8)]
-        await asyncio.sleep(0.02)
+        await until(lambda: server.open == 2)
         for task in waiting[3:6]:
             task.cancel()
         done = await asyncio.gather(*waiting, return_exceptions=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -179,7 +178,6 @@ async def test_leaving_the_stream_in_the_first_pass_asks_no_second() -> None:
         async for event in client.stream(QUESTION, mode="thinking"):
             if isinstance(event, ReasoningDelta):
                 break
-        await asyncio.sleep(0.1)
         await server.wait_quiet()
         assert len(server.requests) == 1
         assert client.ledger.attempts()[0].status == "settled"

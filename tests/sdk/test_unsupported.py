@@ -76,3 +76,18 @@ async def test_strict_tools_where_they_are_offered(door: Door, host: str, offere
 def test_only_hosts_that_offer_it_say_so() -> None:
     offering = {name for name in HostProfile.names() if "strict_tools" in HostProfile.named(name).standard.features}
     assert offering == {"deepseek", "deepseek-v4", "openai"}
+
+
+@every_door
+@pytest.mark.parametrize("asked", [{"tools": [TOOL]}, {"tool_choice": "required", "tools": [TOOL]}])
+@pytest.mark.parametrize("mode", ["standard", "thinking"])
+async def test_tools_refused_on_the_embedded_engine_name_the_model(
+    door: Door, asked: dict[str, Any], mode: Any
+) -> None:
+    """There the model decides what can be done, not the host."""
+    host = HostProfile.named("local").model_copy(update={"model": "smollm2-135m"})
+    async with BillServer() as server:
+        with pytest.raises(UnsupportedFeature, match=r"the model 'smollm2-135m' .* does not call tools") as refused:
+            await ask(door, server, mode=mode, **asked, client={"host": host, "model": None})
+        assert not server.connections
+    assert "deepthrift models choices" in refused.value.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
@@ -19,6 +20,12 @@ ErrorShape: TypeAlias = Literal["openai", "vllm", "siliconflow", "openrouter", "
 def pieces_of(text: str) -> tuple[str, ...]:
     """Text cut before each word: one piece stands for one token."""
     return tuple(re.findall(r"\s*\S+|\s+$", text))
+
+
+def tokens_of(word: str) -> int:
+    """What a word is billed as: one token, or one for each mark in it where it is a word of JSON."""
+    json_like = '"' in word and ("{" in word or "}" in word or '":' in word)
+    return max(1, sum(not (c.isalnum() or c.isspace()) for c in word)) if json_like else 1
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Answer:
     """Left out, words of the messages plus four."""
     cache_hit: int = 0
     text_tokens: int | None = None
-    """Billed tokens of the text; left out, one for each chunk."""
+    """Billed tokens of the text; left out, one for each chunk, or more for one of JSON."""
     reasoning_tokens: int | None = None
     tool_calls: Sequence[tuple[str, str]] = ()
     """Name and arguments of each call."""
@@ -61,17 +68,21 @@ class Answer:
     obeys_max_tokens: bool = True
     delay: float = 0.0
     """Waiting in the queue: a client that leaves now pays nothing."""
+    gate: threading.Event | None = None
+    """Waiting in the queue until it is set."""
     token_delay: float = 0.0
     """Between two chunks, streamed or not."""
     hold: float = 0.0
     """After generating and billing, before a plain answer is sent."""
+    held_until: threading.Event | None = None
+    """The same, until it is set."""
     linger: float = 0.0
     """After `[DONE]`, before the end of the response body."""
     keep_alive: int = 0
     """Keep-alive comments (streamed) or blank lines (plain) before the answer, and between chunks."""
     stall_after: int | None = None
     """The generation stands still after so many chunks, until the client leaves or `stall` is over."""
-    stall: float = 60.0
+    stall: float = 600.0
     cut_after: int | None = None
     """The connection drops after so many chunks; the rest is neither generated nor billed."""
     error_after: int | None = None
@@ -83,6 +94,12 @@ class Answer:
     """So many chunks travel in one event."""
     headers: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
+    fingerprint: str | None = None
+    """The `system_fingerprint`, if there is one."""
+    service_tier: str | None = None
+    """The service tier that the response names."""
+    server_tool_use: Mapping[str, int] | None = None
+    """What the usage says of the server's own tools."""
 
     def pieces(self, mode: Mode) -> list[Piece]:
         out: list[Piece] = []
@@ -112,7 +129,9 @@ def _weighed(kind: Literal["reasoning", "text"], text: str | Sequence[str], toke
     parts = pieces_of(text) if isinstance(text, str) else tuple(text)
     if not parts:
         return [] if not tokens else [Piece(kind, "", tokens)]
-    total = len(parts) if tokens is None else tokens
+    if tokens is None:
+        return [Piece(kind, part, tokens_of(part)) for part in parts]
+    total = tokens
     marks = [round(i * total / len(parts)) for i in range(len(parts) + 1)]
     return [Piece(kind, part, marks[i + 1] - marks[i]) for i, part in enumerate(parts)]
 
@@ -128,6 +147,8 @@ class Failure:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     delay: float = 0.0
+    gate: threading.Event | None = None
+    """Waiting until it is set."""
     billed: Answer | None = None
 
     def body(self) -> bytes:

@@ -23,6 +23,7 @@ from tests.support.bill import Bill, BilledRequest, Mode, Rates
 from tests.support.dialect import Dialect, mode_asked
 from tests.support.http11 import ClientGone, RawRequest, Wire
 from tests.support.serve_answer import Generation, Received, answer_plain, answer_stream
+from tests.support.waiting import PATIENCE
 
 Handler: TypeAlias = Callable[[Received], Behaviour]
 Route: TypeAlias = Callable[[RawRequest], object]
@@ -103,7 +104,7 @@ class BillServer:
         """The base URL for clients, ending in `/v1`."""
         return f"{self.origin}/v1"
 
-    def quiet(self, timeout: float = 10.0, *, connections: int | None = None) -> None:
+    def quiet(self, timeout: float = PATIENCE, *, connections: int | None = None) -> None:
         """Block until no request is in flight, so that the bill is final.
 
         With `connections`, also until so many connections are left open.
@@ -114,15 +115,15 @@ class BillServer:
 
         self._wait(settled, timeout, "in flight")
 
-    async def wait_quiet(self, timeout: float = 10.0, *, connections: int | None = None) -> None:
+    async def wait_quiet(self, timeout: float = PATIENCE, *, connections: int | None = None) -> None:
         """`quiet()` without blocking the event loop."""
         await asyncio.to_thread(self.quiet, timeout, connections=connections)
 
-    def wait_for(self, condition: Callable[[BillServer], bool], timeout: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[BillServer], bool], timeout: float = PATIENCE) -> None:
         """Block until `condition(self)` holds, e.g. until a request has arrived."""
         self._wait(lambda: condition(self), timeout, "waited for")
 
-    async def until(self, condition: Callable[[BillServer], bool], timeout: float = 10.0) -> None:
+    async def until(self, condition: Callable[[BillServer], bool], timeout: float = PATIENCE) -> None:
         """`wait_for()` without blocking the event loop."""
         await asyncio.to_thread(self.wait_for, condition, timeout)
 
@@ -138,7 +139,7 @@ class BillServer:
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="bill-server", daemon=True)
         self._thread.start()
-        self._ready.wait(10)
+        self._ready.wait(PATIENCE)
         return self
 
     def __exit__(
@@ -146,7 +147,7 @@ class BillServer:
     ) -> None:
         if self._loop is not None and self._stop is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(10)
+            self._thread.join(PATIENCE)
         if error is None and self.faults:
             raise AssertionError("the bill server itself failed") from self.faults[0]
 
@@ -256,6 +257,7 @@ class BillServer:
             generation = Generation(what, request, self.bill)
             return await (answer_stream if request.stream else answer_plain)(wire, generation)
         await wire.pause(what.delay)
+        await wire.wait(what.gate if isinstance(what, Failure) else None)
         if what.billed is not None:
             generation = Generation(what.billed, request, self.bill)
             generation.all_at_once()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,6 +79,11 @@ class Wire:
             if left <= 0:
                 return
             await asyncio.sleep(min(_POLL, left))
+
+    async def wait(self, event: threading.Event | None) -> None:
+        """Wait until `event` is set, but not longer than the client does."""
+        while event is not None and not event.is_set():
+            await self.pause(_POLL)
 
     async def head(self, status: int, headers: Mapping[str, str], *, length: int | None = None) -> None:
         """Status line and headers; without a length, the body is chunked."""

@@ -18,6 +18,8 @@ import h2.exceptions
 import h2.settings
 import trustme
 
+from tests.support.waiting import turns
+
 Behaviour: TypeAlias = Literal["answer", "stream", "hang", "stall", "refuse", "reset", "go away", "drop"]
 """`stall` streams three words and stands still; `go away` refuses and says that the connection ends."""
 
@@ -173,4 +175,4 @@ async def http2_server(server: Http2Server, *, protocols: tuple[str, ...] = ("h2
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.01)
+        await turns()

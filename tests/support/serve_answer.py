@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.support.behaviour import Answer, Piece, error_body, usage_fields
+from tests.support.behaviour import Answer, Piece, error_body, tokens_of, usage_fields
 from tests.support.bill import Bill, BilledRequest, Mode
 from tests.support.http11 import ClientGone, Wire
 
@@ -67,7 +67,7 @@ class Generation:
         self.request = request
         self.mode: Mode = answer.ran or request.mode_ran
         request.mode_ran = self.mode
-        words = sum(len(str(m.get("content") or "").split()) for m in request.messages)
+        words = sum(tokens_of(word) for m in request.messages for word in str(m.get("content") or "").split())
         self.prompt = words + 4 if answer.prompt_tokens is None else answer.prompt_tokens
         self.reasoning = 0
         self.completion = 0
@@ -99,13 +99,16 @@ class Generation:
             )
 
     def usage(self) -> dict[str, object]:
-        return usage_fields(
+        usage = usage_fields(
             self.answer.usage_shape,
             prompt=self.prompt,
             cache_hit=self.answer.cache_hit,
             completion=self.completion,
             reasoning=self.reasoning,
         )
+        if self.answer.server_tool_use is not None:
+            usage["server_tool_use"] = dict(self.answer.server_tool_use)
+        return usage
 
     def all_at_once(self) -> list[Piece]:
         """Every piece, without delays."""
@@ -119,7 +122,10 @@ class Generation:
     def frame(self, kind: str) -> dict[str, object]:
         """The fields that every body shares."""
         model = self.answer.model or str(self.request.body.get("model", "deepseek-chat"))
-        return {"id": f"chatcmpl-{self.request.number}", "object": kind, "created": 1756000000, "model": model}
+        mark = {"system_fingerprint": self.answer.fingerprint} if self.answer.fingerprint is not None else {}
+        tier = {} if self.answer.service_tier is None else {"service_tier": self.answer.service_tier}
+        head = {"id": f"chatcmpl-{self.request.number}", "object": kind, "created": 1756000000, "model": model}
+        return {**head, **mark, **tier}
 
     def fields(self, piece: Piece) -> dict[str, object]:
         """The piece as fields of a delta."""
@@ -144,6 +150,7 @@ async def answer_plain(wire: Wire, generation: Generation) -> None:
     """The whole answer in one body."""
     answer = generation.answer
     await wire.pause(answer.delay)
+    await wire.wait(answer.gate)
     if answer.keep_alive:
         await wire.head(200, {"content-type": "application/json", **answer.headers})
         for _ in range(answer.keep_alive):
@@ -162,6 +169,7 @@ async def answer_plain(wire: Wire, generation: Generation) -> None:
         raise
     generation.charge(complete=True)
     await wire.pause(answer.hold)
+    await wire.wait(answer.held_until)
     body = json.dumps(plain_body(generation, taken)).encode()
     if not answer.keep_alive:
         await wire.head(200, {"content-type": "application/json", **answer.headers}, length=len(body))
@@ -198,6 +206,7 @@ async def answer_stream(wire: Wire, generation: Generation) -> None:
     """The answer as server-sent events."""
     answer = generation.answer
     await wire.pause(answer.delay)
+    await wire.wait(answer.gate)
     await wire.head(200, {"content-type": "text/event-stream", **answer.headers})
     try:
         ended = await _tokens(wire, generation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -70,18 +70,21 @@ def estimate_cost(
     prefix: PrefixPrediction | None = None,
     at: datetime | None = None,
     currency: Currency = "USD",
+    tier: str = "standard",
+    requests: Mapping[str, int] | None = None,
 ) -> Estimate:
     """The least, likely and worst cost of a call that starts at `at`, or now.
 
     `history` are earlier usages in this mode, such as `Ledger.completion_history` returns, of which at least five say
     something; `completion_tokens` is the expected length of the answer for who knows better. `prefix` is what
     `PrefixTracker.predict` tells; `likely_hits` the prompt tokens that are probably cached, if something else tells.
+    `requests` are the most requests of each kind that the host may bill by themselves: a part of the worst cost only.
 
     Raises:
         PriceNotFound: No price fits.
     """
     at = utc_now() if at is None else at
-    price = prices.find(host=host, model=model, mode=mode, at=at, currency=currency)
+    price = prices.find(host=host, model=model, mode=mode, at=at, currency=currency, tier=tier)
     worst = prices.worst(
         host=host,
         model=model,
@@ -90,6 +93,8 @@ def estimate_cost(
         max_tokens=max_tokens,
         at=at,
         currency=currency,
+        tier=tier,
+        requests=requests,
     )
     least = price.cost(Usage.of(prompt_tokens, min(1, max_tokens), cache_hit=prompt_tokens)).total
     length, recorded = completion_tokens, 0

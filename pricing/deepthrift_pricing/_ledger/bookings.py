@@ -1,54 +1,43 @@
-"""The writing side of the ledger: reserve before the request, then settle, release or hold."""
+"""The writing side of the ledger: reserve before the request; how it ends is in `_ledger_endings`."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, cast
 
-from deepthrift_pricing._ledger.counters import Counter, Counts, NewScopes, Refusal, add_counts, counts_of
-from deepthrift_pricing._ledger.reads import Decide, LedgerReads
+from deepthrift_pricing._ledger.counters import Counter, Counts, NewScopes, Refusal, add_counts
+from deepthrift_pricing._ledger.endings import LedgerEndings
+from deepthrift_pricing._ledger.jobs import Job
+from deepthrift_pricing._ledger.outcomes import released
 from deepthrift_pricing._ledger.records import (
-    END,
-    END_AS_KNOWN,
     INSERT,
     SELECT,
-    Outcome,
     attempt_of,
-    ended,
-    ending,
-    held,
     reservation,
     reserved_attempt,
 )
-from deepthrift_pricing._ledger.refusals import check_end, check_request, no_room, shortage
-from deepthrift_pricing._ledger.waiters import Queue
+from deepthrift_pricing._ledger.refusals import NoRoom, can_wait, check_request, count_refusals, no_room, shortage
+from deepthrift_pricing._ledger.waiters import Waiter
 from deepthrift_pricing._store.protocol import Store, Transaction
 from deepthrift_pricing._values.attempt import Attempt, AttemptRequest
 from deepthrift_pricing._values.budget import MOST_PICO, Budget, BudgetStatus, Policy
-from deepthrift_pricing._values.cost import Cost
 from deepthrift_pricing._values.errors import (
     ConfigurationError,
-    CurrencyMismatch,
     LedgerError,
-    LedgerUnavailable,
     UnknownReservation,
 )
 from deepthrift_pricing._values.money import Money
-from deepthrift_pricing._values.usage import Usage
-from deepthrift_pricing._values.window import micros
+from deepthrift_pricing._values.window import moment
 
 Refit: TypeAlias = Callable[[AttemptRequest, Money, Policy], AttemptRequest | None]
 """Makes a request smaller, as a policy of `clamp` or `downgrade` asks, given the room left; `None` when it cannot.
 
 What it returns is checked against the budgets that it then falls under, and it is asked again while it does not fit: so
 `downgrade` may change the mode first, and shorten only when that was not enough. It is called inside the ledger's
-transaction, so it has to be quick and must not use the ledger."""
-
-Observer: TypeAlias = Callable[[Attempt], None]
-"""Called with an attempt that has ended."""
+transaction, in any thread, so it has to be quick and must not use the ledger."""
 
 _LOG: Final = logging.getLogger("deepthrift.budget")
 _AT_HAND: Final = 10_000
@@ -57,7 +46,7 @@ _REFITS: Final = 4
 """A request that was refitted may fall under other budgets, and be refitted again, this often."""
 
 
-class LedgerBookings(LedgerReads):
+class LedgerBookings(LedgerEndings):
     """What can be booked in a ledger."""
 
     def __init__(
@@ -67,11 +56,7 @@ class LedgerBookings(LedgerReads):
             raise ConfigurationError(f"a lease lasts longer than {lease!r} s; give the seconds a request may take")
         super().__init__(store, budgets, clock, url)
         self._lease = timedelta(seconds=lease) // timedelta(microseconds=1)
-        self._queue = Queue()
-        self._under_way: dict[str, Attempt] = {}
-        self._observers: tuple[Observer, ...] = ()
-        with store.write() as db:
-            self._counters.register(db, self._now())
+        self._writing.run(Job(lambda db: self._counters.register(db, self._now())))
         self.sweep()
 
     def try_reserve(self, request: AttemptRequest, *, refit: Refit | None = None) -> Attempt:
@@ -89,158 +74,92 @@ class LedgerBookings(LedgerReads):
             CurrencyMismatch: A budget in scope is in the other currency.
             LedgerUnavailable: The store cannot be written; nothing is reserved.
         """
-        self._flush()
-        check_request(request)
-        now = self._now()
-        with self._store.write() as db:
-            try:
-                fitted = self._fit(db, request, refit, now)
-            except NewScopes:
-                self._refresh(db)
-                fitted = self._fit(db, request, refit, now)
-            fitting, attempt, covering, refused, warned = fitted
-            if refused:
-                if earlier := self._reserved_before(db, request):
-                    return earlier
-                if self._expire(db, now):
-                    refused, _ = self._counters.refusals(db, covering, fitting.worst.pico, now)
-            elif db.run(INSERT, reservation(fitting, now, now + self._lease)):
-                add_counts(db, covering, now, Counts(reserved=fitting.worst.pico))
-            else:
-                return self._reserved_before(db, request) or attempt
-        if refused:
-            raise no_room(request, refused)
-        for status in warned:
-            _LOG.warning("over budget: %s", shortage(fitting, status))
-        self._remember(attempt)
-        return attempt
+        return cast("Attempt", self._writing.run(self._reservation(request, refit)))
 
-    def settle(
-        self,
-        attempt_id: str,
-        *,
-        usage: Usage | None,
-        cost: Cost,
-        ended_at: datetime,
-        finish_reason: str | None = None,
-        http_status: int | None = None,
-        error: str | None = None,
-    ) -> Attempt:
-        """Books what the attempt really cost, in the windows that it was reserved in, and gives the rest back.
-
-        The whole cost is booked, also above the reservation or above a budget's limit. A second settle changes nothing.
-        An attempt that was held as unknown, or released too early, is settled all the same.
-
-        Raises:
-            ConfigurationError: The cost, or the usage, is more than a ledger can hold; the reservation stands.
-            UnknownReservation: There is no such attempt in this ledger.
-            CurrencyMismatch: The cost is in another currency than the reservation.
-            LedgerUnavailable: The store cannot be written. The outcome is kept in memory and booked with the next use
-                of this ledger; until then the reservation stands.
-        """
-        check_end(usage, cost)
-
-        def outcome(attempt: Attempt) -> Outcome | None:
-            if attempt.status == "settled":
-                return None
-            reserved = attempt.reserved
-            if cost.currency != reserved.currency:
-                raise CurrencyMismatch(
-                    f"the attempt {attempt_id!r} was reserved in {reserved.currency} and cannot be settled in "
-                    f"{cost.currency}"
-                )
-            if cost.total > reserved:
-                _LOG.warning("attempt %s cost %s, more than the %s it reserved", attempt_id, cost.total, reserved)
-            return Outcome("settled", micros(ended_at), cost, usage, finish_reason, http_status, error)
-
-        return self._end(attempt_id, outcome)
-
-    def release(
-        self,
-        attempt_id: str,
-        *,
-        ended_at: datetime,
-        finish_reason: str | None = None,
-        http_status: int | None = None,
-        error: str | None = None,
-    ) -> Attempt:
-        """Gives the reservation back: the attempt is known not to be billed. A second release changes nothing.
-
-        One with a `finish_reason` was answered without being sent, by a cache for one.
-
-        Raises:
-            UnknownReservation: There is no such attempt in this ledger.
-            LedgerUnavailable: The store cannot be written; see `settle`.
-        """
-
-        def outcome(attempt: Attempt) -> Outcome | None:
-            if attempt.status in ("settled", "released"):
-                return None
-            nothing = Cost.zero(attempt.reserved.currency)
-            return Outcome("released", micros(ended_at), nothing, None, finish_reason, http_status, error)
-
-        return self._end(attempt_id, outcome)
-
-    def book_unsent(
+    def _reservation(
         self,
         request: AttemptRequest,
+        refit: Refit | None,
         *,
-        ended_at: datetime,
-        finish_reason: str | None = None,
-        http_status: int | None = None,
-        error: str | None = None,
-    ) -> Attempt:
-        """Books an attempt for which nothing was reserved, because it was answered without being sent: by a cache.
+        until: float = 0.0,
+        waiter: Waiter | None = None,
+        waits: bool = False,
+    ) -> Job[Attempt | None]:
+        """The job that reserves, or comes to `None` because others wait for the same budget.
 
-        It is `released` at once and costs 0, so it needs no room in any budget. A second one of the same id changes
-        nothing.
-
-        Raises:
-            ConfigurationError: Its worst case, or its tokens, are more than a ledger can hold.
-            LedgerUnavailable: The store cannot be written; the attempt is not booked, and cost nothing.
+        A `waiter` that finds no room joins the queue before any later job is looked at. A caller that `waits` isn't
+        refused, and so not counted, while room can still come free.
         """
         check_request(request)
-        self._flush()
-        started = micros(request.started_at)
-        before = reserved_attempt(request, started)
-        nothing = Cost.zero(request.worst.currency)
-        outcome = Outcome("released", micros(ended_at), nothing, None, finish_reason, http_status, error)
-        with self._store.write() as db:
-            if not db.run(INSERT, reservation(request, started, started)):
-                row = db.one(f"{SELECT} WHERE id = ?", (request.attempt_id,))
-                return before if row is None else attempt_of(row)
-            db.run(END, ending(before, outcome))
-        attempt = ended(before, outcome)
-        self._tell(attempt)
-        return attempt
+        told: tuple[AttemptRequest, list[BudgetStatus]] | None = None
 
-    def hold_unknown(
-        self,
-        attempt_id: str,
-        *,
-        ended_at: datetime | None = None,
-        usage: Usage | None = None,
-        finish_reason: str | None = None,
-        http_status: int | None = None,
-        error: str | None = None,
-    ) -> Attempt:
-        """Keeps the worst case booked, marked as unknown: the attempt may have been billed, and nobody knows how much.
-
-        A later `settle` or `release` corrects it. A second hold changes nothing.
-
-        Raises:
-            UnknownReservation: There is no such attempt in this ledger.
-            LedgerUnavailable: The store cannot be written; see `settle`.
-        """
-        ended_micros = self._now() if ended_at is None else micros(ended_at)
-
-        def outcome(attempt: Attempt) -> Outcome | None:
-            if attempt.status != "reserved":
+        def work(db: Transaction) -> Attempt | None:
+            nonlocal told
+            if waiter is not None and self._queue and self._queue.blocked(needs := self._needs(request), waiter):
+                waiter.budgets = needs
+                self._queue.join(waiter)
                 return None
-            cost = held(attempt.reserved, attempt.cost.price_ids)
-            return Outcome("unknown", ended_micros, cost, usage, finish_reason, http_status, error)
+            try:
+                fitting, attempt, warned = self._reserve(db, request, refit, waits=waits)
+            except NoRoom as error:
+                if waiter is not None and error.can_wait:
+                    waiter.budgets = error.counters
+                    self._queue.join(waiter)
+                raise
+            told = fitting, warned
+            return attempt
 
-        return self._end(attempt_id, outcome)
+        def after(attempt: Attempt | None) -> None:
+            if told is not None and attempt is not None:
+                for status in told[1]:
+                    _LOG.warning("over budget: %s", shortage(told[0], status))
+                self._remember(attempt)
+
+        return Job(work, after=after, orphan=lambda: self._take_back(request.attempt_id), until=until)
+
+    def _needs(self, request: AttemptRequest) -> frozenset[int]:
+        """The counts with a limit that the request would be held to."""
+        attempt = reserved_attempt(request, 0)
+        return frozenset(counter.id for counter, _ in self._counters.covering(attempt) if counter.limits)
+
+    def _reserve(
+        self, db: Transaction, request: AttemptRequest, refit: Refit | None, *, waits: bool
+    ) -> tuple[AttemptRequest, Attempt, list[BudgetStatus]]:
+        now = self._now()
+        self._identities.load(db, request)
+        try:
+            fitted = self._fit(db, request, refit, now)
+        except NewScopes:
+            self._refresh(db)
+            fitted = self._fit(db, request, refit, now)
+        fitting, attempt, covering, refused, warned = fitted
+        if refused:
+            if earlier := self._reserved_before(db, request):
+                return fitting, earlier, []
+            if self._expire(db, now):
+                refused, _ = self._counters.refusals(db, covering, fitting.worst.pico, now)
+            if refused:
+                if not (waits and can_wait(refused)):
+                    count_refusals(db, fitting, refused, now)
+                raise no_room(request, refused)
+        if db.run(INSERT, reservation(fitting, now, now + self._lease)):
+            add_counts(db, covering, now, Counts(reserved=fitting.worst.pico))
+            return fitting, attempt, warned
+        return fitting, self._reserved_before(db, request) or attempt, []
+
+    def _take_back(self, attempt_id: str) -> None:
+        """Gives up a reservation whose caller is gone; it was never sent."""
+        ended_at = moment(self._now())
+
+        def work(db: Transaction) -> None:
+            with contextlib.suppress(UnknownReservation):  # it was never written
+                self._book(db, attempt_id, released(ended_at, error="NotSent"), None)
+
+        def after(_: None) -> None:
+            self._under_way.pop(attempt_id, None)
+            self._queue.rouse()
+
+        self._writing.add(Job(work, after=after, keep=True))
 
     def renew(self, attempt_id: str) -> None:
         """Begins the lease of an attempt under way anew, for a request that takes longer than the lease.
@@ -248,12 +167,9 @@ class LedgerBookings(LedgerReads):
         Raises:
             LedgerUnavailable: The store cannot be written.
         """
-        self._flush()
-        with self._store.write() as db:
-            db.run(
-                "UPDATE attempts SET lease_until = ? WHERE id = ? AND status = 'reserved'",
-                (self._now() + self._lease, attempt_id),
-            )
+        lease_until = self._now() + self._lease
+        sql = "UPDATE attempts SET lease_until = ? WHERE id = ? AND status = 'reserved'"
+        self._writing.run(Job(lambda db: db.run(sql, (lease_until, attempt_id))))
 
     def sweep(self) -> list[Attempt]:
         """Holds as unknown every attempt whose lease is over: its owner died or forgot it.
@@ -264,28 +180,19 @@ class LedgerBookings(LedgerReads):
         Raises:
             LedgerUnavailable: The store cannot be written.
         """
-        self._flush()
-        with self._store.write() as db:
+
+        def work(db: Transaction) -> list[Attempt]:
             self._refresh(db)
-            swept = self._expire(db, self._now())
+            return self._expire(db, self._now())
+
+        swept = self._writing.run(Job(work))
         if swept:
             self._queue.rouse()
         return swept
 
-    def subscribe(self, observer: Observer) -> Callable[[], None]:
-        """Calls `observer` with each attempt that ends in this process, once it is booked: for metrics and the like.
-
-        It runs in the caller's thread, so it has to be quick; what it raises is logged and goes no further.
-
-        Returns:
-            A function that ends the subscription.
-        """
-        self._observers = (*self._observers, observer)
-
-        def end() -> None:
-            self._observers = tuple(each for each in self._observers if each is not observer)
-
-        return end
+    def _count(self, request: AttemptRequest, refused: Sequence[Refusal]) -> None:
+        """Counts a call whose wait for room is over, without waiting for the store."""
+        self._writing.put(Job(lambda db: count_refusals(db, request, refused, self._now()), keep=True))
 
     def _fit(
         self, db: Transaction, request: AttemptRequest, refit: Refit | None, now: int
@@ -308,67 +215,6 @@ class LedgerBookings(LedgerReads):
                 raise ConfigurationError("refit must return the same attempt with a smaller worst case")
             request = smaller
             refits += 1
-
-    def _end(self, attempt_id: str, decide: Decide) -> Attempt:
-        self._flush()
-        try:
-            with self._store.write() as db:
-                attempt = self._book(db, attempt_id, decide)
-        except LedgerUnavailable as error:
-            self._pending.setdefault(attempt_id, decide)
-            error.message += "; what the attempt cost is kept in memory and booked as soon as the ledger can be written"
-            raise
-        known = self._under_way.pop(attempt_id, None)
-        self._queue.rouse()
-        if known is not None:  # a second end of the same attempt is not told again
-            self._tell(attempt)
-        return attempt
-
-    def _tell(self, attempt: Attempt) -> None:
-        for observer in self._observers:
-            try:
-                observer(attempt)
-            except Exception:
-                _LOG.exception("an observer of the ledger failed")
-
-    def _book(self, db: Transaction, attempt_id: str, decide: Decide) -> Attempt:
-        """Ends an attempt as `decide` says of its state, as known in memory, or else as it stands in the store."""
-        before = self._under_way.get(attempt_id)
-        outcome = None if before is None else decide(before)
-        if (
-            before is None
-            or outcome is None
-            or not db.run(END_AS_KNOWN, (*ending(before, outcome), self._counters.version))
-        ):
-            self._refresh(db)
-            row = db.one(f"{SELECT} WHERE id = ?", (attempt_id,))
-            if row is None:
-                raise UnknownReservation(
-                    f"the attempt {attempt_id!r} was never reserved in this ledger; reserve it first"
-                )
-            before = attempt_of(row)
-            outcome = decide(before)
-            if outcome is None:
-                return before
-            db.run(END, ending(before, outcome))
-        after = ended(before, outcome)
-        self._counters.move(db, before, counts_of(before), counts_of(after))
-        return after
-
-    def _expire(self, db: Transaction, now: int) -> list[Attempt]:
-        expired = db.all("SELECT id FROM attempts WHERE status = 'reserved' AND lease_until <= ?", (now,))
-
-        def lost(attempt: Attempt) -> Outcome | None:
-            if attempt.status != "reserved":
-                return None
-            cost = held(attempt.reserved, attempt.cost.price_ids)
-            return Outcome("unknown", None, cost, None, None, None, "LeaseExpired")
-
-        return [self._book(db, cast("str", row[0]), lost) for row in expired]
-
-    def _refresh(self, db: Transaction) -> None:
-        if self._store.shared:
-            self._counters.refresh(db)
 
     def _remember(self, attempt: Attempt) -> None:
         """Keeps a reservation at hand for its settle; of those that nobody ends, the oldest are forgotten."""

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
+from deepthrift_pricing._ledger.carries import CARRY, UNCHECKED, add_large, carried_ids, carry_full, is_large
 from deepthrift_pricing._ledger.records import SELECT, attempt_of, micros
+from deepthrift_pricing._ledger.refusal_counts import refused_since
+from deepthrift_pricing._ledger.sums import sum_sql, sums_of
 from deepthrift_pricing._store.protocol import Transaction, Value
 from deepthrift_pricing._values.attempt import Attempt
 from deepthrift_pricing._values.budget import Budget, BudgetStatus, admits
@@ -21,9 +24,11 @@ _ADD: Final = (
     "reserved_pico = budget_windows.reserved_pico + excluded.reserved_pico, "
     "unknown_pico = budget_windows.unknown_pico + excluded.unknown_pico"
 )
-_ONE: Final = "spent_pico, reserved_pico, unknown_pico FROM budget_windows WHERE budget = ? AND part = ? AND start = ?"
+_ONE: Final = (
+    "0, spent_pico, 0, reserved_pico, 0, unknown_pico FROM budget_windows WHERE budget = ? AND part = ? AND start = ?"
+)
 _SINCE: Final = (
-    "COALESCE(SUM(spent_pico), 0), COALESCE(SUM(reserved_pico), 0), COALESCE(SUM(unknown_pico), 0) "
+    f"{sum_sql('spent_pico')}, {sum_sql('reserved_pico')}, {sum_sql('unknown_pico')} "
     "FROM budget_windows WHERE budget = ? AND part = ? AND start >= ?"
 )
 
@@ -54,7 +59,7 @@ def counts_of(attempt: Attempt) -> Counts:
 class Counter:
     """One scope that the store counts, and the limits that this process holds it to."""
 
-    __slots__ = ("id", "limits", "scope", "span")
+    __slots__ = ("carried", "id", "limits", "scope", "span", "unchecked")
 
     def __init__(self, id_: int, scope: Budget, limits: Sequence[Budget] = ()) -> None:
         self.id = id_
@@ -62,6 +67,10 @@ class Counter:
         """What is counted; its limit means nothing."""
         self.limits = limits
         self.span = _NO_SPAN
+        self.carried = False
+        """Whether some of its counts have carries."""
+        self.unchecked = UNCHECKED
+        """What was added since this process last looked whether a count is full."""
 
     def span_at(self, at: int) -> Span:
         """The window around `at`; the last one is remembered, for most moments fall into it."""
@@ -70,7 +79,7 @@ class Counter:
             span = self.span = self.scope.span(at)
         return span
 
-    def status(self, budget: Budget, part: str, counts: Counts, at: int) -> BudgetStatus:
+    def status(self, budget: Budget, part: str, counts: Counts, at: int, refused: int = 0) -> BudgetStatus:
         """The state of `budget` as a user sees it."""
         currency = budget.currency
         per = budget.per
@@ -86,6 +95,7 @@ class Counter:
             spent=Money(counts.spent, currency),
             reserved=Money(counts.reserved, currency),
             unknown=Money(counts.unknown, currency),
+            refused=refused,
             window_start=None if endless else moment(start),
             window_end=None if end is None else moment(end),
         )
@@ -158,7 +168,8 @@ class Counters:
             limits = [budget for budget in self._own if budget.scope == scope]
             found.append(known.get(number) or Counter(number, Budget.of_scope(cast("str", scope)), limits))
         self._all = tuple(found)
-        self._kinds.clear()
+        self._look_for_carries(db)
+        self._kinds = {}  # a new one, after `_all`: another thread may be filling the old one from the old scopes
         self.version = version
 
     def covering(self, attempt: Attempt) -> list[tuple[Counter, str]]:
@@ -184,7 +195,8 @@ class Counters:
         """The scopes of an attempt; most attempts of a program are of a few kinds, so they are remembered."""
         currency = attempt.reserved.currency
         key = (currency, attempt.host, attempt.model, attempt.mode, tuple(attempt.tags.items()))
-        kind = self._kinds.get(key)
+        kinds = self._kinds
+        kind = kinds.get(key)
         if kind is None:
             inside = [
                 each for each in self._all if each.scope.covers(attempt.host, attempt.model, attempt.mode, attempt.tags)
@@ -193,9 +205,9 @@ class Counters:
                 tuple(each for each in inside if each.scope.currency == currency),
                 next((each for each in inside if each.scope.currency != currency and each.limits), None),
             )
-            if len(self._kinds) >= _KINDS:
-                self._kinds.clear()
-            self._kinds[key] = kind
+            if len(kinds) >= _KINDS:
+                kinds.clear()
+            kinds[key] = kind
         return kind
 
     def refusals(
@@ -232,43 +244,36 @@ class Counters:
         if any(change):
             add_counts(db, self.covering(attempt), micros(attempt.started_at), change)
 
-    def forget(self, db: Transaction, before: int, now: int) -> None:
-        """Deletes counts that no limit can look at again: of windows that are over, and of calls that are gone."""
-        for counter in self._all:
-            per = counter.scope.per
-            if per == "total":
-                continue
-            if per in ("call", "answer"):
-                column = "call_id" if per == "call" else "group_id"
-                db.run(
-                    "DELETE FROM budget_windows WHERE budget = ? AND reserved_pico = 0 AND NOT EXISTS "  # noqa: S608
-                    f"(SELECT 1 FROM attempts WHERE attempts.{column} = budget_windows.part)",
-                    (counter.id,),
-                )
-            else:
-                oldest = min(before, counter.scope.counted_from(now))
-                db.run(
-                    "DELETE FROM budget_windows WHERE budget = ? AND start < ? AND reserved_pico = 0",
-                    (counter.id, oldest),
-                )
+    @property
+    def all(self) -> tuple[Counter, ...]:
+        """Every scope that is known here."""
+        return self._all
 
     def statuses(self, db: Transaction, at: int) -> list[BudgetStatus]:
         """Every limit in its window of the moment `at`."""
+        self._look_for_carries(db)
         found: list[BudgetStatus] = []
         for counter in self._all:
             for budget in counter.limits:
                 parts = [""]
                 if budget.per in ("call", "answer"):
-                    query = "SELECT part FROM budget_windows WHERE budget = ? AND reserved_pico > 0 ORDER BY part"
+                    query = "SELECT part FROM budget_windows WHERE budget = ? AND reserved_pico <> 0 ORDER BY part"
                     parts = [cast("str", row[0]) for row in db.all(query, (counter.id,))]
                 elif budget.each:
                     query = "SELECT DISTINCT part FROM budget_windows WHERE budget = ? AND start >= ? ORDER BY part"
                     since = counter.scope.counted_from(at)
                     parts = [cast("str", row[0]) for row in db.all(query, (counter.id, since))]
-                apart = [(counter, part) for part in parts or [""]]
+                alone = budget.per in ("call", "answer")  # their refusals are not kept apart
+                refused = {} if alone else refused_since(db, counter.id, budget, at)
+                apart = [(counter, part) for part in sorted({*parts, *refused}) or [""]]
                 for (_, part), counts in zip(apart, read_counts(db, apart, at), strict=True):
-                    found.append(counter.status(budget, part, counts, at))
+                    found.append(counter.status(budget, part, counts, at, refused.get(part, 0)))
         return found
+
+    def _look_for_carries(self, db: Transaction) -> None:
+        carried = carried_ids(db)
+        for counter in self._all:
+            counter.carried = counter.id in carried
 
     @staticmethod
     def _backfill(db: Transaction, budget: Budget, id_: int, at: int) -> None:
@@ -287,7 +292,7 @@ class Counters:
             sums = zip(totals.get(key, Counts()), counts_of(attempt), strict=True)
             totals[key] = Counts(*(one + other for one, other in sums))
         for (part, start), counts in totals.items():
-            db.run(_add_sql(1), (id_, part, start, *counts))
+            add_large(db, id_, part, start, counts)
 
 
 def read_counts(
@@ -299,25 +304,50 @@ def read_counts(
         NewScopes: The version of the scopes is not `known`. It comes with the counts, for each statement costs a
             journey where the database is far away.
     """
+    found = _read(db, counters, at, known)
+    carried = [place for place, (counter, _) in enumerate(counters) if counter.carried]
+    if carried:
+        more = _read(db, [counters[place] for place in carried], at, sign=-1)
+        for place, high in zip(carried, more, strict=True):
+            sums = zip(found[place], high, strict=True)
+            found[place] = Counts(*(low + above * CARRY for low, above in sums))
+    return found
+
+
+def _read(
+    db: Transaction, counters: Sequence[tuple[Counter, str]], at: int, known: int | None = None, sign: int = 1
+) -> list[Counts]:
+    """The rows under the ids of the scopes, or with `sign=-1` their carries."""
     found = [Counts()] * len(counters)
     for first in range(0, len(counters), _AT_ONCE):
         some = counters[first : first + _AT_ONCE]
         values: list[Value] = []
         for counter, part in some:
             start = counter.scope.counted_from(at) if counter.scope.rolls else counter.span_at(at).start
-            values += (counter.id, part, start)
+            values += (sign * counter.id, part, start)
         sql = _read_sql(tuple(counter.scope.rolls for counter, _ in some), known is not None)
         for place, *amounts in db.all(sql, values):
             if place == -1:
-                if amounts[0] != known:
+                if amounts[1] != known:
                     raise NewScopes
             else:
-                found[first + int(cast("int", place))] = Counts(*(int(cast("int", amount)) for amount in amounts))
+                found[first + int(cast("int", place))] = Counts(*sums_of(amounts))
     return found
 
 
 def add_counts(db: Transaction, counters: Sequence[tuple[Counter, str]], at: int, change: Counts) -> None:
     """Books a change in the window around `at` of each of these."""
+    size = sum(map(abs, change))
+    for counter, _ in counters:
+        counter.unchecked += size
+        if counter.unchecked > UNCHECKED:
+            counter.unchecked = size
+            counter.carried = carry_full(db, counter.id) or counter.carried
+    if is_large(change):
+        for counter, part in counters:
+            add_large(db, counter.id, part, counter.span_at(at).start, change)
+            counter.carried = True
+        return
     for first in range(0, len(counters), _AT_ONCE):
         some = counters[first : first + _AT_ONCE]
         values: list[Value] = []
@@ -336,7 +366,7 @@ def _read_sql(rolls: tuple[bool, ...], versioned: bool) -> str:
     """One statement for several counts, and for the version of the scopes in the place -1."""
     parts = [f"SELECT {place}, {_SINCE if each else _ONE}" for place, each in enumerate(rolls)]
     if versioned:
-        parts.append("SELECT -1, value, 0, 0 FROM ledger WHERE name = 'budgets_version'")
+        parts.append("SELECT -1, 0, value, 0, 0, 0, 0 FROM ledger WHERE name = 'budgets_version'")
     return " UNION ALL ".join(parts)
 
 

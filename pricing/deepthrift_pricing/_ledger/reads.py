@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
+from deepthrift_pricing._ledger.booking_queue import BookingQueue
 from deepthrift_pricing._ledger.counters import Counters
-from deepthrift_pricing._ledger.records import SELECT, SELECT_USAGE, Outcome, attempt_of, usage_of
+from deepthrift_pricing._ledger.identities import ModelIdentity, identity_rows
+from deepthrift_pricing._ledger.pages import attempt_pages
+from deepthrift_pricing._ledger.reading import Reading
+from deepthrift_pricing._ledger.records import SELECT, SELECT_USAGE, attempt_of, usage_of
+from deepthrift_pricing._ledger.refusal_counts import RefusalRow, refusal_rows
 from deepthrift_pricing._ledger.spend import SpendRow, spend_rows
-from deepthrift_pricing._store.protocol import Store, Transaction, Value
+from deepthrift_pricing._store.protocol import Store, Value
 from deepthrift_pricing._store.schema import FURTHER, ON_RECORD
 from deepthrift_pricing._values.attempt import Attempt
 from deepthrift_pricing._values.budget import Budget, BudgetStatus
-from deepthrift_pricing._values.errors import LedgerClosed, LedgerUnavailable, UnknownReservation
 from deepthrift_pricing._values.usage import Mode, Usage
 from deepthrift_pricing._values.window import micros
 
-Decide = Callable[[Attempt], Outcome | None]
-"""How an attempt ends, given its state; `None` leaves it as it is."""
+T = TypeVar("T")
 
 
 class LedgerReads:
@@ -29,8 +32,8 @@ class LedgerReads:
         self._clock = clock
         self._url = url
         self._counters = Counters(budgets, shared=store.shared)
-        self._pending: dict[str, Decide] = {}
-        self._closed = False
+        self._writing = BookingQueue(store)
+        self._reader = Reading(self._writing, store)
 
     @property
     def url(self) -> str:
@@ -42,10 +45,14 @@ class LedgerReads:
         """The budgets that attempts of this process are held to."""
         return self._counters.budgets
 
+    @property
+    def lock_seconds(self) -> float:
+        """How long a write waits for other processes at most, in seconds."""
+        return self._store.lock_seconds
+
     def attempt(self, attempt_id: str) -> Attempt | None:
         """One attempt, or `None`."""
-        with self._reading() as db:
-            row = db.one(f"{SELECT} WHERE id = ?", (attempt_id,))
+        row = self._reader.run(lambda db: db.one(f"{SELECT} WHERE id = ?", (attempt_id,)))
         return None if row is None else attempt_of(row)
 
     def attempts(
@@ -76,9 +83,19 @@ class LedgerReads:
         if limit is not None:
             sql += " LIMIT ?"
             values.append(limit)
-        with self._reading() as db:
-            rows = db.all(sql, values)
+        rows = self._reader.run(lambda db: db.all(sql, values))
         return [attempt_of(row) for row in reversed(rows)]
+
+    def iter_attempts(self, *, since: datetime | None = None, until: datetime | None = None) -> Iterator[Attempt]:
+        """Attempts in the order in which they started, a page at a time, for ledgers of any size.
+
+        Each page is a read of its own: what is booked meanwhile may be among them.
+
+        Args:
+            since: From this moment on.
+            until: Up to but without this moment.
+        """
+        return attempt_pages(self._reader.run, since, until)
 
     def spend(
         self,
@@ -100,19 +117,42 @@ class LedgerReads:
         Raises:
             ConfigurationError: There is no such group or zone.
         """
-        with self._reading() as db:
-            return spend_rows(db, self._store.tag_sql, by, since, until, zone)
+        return self._reader.run(lambda db: spend_rows(db, self._store.tag_sql, by, since, until, zone))
 
     def budget_status(self) -> list[BudgetStatus]:
         """Every budget in its window of this moment; those that count apart, once for each part with spend in it."""
         now = self._now()
-        with self._reading() as db:
-            return self._counters.statuses(db, now)
+        return self._reader.run(lambda db: self._counters.statuses(db, now))
+
+    def refusals(self, *, since: datetime | None = None, until: datetime | None = None) -> list[RefusalRow]:
+        """How often budgets refused calls, in all processes that share the ledger, in the order in which it began.
+
+        A call that two budgets refuse counts in both. A row that overlaps the period counts whole: it is of one window
+        of its budget, and of one UTC day at most.
+
+        Args:
+            since: From this moment on.
+            until: Up to but without this moment.
+        """
+        return self._reader.run(lambda db: refusal_rows(db, since, until))
+
+    def identities(self, *, host: str | None = None, model: str | None = None) -> list[ModelIdentity]:
+        """The names and fingerprints that hosts have sent for each model, in the order in which they came up.
+
+        Args:
+            host: Only of this host.
+            model: Only of this model, as it was asked for.
+        """
+        return self._reader.run(lambda db: identity_rows(db, host, model))
 
     def completion_history(
         self, *, host: str, model: str, mode: Mode, limit: int = 200, purpose: str | None = None
     ) -> list[Usage]:
-        """The latest usages that a provider reported exactly, the newest first."""
+        """The latest usages that a provider reported exactly, the newest first, without what is still in the queue.
+
+        In an event loop it doesn't wait for a store in PostgreSQL that takes longer than 30 ms: then it's what the
+        last look found.
+        """
         sql = f"{SELECT_USAGE} WHERE {ON_RECORD} AND host = ? AND model = ? AND mode = ?"
         values: list[Value] = [host, model, mode]
         if purpose is not None:
@@ -120,31 +160,30 @@ class LedgerReads:
             values.append(purpose)
             if purpose != "answer":  # in the words of the index
                 sql += f" AND {FURTHER}"
-        with self._reading() as db:
-            rows = db.all(f"{sql} ORDER BY started_at DESC LIMIT ?", (*values, limit))
+        sql += " ORDER BY started_at DESC LIMIT ?"
+        values.append(limit)
+        rows = self._reader.glance((sql, *values), lambda db: db.all(sql, values))
         return [usage for row in rows if (usage := usage_of(row)) is not None]
+
+    async def in_thread(self, work: Callable[[], T], *, timeout: float | None = None) -> T:  # noqa: ASYNC109
+        """Runs `work`, which may use all of this ledger, in the ledger's reading thread.
+
+            rows = await ledger.in_thread(lambda: ledger.spend(by=["day"]))
+
+        Methods without `await` block the thread that calls them: at times until another process has let go of the
+        store. In an event loop, call them like this.
+
+        Args:
+            work: What to run.
+            timeout: Seconds after which it's given up; `None` waits for it.
+
+        Raises:
+            LedgerUnavailable: `timeout` is over.
+        """
+        return await self._reader.in_thread(work, timeout)
 
     def __repr__(self) -> str:
         return f"<Ledger {self._url!r}, {len(self.budgets)} budgets>"
 
-    def _reading(self) -> AbstractContextManager[Transaction]:
-        self._flush()
-        return self._store.read()
-
     def _now(self) -> int:
         return micros(self._clock())
-
-    def _flush(self) -> None:
-        """Books what could not be booked when it ended."""
-        if self._closed:
-            raise LedgerClosed("the ledger is closed; open it again with Ledger.open()")
-        for attempt_id, decide in list(self._pending.items()):
-            try:
-                with self._store.write() as db:
-                    self._book(db, attempt_id, decide)
-            except LedgerUnavailable:
-                return
-            self._pending.pop(attempt_id, None)
-
-    def _book(self, db: Transaction, attempt_id: str, decide: Decide) -> Attempt:
-        raise UnknownReservation(f"the attempt {attempt_id!r} cannot be booked here")

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
 from deepthrift_pricing._store.protocol import Row, Value
-from deepthrift_pricing._values.attempt import Attempt, AttemptRequest, Purpose, Status
+from deepthrift_pricing._values.attempt import UNKNOWN_IDENTITY, Attempt, AttemptRequest, Identity, Purpose, Status
 from deepthrift_pricing._values.build import build
 from deepthrift_pricing._values.cost import Cost
 from deepthrift_pricing._values.money import Currency, Money
@@ -16,19 +16,22 @@ from deepthrift_pricing._values.usage import Certainty, Mode, Usage
 from deepthrift_pricing._values.window import micros, moment
 
 _USAGE: Final = "prompt_tokens, cache_hit_tokens, completion_tokens, reasoning_tokens, usage_certainty, usage_notes"
+_SELECT_USAGE: Final = f"{_USAGE}, requests"
 _COLUMNS: Final = (
     "id, call_id, group_id, purpose, host, model, mode, status, started_at, lease_until, ended_at, currency, "
     "reserved_pico, booked_pico, cache_hit_pico, cache_miss_pico, completion_pico, reasoning_pico, certainty, "
-    f"prompt_bound, max_tokens, {_USAGE}, price_ids, tags, finish_reason, http_status, error"
+    f"prompt_bound, max_tokens, {_USAGE}, price_ids, tags, finish_reason, http_status, error, "
+    "service_tier, requests, requests_pico, answered_model, fingerprint"
 )
 SELECT: Final = f"SELECT {_COLUMNS} FROM attempts"  # noqa: S608  # constant text
-SELECT_USAGE: Final = f"SELECT {_USAGE} FROM attempts"  # noqa: S608  # constant text
-INSERT: Final = f"INSERT INTO attempts ({_COLUMNS}) VALUES ({', '.join('?' * 32)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  # constant text
+SELECT_USAGE: Final = f"SELECT {_SELECT_USAGE} FROM attempts"  # noqa: S608  # constant text
+INSERT: Final = f"INSERT INTO attempts ({_COLUMNS}) VALUES ({', '.join('?' * 37)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  # constant text
 END: Final = (
     "UPDATE attempts SET status = ?, ended_at = ?, booked_pico = ?, cache_hit_pico = ?, cache_miss_pico = ?, "
     "completion_pico = ?, reasoning_pico = ?, certainty = ?, prompt_tokens = ?, cache_hit_tokens = ?, "
     "completion_tokens = ?, reasoning_tokens = ?, usage_certainty = ?, usage_notes = ?, price_ids = ?, "
-    "finish_reason = ?, http_status = ?, error = ? WHERE id = ? AND status = ?"
+    "finish_reason = ?, http_status = ?, error = ?, service_tier = COALESCE(?, service_tier), requests = ?, "
+    "requests_pico = ?, answered_model = ?, fingerprint = ? WHERE id = ? AND status = ?"
 )
 
 END_AS_KNOWN: Final = f"{END} AND (SELECT value FROM ledger WHERE name = 'budgets_version') = ?"  # noqa: S608  # constant text
@@ -45,6 +48,9 @@ class Outcome(NamedTuple):
     finish_reason: str | None
     http_status: int | None
     error: str | None
+    identity: Identity = UNKNOWN_IDENTITY
+    service_tier: str | None = None
+    """The tier that served it; `None`: the one that was requested."""
 
 
 def held(worst: Money, price_ids: tuple[str, ...]) -> Cost:
@@ -109,6 +115,11 @@ def reservation(request: AttemptRequest, now: int, lease_until: int) -> tuple[Va
         None,
         None,
         None,
+        request.service_tier,
+        None,
+        None,
+        None,
+        None,
     )
 
 
@@ -139,6 +150,10 @@ def ending(before: Attempt, outcome: Outcome) -> tuple[Value, ...]:
         outcome.finish_reason,
         outcome.http_status,
         outcome.error,
+        outcome.service_tier,
+        dump(dict(usage.requests)) if usage is not None and usage.requests else None,
+        cost.requests.pico or None,
+        *outcome.identity,
         before.id,
         before.status,
     )
@@ -154,6 +169,9 @@ def ended(before: Attempt, outcome: Outcome) -> Attempt:
         "finish_reason": outcome.finish_reason,
         "http_status": outcome.http_status,
         "error": outcome.error,
+        "service_tier": outcome.service_tier or before.service_tier,
+        "answered_model": outcome.identity.model,
+        "fingerprint": outcome.identity.fingerprint,
     }
     return build(Attempt, **fields)
 
@@ -188,6 +206,11 @@ def attempt_of(row: Row) -> Attempt:
         finish_reason,
         http_status,
         error,
+        service_tier,
+        requests,
+        _requests_pico,
+        answered_model,
+        fingerprint,
     ) = row
     currency = cast("Currency", currency_text)
     cost = build(
@@ -213,18 +236,21 @@ def attempt_of(row: Row) -> Attempt:
         started_at=moment(cast("int", started_at)),
         ended_at=None if ended_at is None else moment(cast("int", ended_at)),
         reserved=Money(cast("int", reserved), currency),
-        usage=usage_of(counts),
+        usage=usage_of((*counts, requests)),
         cost=cost,
         finish_reason=cast("str | None", finish_reason),
         http_status=cast("int | None", http_status),
         error=cast("str | None", error),
+        service_tier=cast("str | None", service_tier),
+        answered_model=cast("str | None", answered_model),
+        fingerprint=cast("str | None", fingerprint),
         tags=cast("Mapping[str, str]", json.loads(cast("str", tags))),
     )
 
 
 def usage_of(counts: Sequence[Value]) -> Usage | None:
     """The usage in a row of `SELECT_USAGE`, or `None` where none was reported."""
-    prompt, hit, completion, reasoning, certainty, notes = counts
+    prompt, hit, completion, reasoning, certainty, notes, requests = counts
     if certainty is None:
         return None
     prompt, hit = cast("int", prompt), cast("int", hit)
@@ -233,8 +259,10 @@ def usage_of(counts: Sequence[Value]) -> Usage | None:
         prompt_tokens=prompt,
         cache_hit_tokens=hit,
         cache_miss_tokens=prompt - hit,
+        cache_write_tokens=None,
         completion_tokens=cast("int", completion),
         reasoning_tokens=cast("int", reasoning),
+        requests={} if requests is None else cast("Mapping[str, int]", json.loads(cast("str", requests))),
         certainty=cast("Certainty", certainty),
         notes=() if notes is None else tuple(json.loads(cast("str", notes))),
     )
@@ -260,6 +288,9 @@ def reserved_attempt(request: AttemptRequest, now: int) -> Attempt:
         finish_reason=None,
         http_status=None,
         error=None,
+        service_tier=request.service_tier,
+        answered_model=None,
+        fingerprint=None,
         tags=dict(request.tags),
     )
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from deepthrift_pricing._ledger.counters import Refusal
+from deepthrift_pricing._ledger.refusal_counts import DAY
+from deepthrift_pricing._store.protocol import Transaction
 from deepthrift_pricing._values.attempt import AttemptRequest
 from deepthrift_pricing._values.budget import MOST_PICO, BudgetStatus
 from deepthrift_pricing._values.cost import Cost
 from deepthrift_pricing._values.errors import BudgetExceeded, ConfigurationError
 from deepthrift_pricing._values.usage import Usage
 
+_COUNT: Final = (
+    "INSERT INTO refusals (budget, limit_pico, part, start, host, model, mode, name, refused, needed_pico, first_at, "
+    "last_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?) "
+    "ON CONFLICT (budget, limit_pico, part, start, host, model, mode) DO UPDATE SET "
+    "refused = refusals.refused + 1, name = excluded.name, needed_pico = excluded.needed_pico, "
+    "last_at = excluded.last_at"
+)
 _MOST_TOKENS: Final = 2**63
 """What a column of the store can hold."""
 
@@ -24,12 +33,17 @@ class NoRoom(BudgetExceeded):
     @property
     def can_wait(self) -> bool:
         """Whether every budget that refused may still find room, and none asks to refuse at once."""
-        return all(refusal.can_come_free and refusal.status.budget.policy != "refuse" for refusal in self.refusals)
+        return can_wait(self.refusals)
 
     @property
     def counters(self) -> frozenset[int]:
         """The counts without room."""
         return frozenset(refusal.counter for refusal in self.refusals)
+
+
+def can_wait(refusals: Iterable[Refusal]) -> bool:
+    """Whether every budget that refused may still find room, and none asks to refuse at once."""
+    return all(refusal.can_come_free and refusal.status.budget.policy != "refuse" for refusal in refusals)
 
 
 def check_request(request: AttemptRequest) -> None:
@@ -63,6 +77,31 @@ def no_room(request: AttemptRequest, refused: Sequence[Refusal]) -> NoRoom:
     error = NoRoom(shortage(request, first.status), status=first.status, needed=request.worst)
     error.refusals = tuple(refused)
     return error
+
+
+def count_refusals(db: Transaction, request: AttemptRequest, refused: Iterable[Refusal], now: int) -> None:
+    """Counts a call that budgets have refused for good, once for each of them.
+
+    Calls and answers are too many to keep apart, so a budget of each of them counts under one part.
+    """
+    for refusal in refused:
+        status, budget = refusal.status, refusal.status.budget
+        db.run(
+            _COUNT,
+            (
+                refusal.counter,
+                status.limit.pico,
+                "" if budget.per in ("call", "answer") else status.part,
+                now - now % DAY if budget.rolls else max(budget.span(now).start, now - now % DAY),
+                request.host,
+                request.model,
+                request.mode,
+                status.name,
+                request.worst.pico,
+                now,
+                now,
+            ),
+        )
 
 
 def shortage(request: AttemptRequest, status: BudgetStatus) -> str:

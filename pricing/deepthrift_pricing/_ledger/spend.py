@@ -8,39 +8,42 @@ from typing import Final, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from deepthrift_pricing._ledger.sums import sum_sql, sums_of
 from deepthrift_pricing._store.protocol import Transaction, Value
 from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing._values.money import Currency, Money
 from deepthrift_pricing._values.window import EPOCH, micros
 from deepthrift_pricing._values.zone import zone_of
 
-_COLUMNS: Final = ("host", "model", "mode", "purpose", "status", "certainty", "call", "group", "finish_reason", "error")
+_COLUMNS: Final = (
+    "host", "model", "mode", "purpose", "status", "certainty", "call", "group", "finish_reason", "error",
+    "service_tier",
+)  # fmt: skip
 _SQL: Final = {"call": "call_id", "group": "group_id"}
 _TIMES: Final = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 _QUARTER: Final = 900_000_000
 """Every time zone's offset is a multiple of a quarter of an hour, so quarters fold into local days and hours."""
 _KNOWN: Final = "certainty <> 'unknown'"
-_SUMS: Final = ", ".join(
-    (
-        "COUNT(*)",
-        "COALESCE(SUM(prompt_tokens), 0)",
-        "COALESCE(SUM(cache_hit_tokens), 0)",
-        "COALESCE(SUM(completion_tokens), 0)",
-        "COALESCE(SUM(reasoning_tokens), 0)",
-        "COALESCE(SUM(CASE WHEN status <> 'reserved' THEN booked_pico ELSE 0 END), 0)",
-        f"COALESCE(SUM(CASE WHEN {_KNOWN} THEN cache_hit_pico ELSE 0 END), 0)",
-        f"COALESCE(SUM(CASE WHEN {_KNOWN} THEN cache_miss_pico ELSE 0 END), 0)",
-        f"COALESCE(SUM(CASE WHEN {_KNOWN} THEN completion_pico ELSE 0 END), 0)",
-        f"COALESCE(SUM(CASE WHEN {_KNOWN} THEN reasoning_pico ELSE 0 END), 0)",
-        "COALESCE(SUM(CASE WHEN certainty = 'estimated' THEN booked_pico ELSE 0 END), 0)",
-        "COALESCE(SUM(CASE WHEN status = 'unknown' THEN booked_pico ELSE 0 END), 0)",
-        "COALESCE(SUM(CASE WHEN status = 'reserved' THEN booked_pico ELSE 0 END), 0)",
-    )
+_SUMMED: Final = (
+    "prompt_tokens",
+    "cache_hit_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "CASE WHEN status <> 'reserved' THEN booked_pico ELSE 0 END",
+    f"CASE WHEN {_KNOWN} THEN cache_hit_pico ELSE 0 END",
+    f"CASE WHEN {_KNOWN} THEN cache_miss_pico ELSE 0 END",
+    f"CASE WHEN {_KNOWN} THEN completion_pico ELSE 0 END",
+    f"CASE WHEN {_KNOWN} THEN reasoning_pico ELSE 0 END",
+    "CASE WHEN certainty = 'estimated' THEN booked_pico ELSE 0 END",
+    "CASE WHEN status = 'unknown' THEN booked_pico ELSE 0 END",
+    "CASE WHEN status = 'reserved' THEN booked_pico ELSE 0 END",
+    f"CASE WHEN {_KNOWN} THEN requests_pico ELSE 0 END",
 )
+_SUMS: Final = ", ".join(("COUNT(*)", *map(sum_sql, _SUMMED)))
 
 
 class SpendRow(BaseModel):
-    """What attempts of one group cost: `cache_hit + cache_miss + completion + unknown == total`."""
+    """What attempts of one group cost: `cache_hit + cache_miss + completion + requests + unknown == total`."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
@@ -64,6 +67,8 @@ class SpendRow(BaseModel):
     """The part of the total that is held at its worst case, because nobody knows better."""
     reserved: Money
     """Worst cases of attempts under way."""
+    requests: Money
+    """What was billed by request: searches, fetched pages, fees for calls."""
 
 
 def spend_rows(
@@ -116,7 +121,8 @@ def spend_rows(
         quarter = cast("int", next(told)) if times else 0
         groups = iter(plain)
         key = tuple(_local(quarter, name, local) if name in _TIMES else next(groups) for name in by)
-        amounts = [int(cast("int", value)) for value in row[len(columns) :]]
+        count, *parts = row[len(columns) :]
+        amounts = [int(cast("int", count)), *sums_of(parts)]
         earlier = sums.get((currency, *key))
         sums[currency, *key] = amounts if earlier is None else [a + b for a, b in zip(earlier, amounts, strict=True)]
     return [
@@ -147,4 +153,5 @@ def _row(key: Mapping[str, str], currency: Currency, sums: Sequence[int]) -> Spe
         estimated=money[5],
         unknown=money[6],
         reserved=money[7],
+        requests=money[8],
     )

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
+from deepthrift_pricing._prices.calendar import EndingCalendar, ending_calendars
 from deepthrift_pricing._prices.data import packaged_names, packaged_prices, read_prices
 from deepthrift_pricing._prices.explain import PriceExplanation, explain_price
 from deepthrift_pricing._prices.flat import Amount, flat_rows
-from deepthrift_pricing._prices.genai import genai_layers
-from deepthrift_pricing._prices.missing import no_price
+from deepthrift_pricing._prices.genai import GenaiNames, genai_layers
+from deepthrift_pricing._prices.lookup import PriceLookup
 from deepthrift_pricing._prices.price import Price
-from deepthrift_pricing._prices.track import PriceTrack
 from deepthrift_pricing._values.attempt import utc_now
 from deepthrift_pricing._values.cost import Cost
 from deepthrift_pricing._values.errors import ConfigurationError, PriceNotFound
 from deepthrift_pricing._values.money import Currency, Money
-from deepthrift_pricing._values.usage import Mode, Usage, least_certain
+from deepthrift_pricing._values.usage import Mode, Usage
 
-_LOG: Final = logging.getLogger("deepthrift.prices")
-_Key: TypeAlias = tuple[str, str, Mode, Currency, str]
 _HORIZON: Final = timedelta(hours=1)
-_CACHED_KEYS: Final = 4096
 _NO_LIMIT: Final = 2**31 - 1
 """What can be afforded of something that costs nothing."""
 
 
-class PriceBook:
+class PriceBook(PriceLookup):
     """A list of prices in layers, with one rule for which row holds.
 
     The last layer that has a row in force wins, so `book + mine` overrides the book. Within a layer the narrowest row
@@ -40,12 +36,6 @@ class PriceBook:
     A request has two moments, and the row says which decides: its start, its end, or unknown; where it is unknown, or
     where the two rows disagree, the dearer one is booked, and marked as estimated if they differ.
     """
-
-    def __init__(self, rows: Iterable[Price] = ()) -> None:
-        first = tuple(rows)
-        self._layers: tuple[tuple[Price, ...], ...] = (first,) if first else ()
-        self._tracks: dict[_Key, PriceTrack] = {}
-        self._looked_at: set[str] = set()
 
     @staticmethod
     def builtin() -> PriceBook:
@@ -84,6 +74,8 @@ class PriceBook:
         host: str = "*",
         model: str = "*",
         name: str = "flat",
+        tier: str = "standard",
+        per_request: Mapping[str, Amount] | None = None,
     ) -> PriceBook:
         """One price at all times, in units of `currency` per 1,000,000 tokens, for any host and model unless named.
 
@@ -96,6 +88,9 @@ class PriceBook:
             host: The host profile it holds for.
             model: The model it holds for.
             name: The row's id.
+            tier: The service tier that it holds for.
+            per_request: Amounts per 1,000 requests that the host bills by themselves, by kind, such as
+                `{"search": "0.75"}`.
 
         Raises:
             PriceDataError: An amount is not a possible price; or is a binary float: write it as text.
@@ -108,12 +103,17 @@ class PriceBook:
                 host=host,
                 model=model,
                 name=name,
+                tier=tier,
+                per_request=per_request,
             )
         )
 
     @staticmethod
     def from_genai_prices(provider: str, *, host: str = "*") -> PriceBook:
         """The prices of a provider as the `genai-prices` library has them, in USD; needs `deepthrift[prices]`.
+
+        Brackets by prompt length, cache writes, fees for calls and searches, and service tiers are taken over; models
+        are found by the names that the library matches.
 
         They are marked by ids that begin with `genai-prices/`, and were not compared with the provider here. Put such a
         book before your own and the official ones: `PriceBook.from_genai_prices("openai") + PriceBook.builtin()`.
@@ -125,12 +125,14 @@ class PriceBook:
         book = PriceBook()
         for layer in genai_layers(provider, host, utc_now().date()):
             book += PriceBook(layer)
+        book._names = (GenaiNames(provider),)
         return book
 
     def at_tier(self, tier: str) -> PriceBook:
-        """The book for an account or a client whose requests all go at one service tier: its rows, as the usual price.
+        """The book for an account whose requests all go at one service tier: its rows, as the usual price.
 
-        `AsyncClient(…, host="bedrock", prices=PriceBook.builtin().at_tier("flex"))` books flex calls at what they cost.
+        `AsyncClient(…, host="bedrock", prices=PriceBook.builtin().at_tier("flex"))` books every call at the price of
+        flex. For single calls, give `service_tier="flex"` to the call instead.
 
         Raises:
             PriceNotFound: No row is of that tier.
@@ -144,21 +146,22 @@ class PriceBook:
             raise PriceNotFound(f"no price is of the tier {tier!r}; the tiers are {known}")
         book = PriceBook()
         book._layers = tuple(layer for layer in layers if layer)
+        book._names = self._names
         return book
-
-    @property
-    def rows(self) -> tuple[Price, ...]:
-        """Every row, the first layer first."""
-        return tuple(row for layer in self._layers for row in layer)
 
     def stale(self, today: date | None = None) -> tuple[Price, ...]:
         """The rows that are claimed to hold still and were last compared with their source over 180 days ago."""
         day = utc_now().date() if today is None else today
         return tuple(row for row in self.rows if row.stale_at(day))
 
+    def ending_calendars(self, today: date | None = None) -> tuple[EndingCalendar, ...]:
+        """The lists of public holidays that end within 60 days, or have ended: one entry for each list of a host."""
+        return ending_calendars(self.rows, utc_now().date() if today is None else today)
+
     def __add__(self, other: PriceBook) -> PriceBook:
         book = PriceBook()
         book._layers = self._layers + other._layers
+        book._names = self._names + other._names
         return book
 
     def __len__(self) -> int:
@@ -197,17 +200,20 @@ class PriceBook:
         currency: Currency = "USD",
         tier: str = "standard",
     ) -> Cost:
-        """The exact cost of a request.
+        """The cost of a request: exact, unless something leaves open which price holds; then the dearer one, estimated.
 
         Raises:
-            PriceNotFound: No row fits.
+            PriceNotFound: No row fits, or it has no price for one of the requests in `usage`.
         """
         found = self._found(host, model, mode, started_at, ended_at, currency, tier)
         cost = found[0].cost(usage)
+        certainty = found[0].certainty_at(started_at)
         if len(found) == 2 and (other := found[1].cost(usage)).total != cost.total:
             cost = max(cost, other, key=lambda each: each.total)
-            cost = cost.model_copy(update={"certainty": least_certain(cost.certainty, "estimated")})
-        return cost
+            certainty = "estimated"
+        if certainty == "exact" or cost.certainty != "exact":
+            return cost
+        return cost.model_copy(update={"certainty": certainty})
 
     def worst(
         self,
@@ -221,6 +227,7 @@ class PriceBook:
         within: timedelta = _HORIZON,
         currency: Currency = "USD",
         tier: str = "standard",
+        requests: Mapping[str, int] | None = None,
     ) -> Money:
         """The most a request can cost: nothing cached, all of `max_tokens` generated, at the dearest price in reach.
 
@@ -234,15 +241,17 @@ class PriceBook:
             within: How long the request may take; a price that begins in that time counts, unless the start decides.
             currency: The currency wanted.
             tier: The service tier.
+            requests: The most requests of each kind that the host may bill by themselves.
 
         Raises:
-            PriceNotFound: No row fits.
+            PriceNotFound: No row fits, or it has no price for one of the requests.
         """
         at = utc_now() if at is None else at
         reachable = self._reachable(host, model, mode, at, within, currency, tier)
         if len(reachable) == 1:
-            return reachable[0].worst(prompt_tokens, max_tokens)
-        return max((price.worst(prompt_tokens, max_tokens) for price in reachable), key=lambda worst: worst.pico)
+            return reachable[0].worst(prompt_tokens, max_tokens, requests)
+        worsts = (price.worst(prompt_tokens, max_tokens, requests) for price in reachable)
+        return max(worsts, key=lambda worst: worst.pico)
 
     def affordable(
         self,
@@ -255,6 +264,7 @@ class PriceBook:
         at: datetime | None = None,
         within: timedelta = _HORIZON,
         tier: str = "standard",
+        requests: Mapping[str, int] | None = None,
     ) -> int | None:
         """The most `max_tokens` whose worst case fits `room`; `None` when the prompt alone does not.
 
@@ -262,15 +272,14 @@ class PriceBook:
             PriceNotFound: No row fits, in the currency of `room`.
         """
         at = utc_now() if at is None else at
-        fewest: int | None = None
+        fewest = -1
         for price in self._reachable(host, model, mode, at, within, room.currency, tier):
-            _, miss, completion = price.pico
-            left = room.pico - miss * prompt_tokens
-            if left < 0:
+            most = price.affordable(room.pico, prompt_tokens, requests)
+            if most is None:
                 return None
-            if completion:
-                fewest = left // completion if fewest is None else min(fewest, left // completion)
-        return _NO_LIMIT if fewest is None else fewest
+            if most >= 0:
+                fewest = most if fewest < 0 else min(fewest, most)
+        return _NO_LIMIT if fewest < 0 else fewest
 
     def explain(
         self,
@@ -303,78 +312,6 @@ class PriceBook:
         price = next(row for row in found if row.id in cost.price_ids)
         candidates = self._track(host, model, mode, currency, tier).rows
         return explain_price(usage, cost, price, found, candidates, started_at, ended_at)
-
-    def _reachable(
-        self, host: str, model: str, mode: Mode, at: datetime, within: timedelta, currency: Currency, tier: str
-    ) -> list[Price]:
-        """Every row that may decide the price of a request that starts at `at` and takes at most `within`."""
-        track = self._track(host, model, mode, currency, tier)
-        price, until = track.at(at)
-        if price is None:
-            raise no_price(self.rows, host, model, mode, at, currency, tier)
-        if at + within < until:
-            return [price]
-        others = track.between(at, at + within)
-        return [each for each in others if each is price or not price.decided_by == each.decided_by == "start"]
-
-    def _found(
-        self,
-        host: str,
-        model: str,
-        mode: Mode,
-        at: datetime,
-        ended: datetime | None,
-        currency: Currency,
-        tier: str,
-    ) -> tuple[Price, ...]:
-        """The one row that decides, or the two between which nobody published how to decide, the dearer one first."""
-        track = self._track(host, model, mode, currency, tier)
-        first = track.price_at(at)
-        last = first if ended is None else track.price_at(ended)
-        if last is not None and last.id not in self._looked_at:
-            self._warn_if_stale(last)
-        if first is None or last is None:
-            only = first or last
-            if only is None:
-                raise no_price(self.rows, host, model, mode, at, currency, tier)
-            return (only,)
-        if first is last or first.decided_by == last.decided_by == "start":
-            return (first,)
-        if first.decided_by == last.decided_by == "end":
-            return (last,)
-        return tuple(sorted((first, last), key=lambda row: (row.completion, row.cache_miss), reverse=True))
-
-    def _warn_if_stale(self, price: Price) -> None:
-        self._looked_at.add(price.id)
-        if price.stale_at(utc_now().date()):
-            _LOG.warning(
-                "the price %s was last compared with its source on %s; look at %s and give your own if it has changed",
-                price.id,
-                price.checked,
-                price.source,
-            )
-
-    def _track(self, host: str, model: str, mode: Mode, currency: Currency, tier: str) -> PriceTrack:
-        key: _Key = (host, model, mode, currency, tier)
-        track = self._tracks.get(key)
-        if track is None:
-            name = model.lower()
-            rows: list[Price] = []
-            for layer in reversed(self._layers):
-                fitting = [
-                    row
-                    for row in reversed(layer)
-                    if row.currency == currency
-                    and row.tier == tier
-                    and row.host in ("*", host)
-                    and row.mode in (None, mode)
-                    and ("*" in row.models or name in row.models)
-                ]
-                rows += sorted(fitting, key=lambda row: row.narrowness, reverse=True)
-            if len(self._tracks) >= _CACHED_KEYS:
-                self._tracks.clear()
-            track = self._tracks[key] = PriceTrack(tuple(rows))
-        return track
 
 
 @lru_cache(maxsize=1)

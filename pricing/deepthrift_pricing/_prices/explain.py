@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
-from deepthrift_pricing._prices.price import Price
+from deepthrift_pricing._prices.amounts import Bracket
+from deepthrift_pricing._prices.price import CALL, Price
 from deepthrift_pricing._values.cost import Cost
+from deepthrift_pricing._values.money import Money
 from deepthrift_pricing._values.usage import Usage
 
 _DAYS = ("", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -83,16 +86,32 @@ def explain_price(
 
 
 def _arithmetic(usage: Usage, cost: Cost, price: Price) -> tuple[str, ...]:
-    hit = price.cache_miss if price.cache_hit is None else price.cache_hit
-    hit_name = "cache hit" if price.cache_hit is not None else "cache hit (no own price, billed as a miss)"
+    held = next((each for each in reversed(price.brackets) if usage.prompt_tokens > each.above), price)
+    hit = held.cache_miss if held.cache_hit is None else held.cache_hit
+    hit_name = "cache hit" if held.cache_hit is not None else "cache hit (no own price, billed as a miss)"
+    written = usage.cache_write_tokens or 0
+    own_write = held.cache_write is not None and bool(written)
+    misses = usage.cache_miss_tokens - written if own_write else usage.cache_miss_tokens
+    million = Decimal(1_000_000)
     lines = [
-        f"{count:,} {name} × {rate:f} ÷ 1,000,000 = {part.amount:f}"
-        for count, name, rate, part in (
-            (usage.cache_hit_tokens, hit_name, hit, cost.cache_hit),
-            (usage.cache_miss_tokens, "cache miss", price.cache_miss, cost.cache_miss),
-            (usage.completion_tokens, "completion", price.completion, cost.completion),
+        f"{count:,} {name} × {rate:f} ÷ 1,000,000 = {Money.of(count * rate / million, cost.currency).amount:f}"
+        for count, name, rate in (
+            (usage.cache_hit_tokens, hit_name, hit),
+            (misses, "cache miss", held.cache_miss),
+            (written if own_write else 0, "written to the cache", held.cache_write or held.cache_miss),
+            (usage.completion_tokens, "completion", held.completion),
         )
+        if count or name != "written to the cache"
     ]
+    if isinstance(held, Bracket):
+        lines.insert(
+            0, f"{usage.prompt_tokens:,} prompt tokens are more than {held.above:,}: the prices of that bracket"
+        )
     if usage.reasoning_tokens:
         lines.append(f"  of them {usage.reasoning_tokens:,} reasoning = {cost.reasoning.amount:f}, counted once")
+    calls = {CALL: 1} if CALL in price.per_request and CALL not in usage.requests else {}
+    for kind, count in {**calls, **usage.requests}.items():
+        if (rate := price.per_request.get(kind)) is not None:
+            part = Money.of(count * rate / 1000, cost.currency)
+            lines.append(f"{count:,} {kind} × {rate:f} ÷ 1,000 requests = {part.amount:f}")
     return (*lines, f"total {cost}")

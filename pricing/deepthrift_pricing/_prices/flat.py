@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from pydantic import ValidationError
 
@@ -25,38 +25,33 @@ def flat_rows(
     host: str,
     model: str,
     name: str,
+    tier: str = "standard",
+    per_request: Mapping[str, Amount] | None = None,
 ) -> list[Price]:
     """The row, and one for thinking mode where amounts differ there.
 
     Raises:
         PriceDataError: An amount is not a possible price.
     """
-    rows = [_row(name, amounts, None, currency, host, model)]
+    common = {"currency": currency, "host": host, "models": (model,), "tier": tier, "per_request": per_request or {}}
+    rows = [_row(name, amounts, None, common)]
     if thinking is not None:
         if unknown := sorted(set(thinking) - set(amounts)):
             raise PriceDataError(f"thinking: {unknown[0]!r} is none of cache_miss, cache_hit, completion")
-        rows.append(_row(f"{name}/thinking", {**amounts, **thinking}, "thinking", currency, host, model))
+        rows.append(_row(f"{name}/thinking", {**amounts, **thinking}, "thinking", common))
     return rows
 
 
-def _row(
-    name: str,
-    amounts: Mapping[str, Amount | None],
-    mode: Mode | None,
-    currency: Currency,
-    host: str,
-    model: str,
-) -> Price:
-    for part, amount in amounts.items():
+def _row(name: str, amounts: Mapping[str, Amount | None], mode: Mode | None, common: Mapping[str, object]) -> Price:
+    requests = cast("Mapping[str, Amount]", common["per_request"])
+    for part, amount in (*amounts.items(), *requests.items()):
         if isinstance(amount, float):
             raise PriceDataError(f"{part}: prices are exact: write '{amount}' as text, not as a float")
     fields = {
         **amounts,
         "id": name,
+        **common,
         "mode": mode,
-        "currency": currency,
-        "host": host,
-        "models": (model,),
         "source": "given in code",
         "checked": utc_now().date(),
     }

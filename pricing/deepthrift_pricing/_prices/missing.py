@@ -15,13 +15,13 @@ def no_price(
     rows: Sequence[Price], host: str, model: str, mode: Mode, at: datetime, currency: Currency, tier: str
 ) -> PriceNotFound:
     """The error for a request that no row fits, with the nearest thing that there is."""
-    known = [row for row in rows if row.host in ("*", host) and {"*", model.lower()} & set(row.models)]
+    known = [row for row in rows if row.host in ("*", host) and row.fits(model.lower())]
     of_host = sorted({name for row in rows if row.host in ("*", host) for name in row.models})
     holding = [row for row in known if row.mode in (None, mode) and row.holds_at(at)]
     if others := sorted({row.currency for row in holding} - {currency}):
         hint = f" There is one in {others[0]}."
     elif tiers := sorted({row.tier for row in holding} - {tier}):
-        hint = f" There is one for the tier {tiers[0]!r}."
+        hint = f" There is one for the tier{'s' if len(tiers) > 1 else ''} {', '.join(map(repr, tiers))}."
     elif ended := sorted(row.valid_to for row in known if row.valid_to is not None and row.valid_to <= at):
         hint = f" Its last known price ended at {ended[-1]:%Y-%m-%d %H:%M} UTC."
     elif of_host:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
@@ -35,6 +36,16 @@ class Store(Protocol):
         ...
 
     @property
+    def lock_seconds(self) -> float:
+        """How long a transaction waits for others at most."""
+        ...
+
+    @property
+    def reads_wait(self) -> bool:
+        """Whether even a read may have to wait for others, or for a network."""
+        ...
+
+    @property
     def tag_sql(self) -> str:
         """The expression for the value of a tag of an attempt, with one parameter: the tag's name."""
         ...
@@ -48,9 +59,17 @@ class Store(Protocol):
         ...
 
     def compact(self) -> None:
-        """Gives space that deleted rows took back to the disk, where the database does not do so by itself."""
+        """Gives space that deleted rows took back to the disk, where the database does not do so by itself.
+
+        It goes in steps, between which other writers get their turn.
+        """
         ...
 
     def close(self) -> None:
         """Gives the database back. A second call does nothing."""
         ...
+
+
+def rest(began: float) -> None:
+    """Leaves others as much time as the step since `began` took: a lock that is always taken starves who polls it."""
+    time.sleep(max(0.005, time.monotonic() - began))

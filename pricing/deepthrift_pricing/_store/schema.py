@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 APPLICATION_ID: Final = 0x44545246  # "DTRF"
 
 ON_RECORD: Final = "status = 'settled' AND usage_certainty = 'exact'"
@@ -82,5 +83,53 @@ TABLES: Final = (
     "CREATE TABLE ledger (name TEXT NOT NULL PRIMARY KEY, value BIGINT NOT NULL)",
     "INSERT INTO ledger (name, value) VALUES ('budgets_version', 0)",
 )
-"""In words that SQLite and PostgreSQL both understand. Amounts are in 10⁻¹² of the currency, moments in microseconds
-since 1970-01-01 UTC; `tags`, `price_ids` and `usage_notes` are JSON."""
+"""Version 1, in words that SQLite and PostgreSQL both understand. Amounts are in 10⁻¹² of the currency, moments in
+microseconds since 1970-01-01 UTC; `tags`, `price_ids`, `usage_notes` and `requests` are JSON."""
+
+MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
+    2: (
+        "ALTER TABLE attempts ADD COLUMN service_tier TEXT",
+        "ALTER TABLE attempts ADD COLUMN requests TEXT",
+        "ALTER TABLE attempts ADD COLUMN requests_pico BIGINT",
+        "ALTER TABLE attempts ADD COLUMN answered_model TEXT",
+        "ALTER TABLE attempts ADD COLUMN fingerprint TEXT",
+        """
+        CREATE TABLE identities (
+            host TEXT NOT NULL,
+            model TEXT NOT NULL,
+            mode TEXT NOT NULL,
+            answered_model TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            first_at BIGINT NOT NULL,
+            replaced_model TEXT,
+            replaced_fingerprint TEXT,
+            PRIMARY KEY (host, model, mode, answered_model, fingerprint)
+        )""",
+        """
+        CREATE TABLE refusals (
+            budget BIGINT NOT NULL,
+            limit_pico BIGINT NOT NULL,
+            part TEXT NOT NULL,
+            start BIGINT NOT NULL,
+            host TEXT NOT NULL,
+            model TEXT NOT NULL,
+            mode TEXT NOT NULL,
+            name TEXT NOT NULL,
+            refused BIGINT NOT NULL,
+            needed_pico BIGINT NOT NULL,
+            first_at BIGINT NOT NULL,
+            last_at BIGINT NOT NULL,
+            PRIMARY KEY (budget, limit_pico, part, start, host, model, mode)
+        )""",
+    ),
+}
+"""The statements that lead to each version from the one before. Columns are only added, and may be null, so that
+processes of an older version can go on using a ledger that they have open."""
+
+
+def statements_since(version: int) -> tuple[str, ...]:
+    """What brings a ledger of `version` to `VERSION`; 0 is an empty one."""
+    steps: tuple[str, ...] = TABLES if version == 0 else ()
+    for later in range(max(version, 1) + 1, VERSION + 1):
+        steps += MIGRATIONS[later]
+    return steps

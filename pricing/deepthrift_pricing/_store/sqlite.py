@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, cast
 
 from deepthrift_pricing._store.protocol import Row, Value
-from deepthrift_pricing._store.schema import APPLICATION_ID, TABLES, VERSION
+from deepthrift_pricing._store.schema import APPLICATION_ID, VERSION, statements_since
+from deepthrift_pricing._store.sqlite_compact import compact
 from deepthrift_pricing._values.errors import LedgerClosed, LedgerError, LedgerUnavailable
 
+_MODE: Final = 0o600
 LOCK_SECONDS: Final = 10.0
 """How long a writer waits for another process's transaction, each of which takes well under a millisecond."""
 
@@ -22,8 +24,25 @@ _ABANDONED: Final[list[sqlite3.Connection | None]] = []
 """Connections of the parent, seen from a forked child, which must neither use nor close them."""
 
 
+def _create_private(path: Path) -> None:
+    """Make the file if there is none, for its owner alone; SQLite gives its other files the same mode."""
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE)
+    except OSError:
+        return  # it is there, or cannot be made, which SQLite says in words of its own
+    try:
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, _MODE)  # whatever the umask is
+    finally:
+        os.close(descriptor)
+
+
 class SqliteStore:
-    """A ledger in a SQLite file in WAL mode, or in memory."""
+    """A ledger in a SQLite file in WAL mode, or in memory.
+
+    A file has one connection for writing and one for reading, so that reads don't wait while another process has the
+    file locked for writing.
+    """
 
     def __init__(self, path: Path | None, *, lock_seconds: float = LOCK_SECONDS) -> None:
         """Opens the ledger at `path`, and creates it where there is none; `None` keeps it in memory.
@@ -34,21 +53,26 @@ class SqliteStore:
         """
         self._path = path
         self._lock_seconds = lock_seconds
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-        self._process = os.getpid()
-        self._forked = False
-        self.inside = False
-        """Whether a transaction is open in this process."""
-        self._write = _Transaction(self, "BEGIN IMMEDIATE")
-        self._read = _Transaction(self, "BEGIN DEFERRED")
-        with self._lock:
-            self._open()
+        self._writer = SqliteLink(self, self._open)
+        self._reader = self._writer if path is None else SqliteLink(self, self._open_to_read)
+        self._write = _Transaction(self._writer, "BEGIN IMMEDIATE")
+        self._read = _Transaction(self._reader, "BEGIN DEFERRED")
+        self._writer.open()
 
     @property
     def shared(self) -> bool:
         """Whether other processes may use it at the same time."""
         return self._path is not None
+
+    @property
+    def lock_seconds(self) -> float:
+        """How long a transaction waits for others at most."""
+        return self._lock_seconds
+
+    @property
+    def reads_wait(self) -> bool:
+        """In WAL mode no read waits for a writer."""
+        return False
 
     @property
     def tag_sql(self) -> str:
@@ -69,27 +93,21 @@ class SqliteStore:
         return self._read
 
     def compact(self) -> None:
-        """Rewrites the file without the space that deleted rows took; other writers wait meanwhile."""
-        self.acquire()
-        try:
-            connection = self.connection()
-            connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            raise self.failed(error) from error
-        finally:
-            self.give_back()
+        """Gives the space that deleted rows took back to the disk, in steps between which others may write.
+
+        A file of an earlier version can only be rewritten as a whole. That is done only where so little remains that
+        it takes less than a second; a larger file keeps its size, and new rows fill the space.
+        """
+        compact(self._writer)
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection for writing."""
+        return self._writer.connection()
 
     def close(self) -> None:
         """Closes the file."""
-        self.acquire()
-        try:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-            self._forked = False
-        finally:
-            self.give_back()
+        self._reader.close()
+        self._writer.close()
 
     def _open(self) -> sqlite3.Connection:
         if self._path is not None and not self._path.parent.is_dir():
@@ -98,6 +116,8 @@ class SqliteStore:
             )
         connection: sqlite3.Connection | None = None
         try:
+            if self._path is not None:
+                _create_private(self._path)
             connection = sqlite3.connect(
                 ":memory:" if self._path is None else self._path,
                 timeout=self._lock_seconds,
@@ -110,6 +130,8 @@ class SqliteStore:
             connection.execute("COMMIT")
             # A booking rewrites a handful of whole pages, so small ones cost less. It holds for new files only.
             connection.execute("PRAGMA page_size = 2048")
+            if self._path is not None:  # then deleted rows give their space back in small steps; new files only, too
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             # A commit survives the death of the process at once, and a power cut up to the last checkpoint.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -124,14 +146,25 @@ class SqliteStore:
             if connection is not None:
                 connection.close()
             raise
-        self._connection = connection
+        return connection
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            cast("Path", self._path),
+            timeout=self._lock_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        connection.execute("PRAGMA query_only = ON")
         return connection
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if self._check_ours(connection) == 0:
-                for statement in TABLES:
+            version = self._check_ours(connection)
+            if version < VERSION:  # looked up inside the transaction, so that only one of several openers migrates
+                for statement in statements_since(version):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -158,36 +191,13 @@ class SqliteStore:
     def _name(self) -> str:
         return ":memory:" if self._path is None else str(self._path)
 
-    def connection(self) -> sqlite3.Connection:
-        """The connection; in a forked child a new one, for SQLite's must not cross a fork."""
-        if self._connection is None and self._forked:
-            if self._path is None:
-                raise LedgerClosed("a ledger in memory does not cross a fork; open one in the child, or use a file")
-            return self._open()
-        if self._connection is None:
-            raise LedgerClosed("the ledger is closed; open it again with Ledger.open()")
-        return self._connection
-
-    def acquire(self) -> None:
-        """Takes the connection for this thread."""
-        if self._process != os.getpid():  # another thread may have held the lock when this process was forked
-            self._lock = threading.RLock()
-            self.inside = False
-            self._process = os.getpid()
-            _ABANDONED.append(self._connection)
-            self._connection = None
-            self._forked = True
-        self._lock.acquire()
-
-    def give_back(self) -> None:
-        """Leaves the connection to other threads."""
-        self._lock.release()
-
     def failed(self, error: sqlite3.Error) -> LedgerError:
         """`error` in words that say what to do."""
         text = str(error)
+        passing = False
         where = f"the ledger {self._name!r}"
         if "locked" in text or "busy" in text:
+            passing = True
             advice = f"another process has kept it locked for {self._lock_seconds:g} s; let that one end"
         elif "full" in text or "disk I/O" in text:
             advice = "the disk may be full; make room, then call again"
@@ -197,35 +207,102 @@ class SqliteStore:
             advice = "it is damaged, or something else; restore a copy, or choose another path"
         else:
             advice = "nothing was changed; call again"
-        return LedgerUnavailable(f"{where} is not available: {text}; {advice}")
+        failure = LedgerUnavailable(f"{where} is not available: {text}; {advice}")
+        failure.passing = passing
+        return failure
+
+
+class SqliteLink:
+    """One connection to the file, for one thread at a time, and never across a fork."""
+
+    def __init__(self, store: SqliteStore, opener: Callable[[], sqlite3.Connection]) -> None:
+        self.store = store
+        self._opener = opener
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = os.getpid()
+        self._forked = False
+        self._closed = False
+        self.inside = False
+        """Whether a transaction is open in this process."""
+
+    def open(self) -> None:
+        """Opens the connection."""
+        with self._lock:
+            self._connection = self._opener()
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection; in a forked child a new one, for SQLite's must not cross a fork."""
+        if self._closed:
+            raise LedgerClosed("the ledger is closed; open it again with Ledger.open()")
+        if self._connection is None:
+            if self._forked and self.store.path is None:
+                raise LedgerClosed("a ledger in memory does not cross a fork; open one in the child, or use a file")
+            self._connection = self._opener()
+        return self._connection
+
+    def acquire(self, seconds: float = -1) -> bool:
+        """Takes the connection for this thread."""
+        if self._process != os.getpid():  # another thread may have held the lock when this process was forked
+            self._lock = threading.RLock()
+            self.inside = False
+            self._process = os.getpid()
+            _ABANDONED.append(self._connection)
+            self._connection = None
+            self._forked = True
+        return self._lock.acquire(timeout=seconds)
+
+    def give_back(self) -> None:
+        """Leaves the connection to other threads."""
+        self._lock.release()
+
+    def close(self) -> None:
+        """Closes the connection; a transaction of another thread gets a while to end, and is undone then."""
+        self._closed = True
+        if not self.acquire(self.store.lock_seconds):
+            if self._connection is not None:
+                self._connection.interrupt()
+            return
+        try:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+        except sqlite3.Error as error:
+            raise self.failed(error) from error
+        finally:
+            self.give_back()
+
+    def failed(self, error: sqlite3.Error) -> LedgerError:
+        """`error` in words that say what to do."""
+        return self.store.failed(error)
 
 
 class _Transaction:
-    """A transaction of the store; one at a time, so it is made once."""
+    """A transaction of the link; one at a time, so it is made once."""
 
-    __slots__ = ("_begin", "_connection", "_store")
+    __slots__ = ("_begin", "_connection", "_link")
 
-    def __init__(self, store: SqliteStore, begin: str) -> None:
-        self._store = store
+    def __init__(self, link: SqliteLink, begin: str) -> None:
+        self._link = link
         self._begin = begin
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> _Transaction:
-        store = self._store
-        store.acquire()
+        link = self._link
+        link.acquire()
         try:
-            self._connection = connection = store.connection()
-            if store.inside:
+            self._connection = connection = link.connection()
+            if link.inside:
                 raise LedgerError("the ledger was called from inside its own transaction, by a finalizer or a signal")
             if connection.in_transaction:  # an interrupt struck between a statement and its end
                 connection.execute("ROLLBACK")
             connection.execute(self._begin)
-            store.inside = True
+            link.inside = True
         except sqlite3.Error as error:
-            store.give_back()
-            raise store.failed(error) from error
+            link.give_back()
+            raise link.failed(error) from error
         except BaseException:
-            store.give_back()
+            link.give_back()
             raise
         return self
 
@@ -233,7 +310,7 @@ class _Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
         connection = cast("sqlite3.Connection", self._connection)
-        self._store.inside = False
+        self._link.inside = False
         try:
             if kind is None:
                 connection.execute("COMMIT")
@@ -242,11 +319,11 @@ class _Transaction:
         except sqlite3.Error as failure:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            raise self._store.failed(failure) from failure
+            raise self._link.failed(failure) from failure
         finally:
-            self._store.give_back()
+            self._link.give_back()
         if isinstance(error, sqlite3.Error):
-            raise self._store.failed(error) from error
+            raise self._link.failed(error) from error
         return False
 
     def all(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +31,18 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class Identity(NamedTuple):
+    """What a host says has answered: names that it may change behind the name that was asked for."""
+
+    model: str | None = None
+    """The `model` of the response."""
+    fingerprint: str | None = None
+    """Its `system_fingerprint`: the version of the model and of what serves it."""
+
+
+UNKNOWN_IDENTITY: Final = Identity()
+
+
 class AttemptRequest(BaseModel):
     """What has to be reserved before an attempt may be sent."""
 
@@ -53,6 +65,8 @@ class AttemptRequest(BaseModel):
     """The most the attempt can cost: the prompt at the miss price and `max_tokens` at the output price."""
     price_ids: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
+    service_tier: str | None = None
+    """The host's service tier, such as `flex` or `priority`; `None`: its usual one."""
     started_at: datetime
 
 
@@ -81,6 +95,12 @@ class Attempt(BaseModel):
     http_status: int | None = None
     error: str | None = None
     """The error's class name when the attempt failed."""
+    service_tier: str | None = None
+    """The host's service tier, where the call asked for one."""
+    answered_model: str | None = None
+    """The model that the response names, which may differ from `model`."""
+    fingerprint: str | None = None
+    """The response's `system_fingerprint`."""
     tags: Mapping[str, str] = {}
 
     @property

@@ -268,6 +268,9 @@ class BudgetStatus(BaseModel):
     """Worst cases of attempts under way."""
     unknown: Money
     """The part of `spent` that is held at its worst case because nobody knows better."""
+    refused: int = 0
+    """Calls that it refused in the window, as `Ledger.budget_status` counts them; 0 for a budget per call or answer,
+    whose refusals `Ledger.refusals` has."""
     window_start: datetime | None
     """`None`: from the first attempt on."""
     window_end: datetime | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from deepthrift_pricing._values.build import build
 from deepthrift_pricing._values.money import Currency, Money
@@ -13,7 +13,7 @@ from deepthrift_pricing._values.usage import Certainty, least_certain
 
 
 class Cost(BaseModel):
-    """An exact cost and its parts: `cache_hit + cache_miss + completion == total`."""
+    """A cost and its parts: `cache_hit + cache_miss + completion + requests == total`."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
@@ -29,6 +29,12 @@ class Cost(BaseModel):
     certainty: Certainty = "exact"
     price_ids: tuple[str, ...] = ()
     """The price rows that made it, in order of use."""
+
+    @computed_field(repr=False)  # type: ignore[prop-decorator]
+    @property
+    def requests(self) -> Money:
+        """The part of the total that is billed by request: searches, pages fetched or read by OCR, a fee for a call."""
+        return self.total - self.cache_hit - self.cache_miss - self.completion
 
     @property
     def amount(self) -> Decimal:
@@ -67,5 +73,7 @@ class Cost(BaseModel):
         return cls.zero(currency) if total is None else total
 
     def __str__(self) -> str:
-        mark = "" if self.certainty == "exact" else f" ({self.certainty})"
-        return f"{self.total}{mark}"
+        notes: list[str] = [] if self.certainty == "exact" else [self.certainty]
+        if requests := self.requests:
+            notes.append(f"{requests} of it for requests")
+        return f"{self.total} ({'; '.join(notes)})" if notes else str(self.total)

@@ -75,7 +75,13 @@ class LedgerError(DeepthriftError):
 
 
 class LedgerUnavailable(LedgerError):
-    """The ledger's store cannot be read or written now: a full disk, a lock held too long, a lost connection."""
+    """The ledger's store cannot be read or written now: a full disk, a lock held too long, a lost connection.
+
+    Attributes:
+        passing: Whether it's likely to be over soon without anybody's help: a lock, or a lost connection.
+    """
+
+    passing: bool = False
 
 
 class LedgerClosed(LedgerError):

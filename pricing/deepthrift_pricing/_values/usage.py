@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
@@ -30,10 +30,15 @@ class Usage(BaseModel):
     """Prompt tokens that the provider read from its prefix cache."""
     cache_miss_tokens: NonNegativeInt
     """Prompt tokens that had to be processed."""
+    cache_write_tokens: NonNegativeInt | None = None
+    """Those of the misses that the host stored in its cache, which some bill at a price of its own; `None`: the host
+    didn't say. The ledger doesn't keep it: what it cost is a part of the misses."""
     completion_tokens: NonNegativeInt
     """All generated tokens, reasoning included."""
     reasoning_tokens: NonNegativeInt = 0
     """Generated tokens that belong to the reasoning."""
+    requests: Mapping[str, NonNegativeInt] = {}
+    """Requests that are billed by themselves, by kind, such as `{"search": 2}`: what the host's own tools did."""
     certainty: Certainty = "exact"
     notes: tuple[str, ...] = ()
     """What had to be repaired or assumed, for a person to read."""
@@ -44,6 +49,8 @@ class Usage(BaseModel):
             raise ValueError("cache hits and misses must add up to the prompt tokens")
         if self.reasoning_tokens > self.completion_tokens:
             raise ValueError("reasoning tokens are a part of the completion tokens")
+        if self.cache_write_tokens is not None and self.cache_write_tokens > self.cache_miss_tokens:
+            raise ValueError("tokens written to the cache are a part of the cache misses")
         return self
 
     @property
@@ -59,16 +66,20 @@ class Usage(BaseModel):
         *,
         cache_hit: int = 0,
         reasoning: int = 0,
+        cache_write: int | None = None,
+        requests: Mapping[str, int] | None = None,
         certainty: Certainty = "exact",
         notes: tuple[str, ...] = (),
     ) -> Usage:
-        """A usage from its four counts; the cache misses follow."""
+        """A usage from its counts; the cache misses follow."""
         return cls(
             prompt_tokens=prompt,
             cache_hit_tokens=cache_hit,
             cache_miss_tokens=prompt - cache_hit,
+            cache_write_tokens=cache_write,
             completion_tokens=completion,
             reasoning_tokens=reasoning,
+            requests=requests or {},
             certainty=certainty,
             notes=notes,
         )
@@ -87,11 +98,28 @@ class Usage(BaseModel):
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             cache_hit_tokens=self.cache_hit_tokens + other.cache_hit_tokens,
             cache_miss_tokens=self.cache_miss_tokens + other.cache_miss_tokens,
+            cache_write_tokens=_written(self, other),
             completion_tokens=self.completion_tokens + other.completion_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            requests=add_requests(self.requests, other.requests),
             certainty=least_certain(self.certainty, other.certainty),
             notes=self.notes + other.notes,
         )
+
+
+def add_requests(*counts: Mapping[str, int]) -> Mapping[str, int]:
+    """The sum of counts by kind."""
+    found: dict[str, int] = {}
+    for each in counts:
+        for kind, count in each.items():
+            found[kind] = found.get(kind, 0) + count
+    return found
+
+
+def _written(*usages: Usage) -> int | None:
+    """The tokens written to the cache by all of them; unknown where one that could have written doesn't say."""
+    known = [0 if not usage.cache_miss_tokens else usage.cache_write_tokens for usage in usages]
+    return None if None in known else sum(count or 0 for count in known)
 
 
 def least_certain(*certainties: Certainty) -> Certainty:

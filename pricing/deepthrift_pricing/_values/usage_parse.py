@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from deepthrift_pricing._values.usage import Certainty, Usage
+from deepthrift_pricing._values.usage_requests import parse_requests
 
 _LARGEST: Final = 10**9
 """More tokens than any request can have: a larger number is a fault, not a count."""
@@ -19,8 +20,8 @@ def parse_usage(
     Understood are the `usage` object of DeepSeek (`prompt_cache_hit_tokens`, `prompt_cache_miss_tokens`), OpenAI and
     everything compatible (`prompt_tokens_details.cached_tokens`, `completion_tokens_details.reasoning_tokens`), SGLang
     (`reasoning_tokens` beside the counts), the Responses and Anthropic forms (`input_tokens`, `output_tokens`,
-    `cache_read_input_tokens`), and Ollama's and llama.cpp's native counters (`prompt_eval_count`, `eval_count`,
-    `tokens_evaluated`, `tokens_predicted`).
+    `cache_read_input_tokens`, `cache_creation_input_tokens`, `server_tool_use`), and Ollama's and llama.cpp's native
+    counters (`prompt_eval_count`, `eval_count`, `tokens_evaluated`, `tokens_predicted`).
 
     Args:
         raw: What the provider sent. A number that no request can have, such as 10²⁵, is no count.
@@ -52,6 +53,9 @@ def parse_usage(
     )
     if reasoning is None:
         reasoning = _first(raw, ("reasoning_tokens",), notes)
+    written = _written(raw, notes)
+    requests = parse_requests(raw, notes)
+    _other_media(raw, notes)
     if prompt is None and completion is None and hit is None and miss is None and total is None:
         return None
 
@@ -74,8 +78,36 @@ def parse_usage(
         completion = reasoning
     certainty: Certainty = "unknown" if lacking else "estimated" if notes else "exact"
     return Usage.of(
-        prompt, completion, cache_hit=cache_hit, reasoning=reasoning, certainty=certainty, notes=tuple(notes)
+        prompt,
+        completion,
+        cache_hit=cache_hit,
+        reasoning=reasoning,
+        cache_write=None if written is None else min(written, prompt - cache_hit),
+        requests=requests,
+        certainty=certainty,
+        notes=tuple(notes),
     )
+
+
+def _written(raw: Mapping[str, object], notes: list[str]) -> int | None:
+    """The prompt tokens that the provider stored in its cache, where it says so."""
+    found = _first(raw, ("cache_creation_input_tokens",), notes)
+    if found is None:
+        details = _details(raw, ("prompt_tokens_details", "input_tokens_details"))
+        found = _first(details, ("cache_write_tokens", "cache_creation_tokens"), notes, "details.")
+    return found
+
+
+def _other_media(raw: Mapping[str, object], notes: list[str]) -> None:
+    """Note tokens of audio, images or video: many hosts bill them at prices of their own."""
+    for where, names in (
+        ("prompt", ("prompt_tokens_details", "input_tokens_details")),
+        ("answer", ("completion_tokens_details", "output_tokens_details")),
+    ):
+        details = _details(raw, names)
+        for medium in ("audio", "image", "video"):
+            if count := _first(details, (f"{medium}_tokens",), notes, "details."):
+                notes.append(f"{count} tokens of the {where} are {medium}; they are billed at the price of text here")
 
 
 def _prompt_of_input(raw: Mapping[str, object], cached: int | None, notes: list[str]) -> tuple[int | None, int | None]:
@@ -120,10 +152,12 @@ def _cache_hit(prompt: int, hit: int | None, miss: int | None, cached: int | Non
     chosen = min(max(0, count) for count in readings)
     if any(count != readings[0] for count in readings):
         told = f"hit {hit}, miss {miss}, cached {cached} of {prompt} prompt tokens"
-        notes.append(f"the cache counts contradict one another ({told}); {min(chosen, prompt)} hits are billed")
+        notes.append(
+            f"the cache counts contradict one another ({told}); {chosen if chosen <= prompt else 0} hits are billed"
+        )
     elif chosen > prompt or readings[0] < 0:
-        notes.append(f"{readings[0]} cache hits of {prompt} prompt tokens cannot be; {min(chosen, prompt)} are billed")
-    return min(chosen, prompt)
+        notes.append(f"{readings[0]} cache hits of {prompt} prompt tokens cannot be; none are billed")
+    return chosen if chosen <= prompt else 0
 
 
 def _details(raw: Mapping[str, object], names: Iterable[str]) -> Mapping[str, object]:

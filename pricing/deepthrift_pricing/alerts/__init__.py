@@ -1,6 +1,7 @@
 """Alerts: thresholds, forecasts, anomalies and balances, each told once, to people or to programs."""
 
 from deepthrift_pricing.alerts._alert import Alert, Kind, Severity
+from deepthrift_pricing.alerts._changes import ModelChanged
 from deepthrift_pricing.alerts._monitor import DEFAULT_RULES, AlertMonitor
 from deepthrift_pricing.alerts._rules import Anomaly, Forecast, NoBalance, Rule, Threshold, exhaustion
 from deepthrift_pricing.alerts._sinks import (
@@ -22,6 +23,7 @@ __all__ = [
     "Forecast",
     "Kind",
     "LoggingSink",
+    "ModelChanged",
     "NoBalance",
     "Rule",
     "Severity",

@@ -12,7 +12,9 @@ from deepthrift_pricing._values.budget import BudgetStatus
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 """How urgent an alert is."""
 
-Kind: TypeAlias = Literal["threshold", "forecast", "thinking_share", "cache_hits", "no_balance", "low_balance"]
+Kind: TypeAlias = Literal[
+    "threshold", "forecast", "thinking_share", "cache_hits", "no_balance", "low_balance", "model_changed"
+]
 """What an alert is about."""
 
 

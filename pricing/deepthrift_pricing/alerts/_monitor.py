@@ -15,6 +15,7 @@ from deepthrift_pricing._values.errors import ConfigurationError, LedgerError
 from deepthrift_pricing._values.money import Money
 from deepthrift_pricing._values.window import micros
 from deepthrift_pricing.alerts._alert import Alert
+from deepthrift_pricing.alerts._changes import ModelChanged
 from deepthrift_pricing.alerts._rules import Forecast, NoBalance, Rule, Threshold, low_balance
 from deepthrift_pricing.alerts._sinks import LoggingSink, Sink
 
@@ -29,8 +30,10 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = (
     Threshold("1"),
     Forecast(),
     NoBalance(),
+    ModelChanged(),
 )
-"""Watched for unless told otherwise: half, four fifths and all of a budget, a forecast, an empty account."""
+"""Watched for unless told otherwise: half, four fifths and all of a budget, a forecast, an empty account, and another
+model behind a name."""
 
 
 class AlertMonitor:
@@ -58,7 +61,7 @@ class AlertMonitor:
         Args:
             ledger: What to watch.
             rules: When to alert; by default at 50, 80 and 100 % of every budget, when a budget will not last its
-                window, and on 402.
+                window, on 402, and when another model answers behind a name.
             sinks: Where to; by default the standard library's logging.
             every: Seconds between two looks.
             clock: Tells the moment, aware; for tests.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
 from deepthrift_pricing._ledger.ledger import Ledger
 from deepthrift_pricing._values.attempt import Attempt
-from deepthrift_pricing._values.budget import BudgetStatus
+from deepthrift_pricing._values.budget import Budget, BudgetStatus
 from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing._values.money import Money
 from deepthrift_pricing._values.zone import zone_of
@@ -30,6 +30,9 @@ class Rule(Protocol):
 class Threshold:
     """A share of a budget is spent. Fires once in each window of each budget.
 
+    At a share of 1, it also fires when the budget begins to refuse calls: the last call that fits costs less than its
+    worst case, so most budgets refuse before all of the limit is spent. The two count as one alert.
+
     `share` is above 0; 1 is the whole limit. `budget` names one budget; left out, all are watched.
     """
 
@@ -47,12 +50,14 @@ class Threshold:
         """An alert for each budget that has reached the share in its present window."""
         for status in _watched(ledger, self.budget):
             if not status.limit or status.spent.pico < self.share * status.limit.pico:
+                if self.share == 1 and status.refused:
+                    yield _refusing(status, now)
                 continue
             percent = f"{(self.share * 100).normalize():f} %"
             unsure = f", {status.unknown} of it unknown and held at its worst case" if status.unknown else ""
             ends = "" if status.window_end is None else f" The window ends at {_clock(status.window_end, status)}."
             yield Alert(
-                key=f"threshold:{self.share.normalize():f}:{window_key(status)}",
+                key=_threshold_key(self.share, status),
                 kind="threshold",
                 severity=_severity(self.share),
                 title=f"{percent} of the budget {status.name} is spent",
@@ -61,6 +66,8 @@ class Threshold:
                 budget=status.name,
                 status=status,
             )
+        if self.share == 1:
+            yield from _refused_alone(ledger, self.budget, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +208,47 @@ def exhaustion(status: BudgetStatus, now: datetime) -> datetime | None:
         return now + timedelta(seconds=remaining)
     except OverflowError:
         return None
+
+
+def _threshold_key(share: Decimal, status: BudgetStatus) -> str:
+    return f"threshold:{share.normalize():f}:{window_key(status)}"
+
+
+def _refusing(status: BudgetStatus, now: datetime) -> Alert:
+    """The alert of a budget that refuses calls in its window."""
+    ends = "" if status.window_end is None else f" The window ends at {_clock(status.window_end, status)}."
+    left = (
+        f"{status.spent} of {status.limit} are spent and {status.reserved} reserved, so {status.left} are left.{ends}"
+    )
+    return _refusal(_threshold_key(Decimal(1), status), status.budget, status.refused, left, now, status)
+
+
+def _refused_alone(ledger: Ledger, name: str | None, now: datetime) -> Iterable[Alert]:
+    """The alerts of budgets that hold each call or answer by itself, and have no window: each day anew."""
+    apart = [each for each in ledger.budgets if each.per in ("call", "answer") and name in (None, each.label)]
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = ledger.refusals(since=day) if apart else []
+    for budget in apart:
+        count = sum(row.refused for row in rows if (row.budget, row.limit) == (budget.label, budget.limit))
+        if count:
+            key = f"threshold:1:{budget.scope}:{budget.limit}::{day.date().isoformat()}"
+            yield _refusal(key, budget, count, f"The limit of each {budget.per} is {budget.limit}.", now)
+
+
+def _refusal(
+    key: str, budget: Budget, count: int, left: str, now: datetime, status: BudgetStatus | None = None
+) -> Alert:
+    calls = "a call" if count == 1 else f"{count} calls"
+    return Alert(
+        key=key,
+        kind="threshold",
+        severity="critical",
+        title=f"The budget {budget.label} refuses calls",
+        text=f"It refused {calls} whose worst case did not fit: {left} Raise the budget, or lower max_tokens.",
+        at=now,
+        budget=budget.label,
+        status=status,
+    )
 
 
 def window_key(status: BudgetStatus) -> str:

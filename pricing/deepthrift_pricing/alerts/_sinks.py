@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from deepthrift_pricing._store.quiet import quiet
 from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing.alerts._alert import Alert
 
@@ -106,14 +107,14 @@ class WebhookSink(_Closing):
         try:
             address = httpx.URL(url)
         except httpx.InvalidURL as error:
-            raise ConfigurationError(f"the webhook's address is no URL: {error}") from error
+            raise ConfigurationError("the webhook's address is no URL; write it as https://example.com/hook") from error
         if address.scheme not in ("http", "https") or not address.host:
             raise ConfigurationError("a webhook needs a URL such as https://example.com/hook")
         self.name = name
         self._url = url
         self._secret = secret.encode()
         self._tries = tries
-        self._client = httpx.Client(timeout=timeout, transport=transport)
+        self._client = httpx.Client(timeout=timeout, transport=transport, event_hooks={"request": [quiet]})
 
     def send(self, alert: Alert) -> None:
         """Post until it is accepted; a refusal (4xx but 408 and 429) is not repeated.
@@ -144,7 +145,9 @@ class WebhookSink(_Closing):
                     "Deepthrift-Timestamp": stamp,
                     "Deepthrift-Signature": _signature(self._secret, stamp, body),
                 }
-                self._client.post(self._url, content=body, headers=headers).raise_for_status()
+                # The answer's body is of no use, and may be endless: it is not read.
+                with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
+                    answer.raise_for_status()
 
     def close(self) -> None:
         """Close the connection."""

@@ -76,7 +76,7 @@ def no_cache(attempts: Iterable[Attempt], prices: PriceBook, spent: Money) -> Co
         if row is None:
             unknown += 1
             continue
-        hit, miss, _ = row.pico
+        hit, miss, _ = row.rates(attempt.usage.prompt_tokens)
         extra += (miss - hit) * attempt.usage.cache_hit_tokens
     if unknown:
         reason = f"the price rows of {unknown} attempts are not in the price book given"
@@ -99,7 +99,9 @@ def elsewhere(attempts: Iterable[Attempt], price: Price, spent: Money) -> Counte
     if price.currency != spent.currency:
         reason = f"its price is in {price.currency}, and the spend in {spent.currency}"
         return Counterfactual(name=price.id, cost=None, basis="unknown", reason=reason)
-    cost = Money.sum((price.cost(usage).total for usage in usages), spent.currency)
+    # Its host's own searches are no part of the tokens; another host may have none.
+    tokens = (usage.model_copy(update={"requests": {}}) if usage.requests else usage for usage in usages)
+    cost = Money.sum((price.cost(usage).total for usage in tokens), spent.currency)
     return Counterfactual(
         name=price.id,
         cost=cost,
@@ -158,12 +160,17 @@ def _answer_in(
         return _Sum(unknown=1, why=f"an estimate needs {LEAST_RECORDED} recorded {mode} calls at {first.host}")
     try:
         price = prices.find(
-            host=first.host, model=first.model, mode=mode, at=first.started_at, currency=first.cost.currency
+            host=first.host,
+            model=first.model,
+            mode=mode,
+            at=first.started_at,
+            currency=first.cost.currency,
+            tier=first.service_tier or "standard",
         )
     except PriceNotFound:
         return _Sum(unknown=1, why=f"{first.model} at {first.host} has no price in {mode} mode")
     prompt = price.cost(Usage.of(first.usage.prompt_tokens, 0, cache_hit=first.usage.cache_hit_tokens)).total.pico
-    each = price.pico[2]
+    each = price.rates(first.usage.prompt_tokens)[2]
     cost, low, high = (prompt + round(each * tokens) for tokens in (length.mean, length.low, length.high))
     return _Sum(cost, low, high, estimated=1)
 

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from deepthrift_pricing._ledger.ledger import Ledger
 from deepthrift_pricing._values.attempt import Attempt
 from deepthrift_pricing._values.errors import ConfigurationError
+from deepthrift_pricing._values.text_file import encoding_by_mark
+from deepthrift_pricing.reports._cells import defuse, restore
+from deepthrift_pricing.reports._parquet import write_parquet
+from deepthrift_pricing.reports._rows import COLUMNS, COUNTS, TEXTS, Cell, flat
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 """A file format that the ledger can be exported to."""
-
-Cell: TypeAlias = str | int | None
-
-COLUMNS: Final[tuple[str, ...]] = (
-    "id", "call_id", "group_id", "purpose", "host", "model", "mode", "status", "started_at", "ended_at", "currency",
-    "reserved", "cost", "cost_cache_hit", "cost_cache_miss", "cost_completion", "cost_reasoning", "certainty",
-    "prompt_tokens", "cache_hit_tokens", "cache_miss_tokens", "completion_tokens", "reasoning_tokens", "price_ids",
-    "finish_reason", "http_status", "error", "tags",
-)  # fmt: skip
-"""Amounts are exact decimals as text; moments are ISO 8601 in UTC; `tags` is JSON. No prompt, no answer, no key."""
 
 
 def export(
@@ -35,8 +28,12 @@ def export(
     format: Format | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    excel: bool = False,
 ) -> int:
     """Write attempts to a file, in the order in which they started; an existing file is replaced.
+
+    In CSV, text that a spreadsheet would run as a formula gets an apostrophe in front; `read_export` removes it. In
+    Parquet, amounts are decimals and moments are timestamps in UTC.
 
     Args:
         ledger: Where to read.
@@ -44,79 +41,75 @@ def export(
         format: Left out, the ending of `path` says it.
         since: Attempts that started from this moment on.
         until: Attempts that started before this moment.
+        excel: Begin a CSV file with a byte order mark, without which Excel shows names in other scripts wrong.
 
     Returns:
         How many attempts were written.
 
     Raises:
-        ConfigurationError: The format is unknown, or Parquet is wanted and `pyarrow` is not installed.
+        ConfigurationError: The format is unknown, `excel` is wanted of a format other than CSV, or Parquet is wanted
+            and `pyarrow` is not installed.
         OSError: The file cannot be written.
     """
     path = Path(path)
     chosen = format or path.suffix.removeprefix(".").lower()
-    attempts = [a for a in ledger.attempts(since=since) if until is None or a.started_at < until]
-    rows = (flat(attempt) for attempt in attempts)
+    if excel and chosen != "csv":
+        raise ConfigurationError(f"Excel's form is one of CSV; export to a .csv file, not to {chosen or path.name!r}")
+    attempts = ledger.iter_attempts(since=since, until=until)
     if chosen == "csv":
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows([row[name] for name in COLUMNS] for row in rows)
-    elif chosen == "jsonl":
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
-    elif chosen == "parquet":
-        _parquet(path, rows)
-    else:
-        raise ConfigurationError(f"{chosen!r} is no format to export to: use csv, jsonl or parquet")
-    return len(attempts)
+        return _write_csv(path, attempts, "utf-8-sig" if excel else "utf-8")
+    if chosen == "jsonl":
+        return _write_lines(path, attempts)
+    if chosen == "parquet":
+        return write_parquet(path, attempts)
+    raise ConfigurationError(f"{chosen!r} is no format to export to: use csv, jsonl or parquet")
 
 
-def flat(attempt: Attempt) -> dict[str, Cell]:
-    """One attempt as a flat row with the keys of `COLUMNS`."""
-    cost, usage = attempt.cost, attempt.usage
-    return {
-        "id": attempt.id,
-        "call_id": attempt.call_id,
-        "group_id": attempt.group_id,
-        "purpose": attempt.purpose,
-        "host": attempt.host,
-        "model": attempt.model,
-        "mode": attempt.mode,
-        "status": attempt.status,
-        "started_at": attempt.started_at.isoformat(),
-        "ended_at": attempt.ended_at.isoformat() if attempt.ended_at else None,
-        "currency": cost.currency,
-        "reserved": f"{attempt.reserved.amount:f}",
-        "cost": f"{cost.amount:f}",
-        "cost_cache_hit": f"{cost.cache_hit.amount:f}",
-        "cost_cache_miss": f"{cost.cache_miss.amount:f}",
-        "cost_completion": f"{cost.completion.amount:f}",
-        "cost_reasoning": f"{cost.reasoning.amount:f}",
-        "certainty": cost.certainty,
-        "prompt_tokens": usage.prompt_tokens if usage else None,
-        "cache_hit_tokens": usage.cache_hit_tokens if usage else None,
-        "cache_miss_tokens": usage.cache_miss_tokens if usage else None,
-        "completion_tokens": usage.completion_tokens if usage else None,
-        "reasoning_tokens": usage.reasoning_tokens if usage else None,
-        "price_ids": " ".join(cost.price_ids),
-        "finish_reason": attempt.finish_reason,
-        "http_status": attempt.http_status,
-        "error": attempt.error,
-        "tags": json.dumps(dict(attempt.tags), ensure_ascii=False, sort_keys=True),
-    }
+def read_export(path: Path | str) -> Iterator[dict[str, Cell]]:
+    """The rows of a CSV or JSON Lines file that `export` wrote, with every text as it was.
+
+    Raises:
+        ConfigurationError: The file is not such an export.
+        OSError: The file cannot be read.
+    """
+    path = Path(path)
+    with path.open("rb") as data:
+        encoding = encoding_by_mark(data.read(4)) or "utf-8"
+    with path.open(encoding=encoding, newline="") as file:
+        if path.suffix.lower() == ".jsonl":
+            yield from (json.loads(line) for line in file)
+            return
+        reader = csv.DictReader(file, strict=True)
+        if not set(COLUMNS) <= set(reader.fieldnames or ()):
+            raise ConfigurationError(f"{str(path)!r} is not an export of a ledger: it lacks columns of one")
+        for row in reader:
+            yield {name: _cell(name, row[name]) for name in COLUMNS}
 
 
-class _Table(Protocol):
-    def from_pylist(self, rows: list[dict[str, Cell]], schema: object) -> object: ...
+def _cell(name: str, text: str | None) -> Cell:
+    if not text:
+        return None
+    if name in COUNTS:
+        return int(text)
+    return restore(text) if name in TEXTS else text
 
 
-def _parquet(path: Path, rows: Iterator[dict[str, Cell]] | Iterable[dict[str, Cell]]) -> None:
-    try:
-        arrow = importlib.import_module("pyarrow")
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ConfigurationError("pyarrow is not installed: pip install 'deepthrift[report]'") from error
-    counts = {name for name in COLUMNS if name.endswith("_tokens")} | {"http_status"}
-    schema = arrow.schema([(name, arrow.int64() if name in counts else arrow.string()) for name in COLUMNS])
-    table: _Table = arrow.Table
-    parquet.write_table(table.from_pylist(list(rows), schema), path)
+def _write_csv(path: Path, attempts: Iterable[Attempt], encoding: str) -> int:
+    count = 0
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for attempt in attempts:
+            cells = flat(attempt).items()
+            writer.writerow(defuse(cell) if name in TEXTS and isinstance(cell, str) else cell for name, cell in cells)
+            count += 1
+    return count
+
+
+def _write_lines(path: Path, attempts: Iterable[Attempt]) -> int:
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for attempt in attempts:
+            count += 1
+            file.write(f"{json.dumps(flat(attempt), ensure_ascii=False)}\n")
+    return count

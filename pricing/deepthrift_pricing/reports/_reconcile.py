@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing._ledger.ledger import Ledger
 from deepthrift_pricing._values.errors import ConfigurationError
-from deepthrift_pricing._values.money import Currency, Money
+from deepthrift_pricing._values.money import Money
 
 TOLERANCE: Final = Decimal("0.01")
 """A drift above one in a hundred is flagged."""
-
-_AMOUNT: Final = ("amount", "cost", "total_cost", "spend", "charge", "fee")
-_CURRENCY: Final = ("currency", "currency_code", "unit")
 
 
 class Balance(BaseModel):
@@ -110,47 +104,3 @@ def reconcile_balances(
     if topped_up is not None:
         billed += topped_up
     return reconcile(ledger, host=host, since=before.at, until=after.at, billed=billed)
-
-
-def invoice_total(text: str, *, currency: Currency | None = None, column: str | None = None) -> Money:
-    """The sum of an invoice or usage export in CSV, by its column of amounts.
-
-    Args:
-        text: The file's content, with a header.
-        currency: Of the amounts, where no column says it.
-        column: The column of amounts; left out, the one called amount, cost, total_cost, spend, charge or fee.
-
-    Raises:
-        ConfigurationError: There is no such column, a cell is no amount, or the currency is missing or mixed.
-    """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    names = {name.strip().lower(): name for name in reader.fieldnames or ()}
-    amount = _column(names, (column.strip().lower(),) if column else _AMOUNT)
-    if amount is None:
-        known = ", ".join(names) or "none"
-        raise ConfigurationError(f"the invoice has no column of amounts; name it (its columns: {known})")
-    unit = _column(names, _CURRENCY)
-    found: list[Money] = []
-    for line, row in enumerate(reader, start=2):
-        cell = (row.get(amount) or "").strip().replace(",", "").lstrip("$¥")
-        if not cell:
-            continue
-        code = ((row.get(unit) or "").strip().upper() if unit else "") or currency
-        money_of: Currency | None = "USD" if code == "USD" else "CNY" if code == "CNY" else None
-        if money_of is None:
-            raise ConfigurationError(f"line {line}: the currency {code!r} is unknown; say currency='USD' or 'CNY'")
-        try:
-            found.append(Money.of(Decimal(cell), money_of))
-        except InvalidOperation:
-            raise ConfigurationError(f"line {line}: {cell!r} is no amount") from None
-    _one_currency(found)
-    return Money.sum(found, currency or "USD")
-
-
-def _column(names: dict[str, str], wanted: Iterable[str]) -> str | None:
-    return next((names[name] for name in wanted if name in names), None)
-
-
-def _one_currency(found: Sequence[Money]) -> None:
-    if len({money.currency for money in found}) > 1:
-        raise ConfigurationError("the invoice mixes currencies; split it, and reconcile each apart")

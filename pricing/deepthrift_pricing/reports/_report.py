@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._ledger.refusal_counts import RefusalRow
 from deepthrift_pricing._ledger.spend import SpendRow
 from deepthrift_pricing._prices.book import PriceBook
 from deepthrift_pricing._prices.price import Price
@@ -72,6 +73,8 @@ class Report(BaseModel):
     """Settled, and held as unknown at the worst case."""
     unknown: Money
     estimated: Money
+    requests: Money
+    """The part of the total that was billed by request: searches, fetched pages, fees for calls."""
     attempts: int
     by_mode: tuple[SpendRow, ...]
     by_model: tuple[SpendRow, ...]
@@ -83,6 +86,8 @@ class Report(BaseModel):
     escalations: EscalationReport
     counterfactuals: tuple[Counterfactual, ...]
     budgets: tuple[BudgetStatus, ...]
+    refusals: tuple[RefusalRow, ...] = ()
+    """Calls that budgets refused in the period."""
     price_ids: tuple[str, ...]
     """Every price row that made a cost."""
 
@@ -137,6 +142,7 @@ class Report(BaseModel):
             estimated=_cost_of(
                 [a for a in attempts if a.status == "settled" and a.cost.certainty != "exact"], currency
             ),
+            requests=Money.sum((a.cost.requests for a in attempts if a.cost.certainty != "unknown"), currency),
             attempts=len(attempts),
             by_mode=rows("mode"),
             by_model=rows("model"),
@@ -152,6 +158,7 @@ class Report(BaseModel):
                 *(elsewhere(attempts, price, total) for price in compare),
             ),
             budgets=tuple(status for status in ledger.budget_status() if status.limit.currency == currency),
+            refusals=tuple(row for row in ledger.refusals(since=since, until=end) if row.limit.currency == currency),
             price_ids=tuple(dict.fromkeys(name for attempt in attempts for name in attempt.cost.price_ids)),
         )
 

@@ -80,6 +80,11 @@ def encoding() -> tiktoken.Encoding:
     return _loaded
 
 
+def is_loaded() -> bool:
+    """Whether the vocabulary is in memory; the first use loads it, which takes some tenths of a second."""
+    return _loaded is not None
+
+
 def encode(text: str) -> list[int]:
     """The token ids of plain text, without a begin-of-sentence token.
 

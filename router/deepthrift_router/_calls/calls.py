@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from deepthrift import ChatOptions, Finished, Reply, StreamEvent, TextDelta
 from deepthrift.errors import DeadlineExceeded, DeepthriftError
 from deepthrift_pricing import Attempt, Cost, Currency, Money, Usage
+from deepthrift_router._calls.budget_status import refresh_statuses
 from deepthrift_router._calls.call_spec import Asked
 
 if TYPE_CHECKING:
@@ -83,18 +85,19 @@ class Calls:
             else:
                 reply = await self._streamed(to, asked, options, tell, watch)
         except DeepthriftError as error:
-            booked = (to.ledger.attempt(attempt_id) for attempt_id in error.attempt_ids)
-            self.attempts += [attempt for attempt in booked if attempt is not None]
+            self.attempts += await _booked(to, error.attempt_ids)
+            await refresh_statuses(self.client.ledger, to.ledger)
             raise
+        await refresh_statuses(self.client.ledger, to.ledger)
         self.attempts += reply.attempts
         self.replies.append(reply)
         return reply
 
-    def reconcile(self, *clients: AsyncClient) -> None:
+    async def reconcile(self, *clients: AsyncClient) -> None:
         """Take in what the ledgers know of this answer beside its replies: calls that were cancelled."""
         known = {attempt.id for attempt in self.attempts}
         for ledger in {id(client.ledger): client.ledger for client in clients}.values():
-            for attempt in ledger.attempts(group_id=self._request.group_id):
+            for attempt in await ledger.in_thread(partial(ledger.attempts, group_id=self._request.group_id)):
                 if attempt.id not in known and attempt.status != "reserved":
                     known.add(attempt.id)
                     self.attempts.append(attempt)
@@ -115,3 +118,10 @@ class Calls:
         finally:
             await stream.aclose()
         return stream.reply
+
+
+async def _booked(client: AsyncClient, attempt_ids: Sequence[str]) -> list[Attempt]:
+    """The attempts of a call that failed, as its ledger has them."""
+    ledger = client.ledger
+    found = await ledger.in_thread(lambda: [ledger.attempt(attempt_id) for attempt_id in attempt_ids])
+    return [attempt for attempt in found if attempt is not None]

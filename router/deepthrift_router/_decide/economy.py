@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift_pricing import Attempt, Ledger, Mode, Money, Price, Usage
 from deepthrift_router._belief.prior import Prior, RecordedLength
+from deepthrift_router._calls.budget_status import LIMITING, statuses_at_hand
 from deepthrift_router._record.decision import TokenLength
 
 if TYPE_CHECKING:
@@ -149,12 +150,15 @@ def cost_of(price: Price, prompt: float, length: TokenLength, cached: float) -> 
 def room_for(
     ledger: Ledger, *, host: str, model: str, mode: Mode, tags: Mapping[str, str], call_id: str, group_id: str
 ) -> Room | None:
-    """The least room among the budgets that cover such a call, or `None` where no budget limits it."""
+    """The least room among the budgets that cover such a call, or `None` where no budget limits it.
+
+    In an event loop it's that of the last `refresh_statuses`.
+    """
     covering = [budget for budget in ledger.budgets if budget.covers(host, model, mode, tags)]
-    limiting = [budget for budget in covering if budget.policy in ("wait", "refuse", "downgrade")]
+    limiting = [budget for budget in covering if budget.policy in LIMITING]
     if not limiting:
         return None
-    statuses = {(status.budget.scope, status.part): status for status in ledger.budget_status()}
+    statuses = {(status.budget.scope, status.part): status for status in statuses_at_hand(ledger)}
     least: Room | None = None
     for budget in limiting:
         status = statuses.get((budget.scope, budget.part(call_id, group_id, tags)))

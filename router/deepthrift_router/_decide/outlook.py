@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift.errors import BudgetExceeded
 from deepthrift_pricing import Mode, Money, utc_now
+from deepthrift_pricing._ledger.idle_thread import in_event_loop
 from deepthrift_router._belief.belief import Belief
 from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.prior import Prior, Score, Scorer
+from deepthrift_router._calls.budget_status import read_statuses
 from deepthrift_router._calls.request import Request
 from deepthrift_router._decide.decide import VALUE_IN_THINKING_CALLS, Stakes, plan_costs
 from deepthrift_router._decide.economy import Costs, Room, cost_of, expected_length, room_for
 from deepthrift_router._decide.history import History
 from deepthrift_router._decide.share import ShareControl
 from deepthrift_router._decide.tiers import Rung, bound_of, rung_of, specialist_rung
+from deepthrift_router._record.changes import Change
 from deepthrift_router._record.decision import PlanCost, PlanName, RoutePolicy
 
 if TYPE_CHECKING:
@@ -42,6 +45,10 @@ class Preference:
     """Escalate from this gain on, whatever it costs: set by a target share or a bound on the quality lost."""
     promise: str = ""
     """Where the threshold comes from, in words."""
+    change: Change | None = None
+    """The latest change of the model behind the name."""
+    suspended: tuple[str, ...] = ()
+    """Promises that do not hold since the model has changed, in words."""
     share: ShareControl | None = None
     """What hears whether an answer was escalated, where a target share sets the threshold."""
 
@@ -160,6 +167,9 @@ def look_out(
         value = Money(max(1, round(VALUE_IN_THINKING_CALLS * dear)), costs.worst_standard.currency)
     always = preference.policy == "cascade" or preference.threshold is not None
     plans = plan_costs(score, costs, rungs, float(value.pico), likelihoods, preference.per_second, always_sample=always)
+    for each in (client, *(rung.client for rung in rungs)):
+        if not in_event_loop() and each.ledger.budgets:
+            read_statuses(each.ledger)
     outlook = Outlook(
         request=request,
         preference=preference,
@@ -171,6 +181,7 @@ def look_out(
         plans=plans,
         no_thinking=thinking if isinstance(thinking, str) else None,
     )
+    outlook.degraded += preference.suspended
     if isinstance(other, str):
         outlook.degraded.append(f"specialist: {other}")
     _choose(outlook)

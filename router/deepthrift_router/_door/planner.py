@@ -16,6 +16,7 @@ from deepthrift_router._decide.outlook import Outlook, Preference, look_out
 from deepthrift_router._decide.preferences import Preferences, RouteOptions, by_tags, money, split_options
 from deepthrift_router._evidence.validators import Validator
 from deepthrift_router._learn.memory import Memory
+from deepthrift_router._record.changes import Changes
 
 if TYPE_CHECKING:
     from deepthrift.structured._target import Target
@@ -33,6 +34,7 @@ class Planner:
     scorer: Scorer
     memory: Memory
     history: History = field(default_factory=History)
+    changes: Changes = field(default_factory=Changes)
 
     def plan(
         self, messages: Messages, max_tokens: int | None, given: RouteOptions, target: Target[object] | None = None
@@ -59,7 +61,8 @@ class Planner:
             raise ConfigurationError("the policy 'specialist' needs a router with specialist=…")
         currency = self.client.currency
         fixed = policy in ("standard", "thinking", "specialist")
-        threshold = None if fixed else self.memory.threshold(wanted)
+        change = self.changes.latest(self.client)
+        threshold = None if fixed else self.memory.threshold(wanted, change)
         shared = threshold is not None and wanted.target_share is not None
         return Preference(
             policy=policy,
@@ -72,5 +75,7 @@ class Planner:
             race=bool(wanted.race),
             threshold=None if threshold is None else threshold.gain,
             promise="" if threshold is None else threshold.promise,
+            change=change,
+            suspended=tuple(self.memory.suspensions(change, threshold)),
             share=self.memory.share(cast("float", wanted.target_share)) if shared else None,
         )

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, Unpack, cast, overload
 
 from deepthrift import AsyncClient, CallOptions, Client, Messages
-from deepthrift.errors import ConfigurationError
+from deepthrift.errors import ConfigurationError, NoLift, NotEnoughLabels
 from deepthrift_router._belief.prior import Prior, Score
 from deepthrift_router._calls.calls import Calls
 from deepthrift_router._decide.outlook import Outlook
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound=AsyncClient | Client)
 M = TypeVar("M")
+T = TypeVar("T")
+
+_LEAST_TO_PLAN: Final = 1.0
+"""Seconds that reading the ledger before the first call may take at least."""
 
 
 class ModeRouter(Generic[C]):
@@ -305,13 +309,20 @@ class ModeRouter(Generic[C]):
         Args:
             limit: The latest answers that count; `None`: all that the store keeps.
         """
-        return report_of(self._store.rows(limit=limit))
+        rows = self._store.rows(limit=limit)
+        change = self._planner.changes.latest(self._async)
+        if change is None:
+            return report_of(rows)
+        since = [row for row in rows if row.at >= change.at]
+        labels = sum(row.labelled for row in since)
+        told = f"{change.news} since {change.when}; {len(since)} answers and {labels} labels are from after it"
+        return report_of(rows).model_copy(update={"model_changed": told})
 
     def calibrate(self, folder: SettingsFolder | Path | str | None = None) -> Setting:
         """A setting fitted on the labelled answers of the store, if it is better out of fold than the one in force.
 
         It is written into `folder` and put in force there; this router itself doesn't change. Without `folder` nothing
-        is written.
+        is written. Where another model answers by now, only labels from after the change count.
 
         Raises:
             NotEnoughLabels: There are fewer than 100 labelled answers.
@@ -320,7 +331,14 @@ class ModeRouter(Generic[C]):
         """
         from deepthrift_router._learn.calibrate import calibrate
 
-        setting = calibrate(self._store.rows(labelled=True), self._memory.setting)
+        change = self._planner.changes.latest(self._async)
+        rows = self._store.rows(labelled=True, since=None if change is None else change.at)
+        try:
+            setting = calibrate(rows, self._memory.setting)
+        except (NoLift, NotEnoughLabels) as error:
+            if change is not None:
+                error.message += f" {sentences(change.only_later)}"
+            raise
         if folder is not None:
             (folder if isinstance(folder, SettingsFolder) else SettingsFolder(folder)).write(setting)
         return setting
@@ -358,7 +376,6 @@ class ModeRouter(Generic[C]):
         """`aclose` for a router on a `Client`."""
         self.client.run(self.aclose())
 
-
     def _through(self, work: Awaitable[M]) -> Awaitable[M] | M:
         client = self._client
         if isinstance(client, AsyncClient):
@@ -368,7 +385,9 @@ class ModeRouter(Generic[C]):
     async def _chat(
         self, messages: Messages, max_tokens: int | None, options: RouteOptions, telling: Telling | None = None
     ) -> RoutedReply:
-        outlook, validators = self._planner.plan(messages, max_tokens, options)
+        outlook, validators = await self._plan_off_loop(
+            options, lambda: self._planner.plan(messages, max_tokens, options)
+        )
         return await self._run(outlook, validators, telling)
 
     async def _parse(
@@ -377,7 +396,10 @@ class ModeRouter(Generic[C]):
         from deepthrift.structured._target import Target
 
         target = Target(into)
-        outlook, validators = self._planner.plan(messages, max_tokens, options, cast("Target[object]", target))
+        found = cast("Target[object]", target)
+        outlook, validators = await self._plan_off_loop(
+            options, lambda: self._planner.plan(messages, max_tokens, options, found)
+        )
         return parsed(await self._run(outlook, (FitsTarget(target), *validators), None), target)
 
     async def _run(self, outlook: Outlook, validators: Sequence[Validator], telling: Telling | None) -> RoutedReply:
@@ -385,11 +407,21 @@ class ModeRouter(Generic[C]):
         setup = replace(self._setup, validators=(*self._setup.validators, *validators)) if validators else self._setup
         calls = Calls(self._async, outlook.request, outlook.value.currency, preference.deadline)
         route = Route(calls, outlook, setup, telling)
-        reply = memory.remember(await route.run(), outlook, self._base_scorer)
+        answered = await route.run()
+        reply = await self._async.ledger.in_thread(
+            lambda: memory.remember(answered, outlook, self._base_scorer, preference.change)
+        )
         if preference.share is not None and outlook.plan == "cascade":
             preference.share.note(escalated=reply.escalated)
         await self._audits.consider(route.outcomes, outlook)
         return reply
+
+    async def _plan_off_loop(self, options: RouteOptions, look: Callable[[], T]) -> T:
+        """What `look` finds; it reads from the ledger and the router's own store, so it runs in a thread."""
+        ledger = self._async.ledger
+        deadline: object = options.get("deadline", self._planner.preferences.deadline)
+        seconds = max(deadline, _LEAST_TO_PLAN) if isinstance(deadline, int | float) else ledger.lock_seconds
+        return await ledger.in_thread(look, timeout=seconds)
 
 
 def _async_of(client: AsyncClient | Client) -> AsyncClient:

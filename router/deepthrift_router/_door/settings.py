@@ -68,7 +68,8 @@ class RouterSettings(TypedDict, Generic[C], total=False):
     """Called with a sentence when the traffic or the quality has changed beyond chance; checked every 50 answers, in
     the background, and called once for each thing that changed."""
     sandbox: Sandbox | None
-    """The limits of code that checks run."""
+    """The limits of code that checks run. `Sandbox(required=False)` runs it unprotected where it can't be isolated;
+    otherwise such a check is left out, and `Decision.missing` says why."""
 
 
 def checked(settings: RouterSettings[C]) -> tuple[Preferences, int, float]:

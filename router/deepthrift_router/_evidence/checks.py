@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from deepthrift import ChatOptions, Message, Messages, Reply
-from deepthrift.errors import ConfigurationError
+from deepthrift.errors import ConfigurationError, IsolationUnavailable
 from deepthrift_router._answers.answers import Answer, parse_answer, same_answer
 from deepthrift_router._belief.verification import CROSS_CHECK, check_outcome
 from deepthrift_router._calls.call_spec import Asked
 from deepthrift_router._calls.request import as_messages
 from deepthrift_router._evidence.draft import Draft, Reading
+from deepthrift_router._evidence.isolation import isolation_line, sure_problem, unavailable
 from deepthrift_router._evidence.sandbox import Sandbox
 from deepthrift_router._evidence.validators import code_of
 
@@ -70,7 +71,7 @@ class Check(Protocol):
 
 
 class ProgramCheck:
-    """Whether a program comes to the same answer. It runs in a sandbox, never in this process."""
+    """Whether a program comes to the same answer. It runs isolated, or not at all: then no call is bought for it."""
 
     name = "program"
     clients = (None,)
@@ -78,9 +79,15 @@ class ProgramCheck:
 
     def __init__(self, sandbox: Sandbox | None = None) -> None:
         self._sandbox = sandbox or Sandbox()
+        self._problem: str | None = None
+        """Why code is not run here, once that is known."""
 
     def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
         """The same question, to be computed instead of reasoned."""
+        if self._sandbox.required and self._problem is None and (problem := sure_problem()) is not None:
+            self._problem = unavailable(problem).message
+        if self._problem is not None:
+            return self._problem
         answer = drafts[0].answer
         if answer is None or answer.kind in ("code", "text"):
             return "only numbers, choices, dates and data are computed"
@@ -93,13 +100,17 @@ class ProgramCheck:
             return FAILED
         try:
             done = await self._sandbox.run(code_of(reply.text))
+        except IsolationUnavailable as error:
+            self._problem = error.message
+            return error.message
         except (OSError, ConfigurationError) as error:  # the answer that it was to check is there and paid for
             return f"the program could not be run: {error}"
         printed = done.output.strip()
         if not done.ok or not printed:
             said = (done.errors.strip() or "it printed nothing").splitlines()[-1]
-            return Reading("no_answer", detail=f"the program failed: {said[:200]}")
-        return _compared(drafts[0].answer, parse_answer(printed, request.question))
+            return Reading("no_answer", detail=f"the program failed: {said[:200]}; {isolation_line(done.isolation)}")
+        reading = _compared(drafts[0].answer, parse_answer(printed, request.question))
+        return Reading(reading.outcome, detail=f"{reading.detail}; {isolation_line(done.isolation)}")
 
 
 class CrossCheck:
@@ -244,7 +255,7 @@ def _asked(messages: Messages, most: int | None, request: Request, further: Chat
     return Asked("standard", "verify", messages, most, options)
 
 
-def _compared(first: Answer | None, other: Answer | None) -> Reading | str:
+def _compared(first: Answer | None, other: Answer | None) -> Reading:
     if first is None or other is None:
         return Reading("no_answer", detail="there is no answer to compare with")
     same = same_answer(first, other)

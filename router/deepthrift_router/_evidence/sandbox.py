@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 import json
 import os
-import secrets
 import signal
-import stat
 import sys
-import warnings
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from deepthrift.errors import ConfigurationError
+from deepthrift_router._evidence.isolation import COMPLETE, unavailable
+from deepthrift_router._evidence.sandbox_folder import make_folder, remove_folder, watch_folder
+from deepthrift_router._evidence.syscall_filter import filter_for
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -42,7 +42,7 @@ class SandboxResult:
     """128 and the number of the signal, where one ended it."""
     timed_out: bool
     isolation: tuple[str, ...]
-    """What was really shut off: `network`, `processes`, `files`; less where the system does not allow it."""
+    """What was really shut off: `network`, `processes` and `files`; less only with `Sandbox(required=False)`."""
 
     @property
     def ok(self) -> bool:
@@ -52,12 +52,14 @@ class SandboxResult:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """Runs Python code of a model: never in this process, in an empty environment and a temporary folder.
+    """Runs Python code of a model: never in this process, with an empty environment, isolated or not at all.
 
-    Processor time, memory, the size of files and the number of processes are limited wherever the system knows such
-    limits. On Linux, where user namespaces are allowed, the code has no network, sees no other process and no file but
-    the interpreter's and its own. Elsewhere it can do what your user can; `required=True` refuses to run it then. Only
-    the standard library can be imported.
+    The code has no network, sees no other process, and no file but the interpreter's and those in a folder of its own,
+    which is gone afterwards. Time, memory, processes, and the size and number of its files are limited. Only the
+    standard library can be imported. This takes Linux with user namespaces; elsewhere the code is refused.
+
+    `Sandbox(required=False)` runs it in any case: where it cannot be isolated, it can do all that your user can, read
+    your files and send them away. `SandboxResult.isolation` says what held.
 
     Raises:
         ConfigurationError: A limit is not above 0.
@@ -67,38 +69,53 @@ class Sandbox:
     """Wall-clock time, the interpreter's start included."""
     cpu_seconds: int = 4
     memory_mb: int = 512
+    """The most of each process."""
     file_mb: int = 4
     """The most that one file may hold."""
     processes: int = 8
-    required: bool = False
-    """Whether code is refused where it cannot be isolated."""
+    required: bool = True
+    """Whether code is refused where it cannot be isolated. If false, it runs there unprotected."""
+    disk_mb: int = 16
+    """The most that all its files may hold together."""
+    files: int = 1_000
+    """The most files and folders that it may make."""
 
     def __post_init__(self) -> None:
-        for name in ("seconds", "cpu_seconds", "memory_mb", "file_mb", "processes"):
+        for name in ("seconds", "cpu_seconds", "memory_mb", "file_mb", "processes", "disk_mb", "files"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} of a sandbox is above 0, not {getattr(self, name)!r}")
+
+    async def check(self) -> tuple[str, ...]:
+        """Says what isolation holds on this system, by running an empty program.
+
+        Raises:
+            IsolationUnavailable: Code cannot be isolated here, and `required` is set. It says what to do.
+        """
+        return (await self.run("")).isolation
 
     async def run(self, code: str, stdin: str = "") -> SandboxResult:
         """Run `code` as a program that reads `stdin`. Cancelled, it ends the program and removes its folder.
 
         Raises:
-            ConfigurationError: It cannot be isolated here, and `required` is set; it was not run.
+            IsolationUnavailable: It cannot be isolated here, and `required` is set; it was not run.
         """
-        work = _folder()
+        work = make_folder()
         try:
             return await self._run(work, code, stdin)
         finally:
-            _remove(work)
+            remove_folder(work)
 
     async def _run(self, work: str, code: str, stdin: str) -> SandboxResult:
         from asyncio import subprocess
 
-        names = ("cpu_seconds", "memory_mb", "file_mb", "processes")
+        names = ("cpu_seconds", "memory_mb", "file_mb", "processes", "disk_mb", "files")
+        allowed = filter_for(os.uname().machine) if sys.platform == "linux" else None
         task = {
             "work": work,
             "code": code,
             "readable": _readable(),
             "required": self.required,
+            "filter": None if allowed is None else allowed.hex(),
             "limits": {name: getattr(self, name) for name in names},
         }
         process = await asyncio.create_subprocess_exec(
@@ -112,6 +129,11 @@ class Sandbox:
             start_new_session=True,
         )
         timed_out, out, err = True, bytearray(), bytearray()
+        watch: asyncio.Task[None] | None = None
+        if not self.required:
+            # Isolated code has a file system of limited size. Only what may run without is watched.
+            end = partial(_signal, process, signal.SIGTERM)
+            watch = asyncio.create_task(watch_folder(work, self.disk_mb << 20, self.files, end))
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.seconds):
@@ -119,19 +141,30 @@ class Sandbox:
                     await process.wait()
                 timed_out = False
         finally:
+            if watch is not None:
+                watch.cancel()
             await _end(process)
         first, _, errors = err.decode("utf-8", "replace").partition("\n")
-        held = _held(first)
+        report = _report(first)
+        held, problem = report or ((), "")
         exit_code = process.returncode if process.returncode is not None else -int(signal.SIGKILL)
-        if exit_code == _REFUSED and self.required and held is not None and len(held) < 3:
-            raise ConfigurationError("code cannot be isolated on this system; Sandbox(required=False) runs it anyway")
+        if exit_code == _REFUSED and self.required and report is not None and set(held) != set(COMPLETE):
+            raise unavailable(problem)
+        if watch is not None and await _ended_by(watch):
+            errors += f"\nit was ended: it wrote more than {self.disk_mb} MB or {self.files:,} files"
         return SandboxResult(
             out.decode("utf-8", "replace"),
-            errors if held is not None else f"{first}\n{errors}",
+            errors if report is not None else f"{first}\n{errors}",
             exit_code if exit_code >= 0 else 128 - exit_code,
             timed_out,
-            held or (),
+            held,
         )
+
+
+async def _ended_by(watch: asyncio.Task[None]) -> bool:
+    """Whether the watch of the folder came to its end, so that the program was ended by it."""
+    await asyncio.wait({watch})
+    return not watch.cancelled()
 
 
 async def _talk(process: Process, sent: bytes, out: bytearray, err: bytearray) -> None:
@@ -187,21 +220,16 @@ def _signal(process: Process, number: signal.Signals) -> None:
         process.send_signal(number)
 
 
-def _held(line: str) -> tuple[str, ...] | None:
+def _report(line: str) -> tuple[tuple[str, ...], str] | None:
+    """The child's first line: what is shut off, and the first thing that could not be. `None`: it never came so far."""
     try:
         found: object = json.loads(line)
     except ValueError:
         return None
-    return tuple(map(str, cast("list[object]", found))) if isinstance(found, list) else None
-
-
-def _folder() -> str:
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="deepthrift-")).resolve()
-    if os.name == "posix" and os.geteuid() == 0:
-        folder.chmod(0o777)  # the code runs as nobody
-    return str(folder)
+    if not isinstance(found, list) or len(report := cast("list[object]", found)) != 2:
+        return None
+    held, problem = report
+    return tuple(map(str, cast("list[object]", held))) if isinstance(held, list) else (), str(problem)
 
 
 def _readable() -> list[str]:
@@ -215,28 +243,3 @@ def _environment(work: str) -> dict[str, str]:
     clean = {"PATH": "/usr/bin:/bin", "HOME": work, "TMPDIR": work, "LANG": "C.UTF-8"}
     # Windows starts no program without it.
     return {**clean, "SYSTEMROOT": os.environ["SYSTEMROOT"]} if "SYSTEMROOT" in os.environ else clean
-
-
-def _remove(work: str) -> None:
-    """Remove the folder, whatever the code left in it: no rights, links that lead elsewhere, folders thousands deep.
-
-    Each folder's own folders are moved up before it goes, so that nothing here is as deep as what was made, and only
-    real folders are opened up: the target of a link is not ours to touch.
-    """
-    names, mark = count(), secrets.token_hex(8)
-    try:
-        while folders := [each.path for each in os.scandir(work) if each.is_dir(follow_symlinks=False)]:
-            for folder in folders:
-                Path(folder).chmod(stat.S_IRWXU)
-                for each in list(os.scandir(folder)):
-                    if each.is_dir(follow_symlinks=False):
-                        Path(each.path).chmod(stat.S_IRWXU)
-                        Path(each.path).rename(Path(work) / f"{mark}-{next(names)}")
-                    else:
-                        Path(each.path).unlink()
-                Path(folder).rmdir()
-        for each in list(os.scandir(work)):
-            Path(each.path).unlink()
-        Path(work).rmdir()
-    except OSError as error:
-        warnings.warn(f"the folder of a sandbox could not be removed: {error}", ResourceWarning, stacklevel=2)

@@ -14,6 +14,7 @@ from deepthrift import Messages, Reply
 from deepthrift.errors import DeepthriftError, LedgerError
 from deepthrift_pricing import Money
 from deepthrift_router._answers.answers import same_answer
+from deepthrift_router._calls.budget_status import refresh_statuses
 from deepthrift_router._decide.outlook import Outlook, room_now
 from deepthrift_router._evidence.draft import Draft, unusable
 from deepthrift_router._learn.answered import Answered
@@ -136,6 +137,7 @@ class Audits:
         request, client = outlook.request, self._client
         thinking = outcomes.thought is None
         worst = outlook.rungs[0].worst if thinking else outlook.costs.worst_standard
+        await refresh_statuses(client.ledger)
         room = room_now(client, request, "thinking" if thinking else "standard")
         if room is not None and worst > room.left:
             self.skipped += 1

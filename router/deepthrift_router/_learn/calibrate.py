@@ -100,6 +100,30 @@ def calibrate(rows: Iterable[Answered], current: Setting | None = None) -> Setti
     )
 
 
+def doubt_of(rows: Sequence[Answered], setting: Setting) -> str | None:
+    """Why labelled `rows`, which came after `setting`, do not confirm that it is at least as good as the shipped one.
+
+    `None`: they do.
+    """
+    if len(rows) < LEAST_LABELS:
+        return f"{len(rows)} of the {LEAST_LABELS} labelled answers that confirm it are there"
+    shipped, fitted = Likelihoods.builtin(), setting.likelihoods()
+    losses = [
+        (
+            _loss(posterior(Belief(row.cells), row.weight, row.evidence, shipped), row),
+            _loss(posterior(_start(row, setting.prior), row.weight, row.evidence, fitted), row),
+        )
+        for row in rows
+    ]
+    before, after = (sum(each) / len(rows) for each in zip(*losses, strict=True))
+    if after <= before:
+        return None
+    return (
+        f"is worse than the shipped one on {len(rows)} labelled answers since then (log loss {after:.3f} against "
+        f"{before:.3f}); calibrate again"
+    )
+
+
 def _process(rows: Sequence[Answered], likelihoods: Likelihoods) -> str:
     """How the evidence of all `rows` was bought, with the checks that have data by now; empty: in more than one way."""
     samples = {row.process.partition(",")[0] for row in rows}

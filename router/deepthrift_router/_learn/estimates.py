@@ -69,6 +69,8 @@ class AuditReport(BaseModel):
     """Share of answers on which the shadow setting would have done something else."""
     drift: tuple[str, ...]
     """What changed lately beyond chance, in words."""
+    model_changed: str | None = None
+    """That another model, or another version of it, answers since when, and how many answers and labels are of it."""
 
 
 def report_of(rows: Sequence[Answered]) -> AuditReport:

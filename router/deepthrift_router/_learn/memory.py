@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from deepthrift.errors import LedgerError, NotEnoughLabels
@@ -19,10 +20,14 @@ from deepthrift_router._learn.answered import Answered, LabelSource, answered, p
 from deepthrift_router._learn.risk_control import LabelledCall, RiskControl, control_quality_loss
 from deepthrift_router._learn.setting import Setting, SettingsFolder
 from deepthrift_router._learn.store import RouterStore
+from deepthrift_router._record.changes import Change
 from deepthrift_router._record.reply import RoutedReply
 
 _RECENT = 500
 _LABELS = 5_000
+_CONTROLS = 64
+_ALWAYS = -1.0
+"""A threshold that every gain reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class Threshold:
 
     gain: float
     promise: str
+    suspended: bool = False
+    """The promise waits for labels of another model than it was made for; until then, every answer is thought about."""
 
 
 class Memory:
@@ -56,17 +63,28 @@ class Memory:
         version = "shipped" if setting is None else setting.version
         self.version = f"{version}+own scorer" if own_scorer else version
         self._shares: dict[float, ShareControl] = {}
-        self._controls: dict[tuple[float, int], RiskControl] = {}
+        self._controls: dict[tuple[float, datetime | None, int], RiskControl] = {}
+        self._confirmed: tuple[datetime, int, str | None] | None = None
+        self._noted: Change | None = None
         self._shadow_likelihoods = None if shadow is None else shadow.likelihoods()
 
-    def threshold(self, preferences: Preferences) -> Threshold | None:
+    def threshold(self, preferences: Preferences, change: Change | None = None) -> Threshold | None:
         """The threshold that meets a preference, or `None` where none was stated.
+
+        After a `change` of the model, labels from before it say nothing of what answers now. A bound on the quality
+        lost is kept by thinking about every answer, until audits and labels from after it bear a threshold out.
 
         Raises:
             NotEnoughLabels: There are too few labels for `max_quality_loss`.
         """
         if preferences.max_quality_loss is not None:
             control = self.control(preferences.max_quality_loss)
+            if control.threshold is not None and change is not None:
+                lately = self.control(preferences.max_quality_loss, change.at)
+                if lately.threshold is None:
+                    told = f"the promise is suspended and every answer is thought about: {lately.reason}"
+                    return Threshold(_ALWAYS, told, suspended=True)
+                control = lately
             if control.threshold is None:
                 needed = None if control.more_labels is None else control.labels + control.more_labels
                 raise NotEnoughLabels(
@@ -81,15 +99,41 @@ class Memory:
             return Threshold(share.threshold, f"{share.target:.0%} of the answers are to be escalated{so_far}")
         return None
 
-    def control(self, max_loss: float) -> RiskControl:
-        """The threshold for a bound on the quality lost, worked out afresh when there are more labels."""
-        count = self.store.count_labelled(self.version)
-        found = self._controls.get((max_loss, count))
+    def control(self, max_loss: float, since: datetime | None = None) -> RiskControl:
+        """The threshold for a bound on the quality lost, worked out afresh when there are more labels.
+
+        With `since`, only labels from that moment on count.
+        """
+        count = self.store.count_labelled(self.version, since)
+        found = self._controls.get((max_loss, since, count))
         if found is None:
-            found = control_quality_loss(self._labels(), max_loss)
-            self._controls = {key: value for key, value in self._controls.items() if key[1] == count}
-            self._controls[max_loss, count] = found
+            found = control_quality_loss(self._labels(since), max_loss)
+            kept = {key: value for key, value in self._controls.items() if key[1] != since or key[2] == count}
+            self._controls = {**kept, (max_loss, since, count): found} if len(kept) < _CONTROLS else {}
         return found
+
+    def unconfirmed(self, change: Change) -> str | None:
+        """Why the setting in force is not confirmed since the model changed; `None` where it is, or there is none."""
+        setting = self.setting
+        if setting is None or setting.made >= change.at:
+            return None
+        count = self.store.count_labelled(self.version, change.at)
+        if self._confirmed is None or self._confirmed[:2] != (change.at, count):
+            from deepthrift_router._learn.calibrate import doubt_of
+
+            rows = self.store.rows(setting=self.version, labelled=True, since=change.at, limit=_LABELS)
+            self._confirmed = change.at, count, doubt_of(rows, setting)
+        doubt = self._confirmed[2]
+        return None if doubt is None else f"the setting {setting.version} was calibrated before and {doubt}"
+
+    def suspensions(self, change: Change | None, threshold: Threshold | None) -> list[str]:
+        """What the router no longer promises since the model has changed, in words."""
+        if change is None:
+            return []
+        found = [threshold.promise] if threshold is not None and threshold.suspended else []
+        if (doubt := self.unconfirmed(change)) is not None:
+            found.append(doubt)
+        return [f"{change.news} since {change.when}; {each}" for each in found]
 
     def share(self, target: float) -> ShareControl:
         """The control of a target share, begun from the gains on record."""
@@ -100,19 +144,22 @@ class Memory:
             found = self._shares[target] = ShareControl(target, gains)
         return found
 
-    def _labels(self) -> list[LabelledCall]:
+    def _labels(self, since: datetime | None = None) -> list[LabelledCall]:
         """Labelled answers whose evidence was bought as it will be: the same for each, whatever it said."""
-        rows = self.store.rows(limit=_LABELS, setting=self.version, labelled=True)
+        rows = self.store.rows(limit=_LABELS, setting=self.version, labelled=True, since=since)
         calls = [
             LabelledCall(row.gain, bool(row.kept_right), bool(row.thinking_right))
             for row in rows
             if row.process == self.process
         ]
-        if self.setting is not None and self.process == self.setting.process:
-            calls += [LabelledCall(gain, bool(kept), bool(think)) for gain, kept, think in self.setting.gains]
+        setting = self.setting
+        if setting is not None and self.process == setting.process and (since is None or setting.made >= since):
+            calls += [LabelledCall(gain, bool(kept), bool(think)) for gain, kept, think in setting.gains]
         return calls
 
-    def remember(self, reply: RoutedReply, outlook: Outlook, scorer: Scorer) -> RoutedReply:
+    def remember(
+        self, reply: RoutedReply, outlook: Outlook, scorer: Scorer, change: Change | None = None
+    ) -> RoutedReply:
         """Keep what is known of `reply`; a store that cannot be written is a warning, and never costs the answer."""
         shadow = self.shadow_action(reply, outlook, scorer)
         if shadow is not None:
@@ -127,6 +174,9 @@ class Memory:
         )
         try:
             self.store.add(row)
+            if change is not None and change != self._noted:
+                self.store.note_change(change)
+                self._noted = change
         except LedgerError as error:
             told = f"the router's store could not be written: {error.message}"
             return reply.model_copy(update={"warnings": (*reply.warnings, told)})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deepthrift.errors import ConfigurationError
+from deepthrift_pricing._values.text_file import read_text
 from deepthrift_router._belief.belief import Belief, Cells
 from deepthrift_router._belief.likelihoods import Likelihoods, SignalData
 from deepthrift_router._belief.prior import Score, Scorer
@@ -81,9 +82,11 @@ class Setting(BaseModel):
     def read(cls, path: Path | str) -> Self:
         """The setting in a file."""
         try:
-            return cls.model_validate_json(Path(path).read_bytes())
+            return cls.model_validate_json(read_text(path))
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{path} is not a setting: {error}") from None
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import threading
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deepthrift.errors import ConfigurationError, LedgerUnavailable
 from deepthrift_router._learn.answered import Answered
+from deepthrift_router._record.changes import Change
 
 if TYPE_CHECKING:
     import sqlite3
@@ -115,18 +118,46 @@ class RouterStore:
             self._put(row)
             return row
 
-    def rows(self, *, limit: int | None = None, setting: str | None = None, labelled: bool = False) -> list[Answered]:
-        """Answers, the oldest first; with `limit`, the latest ones."""
-        sql = "SELECT row FROM answers WHERE (?1 IS NULL OR setting = ?1) AND labelled >= ?2 ORDER BY at DESC LIMIT ?3"
+    def rows(
+        self,
+        *,
+        limit: int | None = None,
+        setting: str | None = None,
+        labelled: bool = False,
+        since: datetime | None = None,
+    ) -> list[Answered]:
+        """Answers, the oldest first; with `limit`, the latest ones; with `since`, those from that moment on."""
+        sql = (
+            "SELECT row FROM answers WHERE (?1 IS NULL OR setting = ?1) AND labelled >= ?2 AND at >= ?4 "
+            "ORDER BY at DESC LIMIT ?3"
+        )
+        values = (setting, int(labelled), -1 if limit is None else limit, _seconds(since))
         with self._lock, self._told():
-            found = self._db.execute(sql, (setting, int(labelled), -1 if limit is None else limit)).fetchall()
+            found = self._db.execute(sql, values).fetchall()
         return [Answered.model_validate_json(row) for (row,) in reversed(found)]
 
-    def count_labelled(self, setting: str) -> int:
-        """How many answers under `setting` have a label for both modes."""
+    def count_labelled(self, setting: str, since: datetime | None = None) -> int:
+        """How many answers under `setting`, from `since` on, have a label for both modes."""
         with self._lock, self._told():
-            sql = "SELECT count(*) FROM answers WHERE setting = ? AND labelled"
-            return int(self._db.execute(sql, (setting,)).fetchone()[0])
+            sql = "SELECT count(*) FROM answers WHERE setting = ? AND labelled AND at >= ?"
+            return int(self._db.execute(sql, (setting, _seconds(since))).fetchone()[0])
+
+    def note_change(self, change: Change) -> None:
+        """Remember that another model answers since then, for those who read the store without the ledger."""
+        known = self.change_known()
+        if known is None or known.at < change.at:
+            told = json.dumps({"at": change.at.isoformat(), "news": change.news})
+            with self._lock, self._told(), self._writing():
+                self._db.execute("INSERT OR REPLACE INTO facts VALUES ('changed', ?)", (told,))
+
+    def change_known(self) -> Change | None:
+        """The latest change of the model behind these answers; `None` where there was none."""
+        with self._lock, self._told():
+            found = self._db.execute("SELECT value FROM facts WHERE name = 'changed'").fetchone()
+        if found is None:
+            return None
+        told = json.loads(found[0])
+        return Change(datetime.fromisoformat(told["at"]), told["news"])
 
     def _put(self, row: Answered) -> None:
         self._db.execute(
@@ -154,6 +185,10 @@ class RouterStore:
             yield
         except sqlite3.Error as error:
             raise LedgerUnavailable(f"the router's store {self._path} cannot be used: {error}") from error
+
+
+def _seconds(moment: datetime | None) -> float:
+    return 0.0 if moment is None else moment.timestamp()
 
 
 def open_store(store: RouterStore | Path | str | None) -> tuple[RouterStore, bool]:

@@ -90,6 +90,9 @@ class Route:
         if reply.tool_calls:
             self._steps.seen.missing.append("agreement: tool calls are not verified")
             self._steps.trail.why = "the answer is a tool call"
+            if _is_cut(reply):  # another mode would be cut as well
+                self._steps.say_unusable(reply)
+                return self._steps.finish(reply, 0.0)
             return self._steps.finish(reply, self._steps.seen.belief.p_standard)
         if self._steps.outlook.plan == "standard":
             self._steps.say_unusable(reply)
@@ -116,12 +119,12 @@ class Route:
             await asyncio.wait((standard, thinking), return_when=asyncio.FIRST_COMPLETED)
             if thinking.done() and not standard.done() and (thought := thinking.result()) is not None:
                 await _cancel(standard)
-                self._steps.calls.reconcile(self._steps.client, rung.client)
+                await self._steps.calls.reconcile(self._steps.client, rung.client)
                 return await self._won_by(thought)
             if await standard:
                 self._steps.trail.why += "; thinking, which ran beside it, was cancelled" if not thinking.done() else ""
                 await _cancel(thinking)
-                self._steps.calls.reconcile(self._steps.client, rung.client)
+                await self._steps.calls.reconcile(self._steps.client, rung.client)
                 return self._steps.finish(self._steps.chosen.reply, self._steps.seen.belief.p_standard)
             return await self._won_by(await thinking)
         finally:
@@ -135,7 +138,7 @@ class Route:
             self._steps.lost = error
             self._steps.trail.degraded.append(f"standard: {type(error).__name__}: {error}")
             return False
-        return bool(reply.tool_calls) or await self._verify() is None
+        return not _is_cut(reply) if reply.tool_calls else await self._verify() is None
 
     async def _raced_thinking(self, rung: Rung) -> Reply | None:
         asked = self._steps.request.thinking(rung.client.host, "escalate")
@@ -242,6 +245,11 @@ class Route:
         self._steps.trail.why = f"{' and '.join(tried)} gave no usable answer; the standard answer stands"
         self._steps.say_unusable(draft.reply)
         return self._steps.finish(draft.reply, self._steps.seen.belief.p_standard)
+
+
+def _is_cut(reply: Reply) -> bool:
+    """Whether the answer ended inside a tool call."""
+    return any(call.cut for call in reply.tool_calls)
 
 
 async def _cancel(*tasks: asyncio.Task[bool] | asyncio.Task[Reply | None]) -> None:

@@ -12,10 +12,12 @@ import httpx
 import openai
 
 from deepthrift import AsyncClient, Client, HostProfile
+from deepthrift._util.secrets import shown_url
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Budget, Ledger, PriceBook
 from deepthrift_router._door.router import ModeRouter
 from deepthrift_router.compat._failures import as_openai, standing_for
+from deepthrift_router.compat._own_ledger import open_own_ledger
 from deepthrift_router.compat._routes import Routes
 from deepthrift_router.compat._transport import RETRIES, AsyncTransport, Door, Transport
 
@@ -54,7 +56,9 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         default_query: As for openai; without effect.
         http_client: For openai's own copies only; proxies and certificates are settings of `router`'s client.
         router: A router of yours; its client, ledger and settings hold, in place of the arguments below.
-        ledger: Where attempts are booked: a ledger, or what `Ledger.open` takes. Left out, one in memory.
+        ledger: Where attempts are booked: a ledger, or what `Ledger.open` takes. Without it, budgets are kept in the
+            ledger that `DEEPTHRIFT_LEDGER` names, else in a file of this application, which all its processes share
+            and a restart finds again; `"memory:"` keeps them in this process. Without budgets, it's in memory.
         budgets: Limits of a ledger that is opened here.
         prices: As for `deepthrift.AsyncClient`.
         host: As for `deepthrift.AsyncClient`.
@@ -255,6 +259,8 @@ class _Given:
         opened = None
         if isinstance(self.ledger, Ledger):
             ledger = self.ledger
+        elif self.ledger is None and self.budgets:
+            ledger = opened = open_own_ledger(self.budgets)
         else:
             ledger = opened = Ledger.open("memory:" if self.ledger is None else self.ledger, budgets=self.budgets)
 
@@ -276,11 +282,12 @@ class _Given:
         Raises:
             ConfigurationError: Something else was.
         """
-        if self.base_url is not None and self.router is None and str(self.base_url).rstrip("/") != url.rstrip("/"):
+        own = None if self.base_url is None else shown_url(str(self.base_url))
+        if own is not None and self.router is None and own.rstrip("/") != url.rstrip("/"):
             raise ConfigurationError(
                 "base_url belongs to the router's client; make another facade for another endpoint"
             )
-        return url
+        return url.partition("?")[0]  # openai puts paths behind a query; the router's client has it
 
 
 def _refuse_http_client(http_client: object) -> None:

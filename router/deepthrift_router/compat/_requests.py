@@ -20,10 +20,11 @@ ALIASES: Final = (*ROUTED, *_BY_MODEL)
 
 _PLAIN: Final = (
     "temperature", "top_p", "stop", "seed", "tools", "tool_choice", "response_format", "logprobs", "top_logprobs",
+    "service_tier",
 )  # fmt: skip
 _OURS: Final = frozenset(
     {"policy", "value_of_right_answer", "max_cost", "deadline", "tags", "group_id", "regions", "reasoning_budget"}
-    | {"on_unsupported", "prefix", "idle_timeout", "retry_unanswered"}
+    | {"on_unsupported", "prefix", "idle_timeout", "retry_unanswered", "stop_beyond_max_tokens"}
 )
 _PREFERENCES: Final = frozenset(each.name for each in fields(Preferences))
 _OFF: Final = ("none", "minimal")

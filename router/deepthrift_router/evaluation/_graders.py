@@ -94,13 +94,29 @@ class RegexGrader:
 
 
 class CodeGrader:
-    """Right when the answer's code passes the reference, which is test code; both run in a sandboxed process."""
+    """Right when the answer's code passes the reference, which is test code; both run isolated, or not at all.
+
+    Args:
+        sandbox: The limits; `Sandbox(required=False)` runs the code unprotected where it cannot be isolated.
+    """
 
     def __init__(self, sandbox: Sandbox | None = None) -> None:
         self._sandbox = sandbox or Sandbox()
 
+    async def check(self) -> None:
+        """Raises unless the code of answers can be run here, so that it is known before anything is asked.
+
+        Raises:
+            IsolationUnavailable: It cannot be isolated.
+        """
+        await self._sandbox.check()
+
     async def grade(self, question: str, answer: str, reference: str) -> float:
-        """1 or 0."""
+        """1 or 0.
+
+        Raises:
+            IsolationUnavailable: The code cannot be isolated here; it was not run.
+        """
         # Code that ends the process before the tests has not passed them.
         reached = token_hex(16)
         done = await self._sandbox.run(f"{code_of(answer)}\n\n{reference}\n\nprint({reached!r})\n")
@@ -118,19 +134,20 @@ class JudgeGrader:
         return min(1.0, max(0.0, float(self._judge(question, answer, reference))))
 
 
-def grader_named(name: GraderName, *, tolerance: float = 1e-6) -> Grader:
-    """The grader of that name.
+def grader_named(name: GraderName, *, tolerance: float = 1e-6, sandbox: Sandbox | None = None) -> Grader:
+    """The grader of that name; `sandbox` has the limits of code, for `code`.
 
     Raises:
         ConfigurationError: There is none.
     """
     if name == "numeric":
         return NumericGrader(tolerance)
-    known: dict[str, type[ExactGrader | ChoiceGrader | RegexGrader | CodeGrader]] = {
+    if name == "code":
+        return CodeGrader(sandbox)
+    known: dict[str, type[ExactGrader | ChoiceGrader | RegexGrader]] = {
         "exact": ExactGrader,
         "choice": ChoiceGrader,
         "regex": RegexGrader,
-        "code": CodeGrader,
     }
     if name not in known:
         raise ConfigurationError(f"{name!r} is not a grader; use exact, numeric, choice, regex or code")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deepthrift.errors import ConfigurationError
+from deepthrift_pricing._values.text_file import encoding_by_mark
 from deepthrift_router._answers.answers import Answer, normal_form, parse_answer
 from deepthrift_router._answers.features import conversation_text
 
@@ -158,11 +159,12 @@ def read_outcomes(*paths: Path | str) -> list[Outcome]:
 def _read(path: Path) -> Iterator[Outcome]:
     number = 0
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if _packed(path) else path.open(encoding="utf-8") as lines:
+        encoding, packed = _encoding(path)
+        with gzip.open(path, "rt", encoding=encoding) if packed else path.open(encoding=encoding) as lines:
             for line in lines:
                 number += 1
                 if line.strip():
-                    yield Outcome.model_validate(_without_nulls(json.loads(line)))
+                    yield Outcome.model_validate(_without_nulls(json.loads(line.removeprefix("\ufeff"))))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -173,9 +175,15 @@ def _read(path: Path) -> Iterator[Outcome]:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
 
 
-def _packed(path: Path) -> bool:
+def _encoding(path: Path) -> tuple[str, bool]:
+    """How the text of a file is encoded, and whether it is packed with gzip."""
     with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+        start = file.read(4)
+    packed = start.startswith(b"\x1f\x8b")
+    if packed:
+        with gzip.open(path, "rb") as lines:
+            start = lines.read(4)
+    return encoding_by_mark(start) or "utf-8", packed
 
 
 def _without_nulls(raw: object) -> object:

@@ -16,12 +16,12 @@ from deepthrift.batch._lock import lock
 from deepthrift.errors import ConfigurationError, DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Currency, Money
 from deepthrift_router._evidence.checks import CHECKS, CheckName, checks_of
+from deepthrift_router._evidence.sandbox import Sandbox
 from deepthrift_router.evaluation import Outcome
 from deepthrift_router.labels._asking import HOPELESS, Asker, StoppedBy, stopped_by
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
-    from deepthrift_router._evidence.sandbox import Sandbox
     from deepthrift_router.labels._graders import ReferenceGrader
 
 Progress: TypeAlias = Callable[["Collected"], object]
@@ -64,7 +64,8 @@ class Collector:
         grader: Grades both modes where a prompt has a reference.
         checks: Checks to be made of the first standard answer, so that `calibrate` can learn what they say.
         others: Clients of other endpoints by name, at most two, which are asked the same in standard mode.
-        sandbox: The limits of the code that a check runs.
+        sandbox: The limits of the code that a check runs. `Sandbox(required=False)` runs it unprotected where it cannot
+            be isolated.
         at_once: Prompts that are asked at the same time.
     """
 
@@ -94,9 +95,14 @@ class Collector:
 
         Raises:
             ConfigurationError: `out` cannot be written or holds something else.
+            IsolationUnavailable: Code of a model is to be run, and cannot be isolated here; nothing was asked.
             AuthenticationFailed, InsufficientBalance, PermissionRefused: No other prompt would fare better.
         """
         wanted = list(prompts)
+        if "program" in self.checks:
+            await (self.sandbox or Sandbox()).check()
+        if self.grader is not None and any(prompt.reference is not None for prompt in wanted):
+            await self.grader.check()
         try:
             descriptor = private_descriptor(out)
         except OSError as error:
@@ -115,7 +121,7 @@ class Collector:
         todo = [prompt for prompt in wanted if prompt.id not in known]
         state = Collected(prompts=len(wanted), done=len(wanted) - len(todo))
         run = _name_of(out)
-        reserved = _Reserved(self._spent(run))
+        reserved = _Reserved(await self.client.ledger.in_thread(lambda: self._spent(run)))
         state.spent = reserved.spent
         left = iter(todo)
         asker = Asker(

@@ -35,7 +35,8 @@ class ReferenceGrader:
     Args:
         name: The way to grade.
         judge: The client that judges; needed for `judge` only. Its calls are booked with the purpose `verify`.
-        sandbox: The limits of code, for `code`.
+        sandbox: The limits of code, for `code`. `Sandbox(required=False)` runs it unprotected where it cannot be
+            isolated.
 
     Raises:
         ConfigurationError: The name is unknown, or there is nobody to judge.
@@ -57,6 +58,15 @@ class ReferenceGrader:
             self._grader = grader_named(name)
         self.spent: Money | None = None
         """What the judge cost so far."""
+
+    async def check(self) -> None:
+        """Raises unless answers can be graded here, so that it is known before anything is asked.
+
+        Raises:
+            IsolationUnavailable: Code of answers has to be run, and cannot be isolated.
+        """
+        if isinstance(self._grader, CodeGrader):
+            await self._grader.check()
 
     async def grade(self, question: str, reply: Reply, reference: str) -> bool | None:
         """Whether `reply` is right; `None` where the judge gave no verdict.

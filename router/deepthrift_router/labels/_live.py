@@ -144,11 +144,13 @@ class LiveEvaluation:
 
         Raises:
             ConfigurationError: A question has no reference.
+            IsolationUnavailable: The answers are code, which cannot be isolated here; nothing was asked.
             AuthenticationFailed, InsufficientBalance, PermissionRefused: No other question would fare better.
         """
         bare = [question.id for question in questions if question.reference is None]
         if bare:
             raise ConfigurationError(f"{len(bare)} questions have no reference to grade by, such as {bare[0]!r}")
+        await self._grader.check()
         left = iter(questions)
         try:
             async with asyncio.TaskGroup() as together:

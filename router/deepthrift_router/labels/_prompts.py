@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from deepthrift.errors import ConfigurationError
+from deepthrift_pricing._values.text_file import read_text
 from deepthrift_router.evaluation import Outcome
 
 _NAMES: Final = {
@@ -32,7 +33,7 @@ def read_prompts(path: Path) -> list[Outcome]:
     """
     try:
         # Not splitlines: a text may hold U+2028, and JSON leaves it as it is.
-        lines = path.read_text("utf-8").split("\n")
+        lines = read_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
     found: dict[str, Outcome] = {}
@@ -49,7 +50,7 @@ def read_prompts(path: Path) -> list[Outcome]:
 
 def _prompt(line: str, where: str) -> Outcome:
     try:
-        raw: object = json.loads(line)
+        raw: object = json.loads(line.removeprefix("\ufeff"))
     except ValueError:
         raise ConfigurationError(f"{where} is not JSON") from None
     if isinstance(raw, str):

@@ -30,12 +30,12 @@ class CircuitBreaker:
 
     What counts is a failure of the provider: no connection, a 5xx, an attempt that took longer than the client's
     `timeout`, a stream that broke, a blank answer. Cancelled calls, deadlines, 4xx and refused budgets do not, and
-    connections that are lost at once count once. A 402 opens the circuit at once.
+    connections that are lost at once count once. An empty account opens the circuit at once.
 
     Attributes:
         failures: Failed attempts in a row after which the circuit opens.
         pause: Seconds until one call is tried; longer where the endpoint said so in `Retry-After`.
-        balance_pause: The same after a 402.
+        balance_pause: The same after an empty account.
 
     Raises:
         ConfigurationError: A number is not above 0.

@@ -9,7 +9,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from deepthrift._types.errors import APIError, AttemptTimeout, DeadlineExceeded, Overloaded, StatusError
+from deepthrift._types.errors import (
+    APIError,
+    AttemptTimeout,
+    BudgetExceeded,
+    DeadlineExceeded,
+    DeepthriftError,
+    Overloaded,
+    StatusError,
+)
 
 if TYPE_CHECKING:
     import tenacity
@@ -89,7 +97,7 @@ async def with_retries(
     """Run `attempt`, and again after errors that `may_retry` allows: the one retry layer there is.
 
     A pause is as long as was `asked`, else it grows at random from half a second; one that would outlast the deadline
-    is not begun.
+    is not begun. A retry that no budget has room for is not sent: the error before it is raised, and says so.
     """
     try:
         return await attempt()
@@ -97,16 +105,27 @@ async def with_retries(
         if max_retries == 0 or not may_retry(error):
             raise
         failed: Exception | None = error
+        last: Exception = error
+        no_room = False
 
     async def again() -> T:
         """The attempt that failed already, as the first one, and then further ones."""
-        nonlocal failed
+        nonlocal failed, last, no_room
         if failed is not None:
             error, failed = failed, None
             raise error
-        return await attempt()
+        try:
+            return await attempt()
+        except BudgetExceeded as error:
+            no_room = True
+            if isinstance(last, DeepthriftError):
+                last.message += f". It was not retried, for a retry reserves its own worst case: {error.message}"
+            raise last from error
+        except Exception as error:
+            last = error
+            raise
 
-    return await _retrying(may_retry, max_retries, clock, asked)(again)
+    return await _retrying(lambda error: not no_room and may_retry(error), max_retries, clock, asked)(again)
 
 
 def _retrying(

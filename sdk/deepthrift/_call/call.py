@@ -23,13 +23,16 @@ from deepthrift._types.errors import (
     ModeNotHonoured,
     RequestInfo,
     ResponseError,
+    StreamInterrupted,
     ToolCallsMissing,
 )
 from deepthrift._types.events import Finished, ReasoningDelta, StreamEvent, StreamStarted, TextDelta
 from deepthrift._types.options import Options
 from deepthrift._types.raw import RawResponse
 from deepthrift._types.reply import Reply
+from deepthrift._util.secrets import shown_url
 from deepthrift._wire.answer import Answer
+from deepthrift._wire.textcalls import CALLED
 from deepthrift_pricing import Attempt, Cost, Usage
 
 T = TypeVar("T")
@@ -84,9 +87,11 @@ class Call:
             while True:
                 notes, answer = await self._with_retries(self._plain)
                 if not notes:
+                    await self._books.written(self._time.left)
                     return self._complete(answer)
                 self._take(answer)
         except DeepthriftError as error:
+            await self._books.written(self._time.left)
             raise self.told(error) from error.__cause__
 
     async def _plain(self) -> tuple[bool, Answer]:
@@ -98,6 +103,7 @@ class Call:
 
     def _take(self, answer: Answer) -> None:
         """Keep the answer to the first of two requests; the second one goes to the same endpoint."""
+        self._check_end(answer, self._reply(self._passes.merged(answer)))
         self._passes.take(answer)
         self._lanes.current.done()
         self._lanes.keep()
@@ -130,6 +136,7 @@ class Call:
                     return events
         except DeepthriftError as error:
             self._end_early()
+            await self._books.written(self._time.left)
             raise self.told(error) from error.__cause__
         except BaseException:
             self._end_early()
@@ -141,7 +148,9 @@ class Call:
 
         async def once() -> None:
             step = await self._step()
-            self._current = StreamAttempt(self._core, self._books, self._time, self._passes, step)
+            stop = self._options.stop_beyond_max_tokens
+            stop = self._core.settings.stop_beyond_max_tokens if stop is None else stop
+            self._current = StreamAttempt(self._core, self._books, self._time, self._passes, step, stop_beyond=stop)
             await self._current.open()
             self._raw = self._current.raw
             events.append(StreamStarted(self._current.attempt_id))
@@ -164,7 +173,10 @@ class Call:
                 self._take(current.answer)
             else:
                 self.ended = True
-                events.append(Finished(self._complete(current.answer)))
+                answer, known = current.answer, len(self._books.warnings)
+                reply = self._complete(answer)
+                await self._books.written(self._time.left)
+                events.append(Finished(reply if len(self._books.warnings) == known else self._complete(answer)))
         return events
 
     async def catch_up(self) -> None:
@@ -176,6 +188,10 @@ class Call:
         """The caller wants no more: book what arrived and stop the upstream."""
         if not self.ended:
             self._end_early()
+
+    async def written(self) -> None:
+        """Wait until what was booked is in the ledger's store, as long as a reply would."""
+        await self._books.written(self._time.left)
 
     def _end_early(self) -> None:
         self.ended = True
@@ -277,12 +293,13 @@ class Call:
     def _complete(self, answer: Answer) -> Reply:
         merged = self._passes.merged(answer)
         self.reply = reply = self._reply(merged)
-        if self._options.tools and merged.finish_reason == "tool_calls" and not merged.tool_calls:
+        if self._options.tools and merged.finish_reason in CALLED and not merged.tool_calls:
             raise ToolCallsMissing(
                 "the endpoint said that it called tools, and sent no call that could be read; its tool parser does not "
                 "fit V3.1 (vLLM: --tool-call-parser deepseek_v31). `partial` holds what it said",
                 partial=reply,
             )
+        self._check_end(merged, reply)
         if not merged.honoured and self._core.settings.on_mode_mismatch == "raise":
             raise ModeNotHonoured(
                 f"{self._options.mode} mode was asked for and {merged.mode} mode ran; is {self._core.profile.name!r} "
@@ -290,6 +307,16 @@ class Call:
                 partial=reply,
             )
         return reply
+
+    def _check_end(self, answer: Answer, reply: Reply) -> None:
+        """Raise if a plain answer came as events that have no end."""
+        if answer.complete:
+            return
+        raise StreamInterrupted(
+            "the endpoint sent events in the place of a plain answer, and they ended before the answer did. `partial` "
+            "holds what arrived, and its cost is booked; call again for a whole answer",
+            partial=reply,
+        )
 
     def _reply(self, answer: Answer) -> Reply:
         attempts, step = tuple(self._books.attempts), self._passes.step
@@ -319,7 +346,7 @@ class Call:
         step = self._passes.step
         return RequestInfo(
             host=self._core.profile.name,
-            url=str(self._core.sender.url),
+            url=shown_url(str(self._core.sender.url)),
             model=self._core.profile.model_for(self._options.mode, self._core.model),
             mode=self._options.mode,
             messages=len(self._passes.messages),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from deepthrift._admission.breaker import CircuitState
 from deepthrift._net.network import Cert, Verify
 from deepthrift._types.errors import ConfigurationError
 from deepthrift._types.messages import JSONObject
+from deepthrift._util.secrets import shown_url
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import PriceBook
 
@@ -42,7 +43,7 @@ class Endpoint:
         ConfigurationError: `max_concurrency` or `region` is wrong.
     """
 
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)
     _: KW_ONLY
     host: str | HostProfile | None = None
     model: str | None = None
@@ -57,6 +58,12 @@ class Endpoint:
     cert: Cert | None = field(default=None, repr=False)
     http2: bool | None = None
     transport: httpx.AsyncBaseTransport | None = None
+
+    def __repr__(self) -> str:
+        usual = {each.name: each.default for each in fields(self) if each.repr and each.name != "_"}
+        own = {name: value for name in usual if (value := getattr(self, name)) != usual[name]}
+        url = [] if self.base_url is None else [repr(shown_url(self.base_url))]
+        return f"Endpoint({', '.join([*url, *(f'{name}={value!r}' for name, value in own.items())])})"
 
     def __post_init__(self) -> None:
         """Check what can be checked here."""
@@ -73,7 +80,7 @@ class EndpointStatus:
 
     Attributes:
         host: The host profile's name.
-        url: Where it is.
+        url: Where it is, with what its query may hide as `***`.
         model: The model's name there.
         region: Where it keeps the data.
         circuit: Whether calls go out.

@@ -117,7 +117,10 @@ class Lanes:
 
 
 def may_retry(error: BaseException, books: Books, *, unanswered: bool) -> bool:
-    """Whether another attempt could do better, and would not pay twice for one that may be billed."""
+    """Whether another attempt could do better, and would not pay twice for an answer that was lost.
+
+    A 5xx that may be billed is retried: it stays booked at its worst case, and the retry reserves its own.
+    """
     if isinstance(error, EmptyResponse):
         return True
     if isinstance(error, CircuitOpen) or not isinstance(error, APIError):
@@ -127,14 +130,15 @@ def may_retry(error: BaseException, books: Books, *, unanswered: bool) -> bool:
         return False
     if last.status == "released":
         return isinstance(error, RateLimited | ServerError | ConnectionFailed)
-    return unanswered and last.status == "unknown"
+    return last.status == "unknown" and (unanswered or isinstance(error, ServerError))
 
 
 def may_go_on(error: BaseException, books: Books, before: int, *, unanswered: bool) -> bool:
     """Whether the next endpoint may be asked after `error`, before which there were so many attempts."""
     last = books.attempts[-1] if len(books.attempts) > before else None
-    unbilled = last is None or last.status == "released" or (unanswered and last.status == "unknown")
-    return isinstance(error, EmptyResponse) or (unbilled and isinstance(error, (*_TRANSIENT, *_NOT_HERE)))
+    held = last is not None and last.status == "unknown"
+    allowed = last is None or last.status == "released" or (held and (unanswered or isinstance(error, ServerError)))
+    return isinstance(error, EmptyResponse) or (allowed and isinstance(error, (*_TRANSIENT, *_NOT_HERE)))
 
 
 def is_final(error: BaseException) -> bool:

@@ -66,8 +66,11 @@ class UnderWay:
                 if task is not None and task is not own:
                     self._ended.add(call)
                     task.cancel()
-            for source in list(self.sources):
+            sources = list(self.sources)
+            for source in sources:
                 await source.end(_closed())
+            if sources:  # side by side: a store that can't be written keeps none of them longer than one
+                await asyncio.gather(*(source.call.written() for source in sources))
             if self._ended:
                 await self._quiet(_SECONDS_TO_BOOK, ended_only=True)
 

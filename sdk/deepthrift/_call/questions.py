@@ -6,7 +6,7 @@ import asyncio
 from typing import Final, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from deepthrift._call.target import Target
 from deepthrift._types.account import Balance, ModelInfo
@@ -19,7 +19,9 @@ from deepthrift._types.errors import (
     MalformedResponse,
     UnsupportedFeature,
 )
-from deepthrift._wire.failures import status_error
+from deepthrift._util.secrets import shown_url
+from deepthrift._wire.failures import status_error, without_secrets
+from deepthrift._wire.large import read_model, sized
 
 _PATIENCE: Final = 60.0
 """Seconds: such a question is answered at once or not at all."""
@@ -74,16 +76,19 @@ async def _ask(core: Target, path: str, kind: type[T], what: str, wrong: str, *,
         async with asyncio.timeout(timeout):
             incoming = await core.sender.get(path, beside=beside)
             try:
-                data = await incoming.read_all()
+                data = await (incoming.read_error() if incoming.status >= 300 else incoming.read_all())
             finally:
                 core.sender.close_behind(incoming)
     except TimeoutError:
         raise AttemptTimeout(f"the endpoint did not {what} within {timeout:g} s") from None
     except (httpx.HTTPError, OSError) as error:
-        raise ConnectionFailed(f"no connection to {core.sender.url}: {error}. Is the server running?") from error
+        said = without_secrets(str(error) or type(error).__name__, *core.secrets)
+        raise ConnectionFailed(
+            f"no connection to {shown_url(str(core.sender.url))}: {said}. Is the server running?"
+        ) from error
     if incoming.status >= 300:
-        raise status_error(incoming.status, data, incoming.headers, host=core.profile.name, secrets=(core.key,))
+        raise status_error(incoming.status, data, incoming.headers, host=core.profile.name, secrets=core.secrets)
     try:
-        return kind.model_validate_json(data)
-    except ValidationError:
+        return await sized(len(data), read_model, kind, data)
+    except (ValueError, RecursionError):
         raise MalformedResponse(wrong) from None

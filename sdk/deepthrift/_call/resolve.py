@@ -10,6 +10,8 @@ import httpx
 from deepthrift._call.endpoint import Endpoint
 from deepthrift._call.target import Shared, Target
 from deepthrift._types.errors import ConfigurationError
+from deepthrift._util.secrets import shown_url, url_secrets
+from deepthrift._wire.failures import without_secrets
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import PriceBook
 
@@ -72,9 +74,12 @@ def _checked_url(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError) as error:
-        raise ConfigurationError(f"{url!r} is not a URL: {error}") from None
+        said = without_secrets(str(error), *url_secrets(str(url)))
+        raise ConfigurationError(f"{shown_url(str(url))!r} is not a URL: {said}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigurationError(f"{url!r} is not a URL that can be called; write it as 'http://gpu-box:8000/v1'")
+        raise ConfigurationError(
+            f"{shown_url(url)!r} is not a URL that can be called; write it as 'http://gpu-box:8000/v1'"
+        )
     if parsed.userinfo:
         raise ConfigurationError("the URL holds a user or password; pass api_key=… or headers={…} instead")
     return parsed

@@ -74,6 +74,10 @@ class Source:
 
     async def aclose(self) -> None:
         """Stop the upstream and book what arrived. Safe to call twice, and from any task."""
+        await self._stop()
+        await self.call.written()
+
+    async def _stop(self) -> None:
         self.buffer.clear()
         if self._reader is not None and self._stopped is None:
             self._stopped = asyncio.Event()
@@ -90,7 +94,7 @@ class Source:
             return
         self._ending = error
         reading = self._reader is not None
-        await self.aclose()
+        await self._stop()
         if not reading:
             self._failure = self.call.told(error)
 

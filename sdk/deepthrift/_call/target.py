@@ -14,6 +14,7 @@ from deepthrift._call.endpoint import Endpoint, EndpointStatus
 from deepthrift._call.settings import Settings
 from deepthrift._net.network import Network
 from deepthrift._types.options import Options
+from deepthrift._util.secrets import shown_url, url_secrets
 from deepthrift._util.version import version
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Ledger, PrefixTracker, PriceBook
@@ -65,7 +66,7 @@ class Target:
         self.gate = Gate(shared.breaker, endpoint.max_concurrency, profile.name)
 
     def __repr__(self) -> str:
-        return f"<Target {self.profile.name} {self.model} at {self.url}>"
+        return f"<Target {self.profile.name} {self.model} at {shown_url(self.url)}>"
 
     @property
     def ledger(self) -> Ledger:
@@ -76,6 +77,11 @@ class Target:
     def prefixes(self) -> PrefixTracker:
         """Hashes of the prompts that were sent lately."""
         return self.shared.prefixes
+
+    @cached_property
+    def secrets(self) -> tuple[str | None, ...]:
+        """What must not be shown of what the endpoint says: the key, and what the URL's query may hide."""
+        return (self.key, *url_secrets(self.url))
 
     @cached_property
     def sender(self) -> Sender:
@@ -97,7 +103,8 @@ class Target:
         transport = self._endpoint.transport
         if transport is None:
             transport = transport_for(httpx.URL(self.url), _network_of(self.shared.network, self._endpoint))
-        return Sender(self.url, transport, {**headers, **{name.lower(): value for name, value in own.items()}})
+        headers |= {name.lower(): value for name, value in own.items()}
+        return Sender(self.url, transport, headers, self.settings.max_response_bytes)
 
     def budget_wait(self, clock: Clock) -> float | None:
         """Seconds that an attempt may wait for room in a budget; `None` is as long as room can come free."""
@@ -132,7 +139,7 @@ class Target:
         circuit, limiter = self.gate.circuit, self.gate.limiter
         return EndpointStatus(
             host=self.profile.name,
-            url=self.url,
+            url=shown_url(self.url),
             model=self.model,
             region=self.region,
             circuit=circuit.state,

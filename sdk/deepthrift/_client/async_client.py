@@ -17,6 +17,7 @@ from deepthrift._types.further_options import completion_of
 from deepthrift._types.messages import JSONObject, Messages
 from deepthrift._types.options import CallOptions, ChatOptions, options_of
 from deepthrift._types.reply import Embeddings, Reply
+from deepthrift._util.secrets import shown_url
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
@@ -83,8 +84,8 @@ class AsyncClient:
 
     @property
     def base_url(self) -> str:
-        """Where the endpoint is."""
-        return self._session.targets.first.url
+        """Where the endpoint is; what its query may hold as a secret is hidden."""
+        return shown_url(self._session.targets.first.url)
 
     @property
     def endpoints(self) -> tuple[EndpointStatus, ...]:
@@ -120,7 +121,7 @@ class AsyncClient:
         target = self._session.target
         if target is None:
             return f"<{type(self).__name__} of a local engine that is not running>"
-        return f"<{type(self).__name__} {target.profile.name} {target.model} at {target.url}>"
+        return f"<{type(self).__name__} {target.profile.name} {target.model} at {shown_url(target.url)}>"
 
     async def __aenter__(self) -> Self:
         """Start the local engine, if there is one.
@@ -297,6 +298,7 @@ class AsyncClient:
         Raises:
             InvalidRequestError: The request is wrong; nothing was sent.
             ToolLoopExceeded: A limit was reached; `partial` has the exchange so far.
+            ToolCallCut: `max_tokens` ended an answer inside a tool call; nothing of that round ran.
             ToolFailed: A tool raised, and `on_error` is `"raise"`.
             DeepthriftError: A round failed, as in `chat`; the spend is that of all rounds.
         """

@@ -120,7 +120,7 @@ class Client:
 
     @property
     def base_url(self) -> str:
-        """Where the endpoint is; see `AsyncClient.base_url`."""
+        """Where the endpoint is; what its query may hold as a secret is hidden; see `AsyncClient.base_url`."""
         return self._async.base_url
 
     @property

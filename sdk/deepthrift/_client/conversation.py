@@ -12,6 +12,7 @@ from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError
 from deepthrift._types.messages import JSONObject, Message, ToolMessage
 from deepthrift._types.reply import Reply
 from deepthrift_pricing import Mode
+from deepthrift_pricing._values.text_file import read_text
 
 _VERSION: Final = 1
 
@@ -196,7 +197,7 @@ class Conversation(Sequence[Message]):
             InvalidRequestError: The file is no conversation.
         """
         try:
-            whole: object = json.loads(Path(path).read_text("utf-8"))
+            whole: object = json.loads(read_text(path))
         except ValueError as error:
             raise InvalidRequestError(f"{os.fspath(path)!r} is not JSON: {error}") from error
         if isinstance(whole, dict):

@@ -230,7 +230,7 @@ class Session:
                 if self._own_engine:
                     await self._engine.aclose()
             if self._own_ledger:
-                self.ledger.close()
+                await self.ledger.aclose()
 
     def _check_loop(self) -> None:
         if self._closed:

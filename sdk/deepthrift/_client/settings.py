@@ -28,7 +28,7 @@ class SharedSettings(TypedDict, total=False):
     prices: PriceBook | str | Path | None
     """A price book, the name of a packaged profile, or the path of a TOML file. Default: official prices."""
     ledger: Ledger | None
-    """Where attempts are booked and budgets are held. Default: a ledger in memory."""
+    """Where attempts are booked and budgets are held. Default: a ledger in memory, for this process only."""
     tags: Mapping[str, str] | None
     """Labels that every attempt carries in the ledger."""
     timeout: float
@@ -43,6 +43,12 @@ class SharedSettings(TypedDict, total=False):
     """Seconds to wait for room in a budget. Default: as long as room can come free."""
     middleware: Sequence[Middleware]
     """Functions around every attempt, the first one outermost; see `deepthrift.middleware`."""
+    max_response_bytes: int
+    """The largest response that is read, in bytes after unpacking. Default: 64 MiB, and more for a stream whose
+    `max_tokens` need it."""
+    stop_beyond_max_tokens: bool
+    """Whether a stream that runs far past its `max_tokens` is ended. Its reply then has the finish reason `length`
+    and a warning, and what arrived is booked. Default: no."""
 
 
 class ClientSettings(SharedSettings, total=False):

@@ -9,15 +9,20 @@ from typing import Final
 
 import httpx
 
+from deepthrift._net.limits import LARGEST_RESPONSE
 from deepthrift._net.transport import OriginTransport
-from deepthrift._types.errors import ConfigurationError
+from deepthrift._net.unpacking import encodings_of, unpacked
+from deepthrift._types.errors import ConfigurationError, ResponseTooLarge
+from deepthrift._util.secrets import shown_url
 
 _DRAIN_BYTES: Final = 65_536
 """More than the end of a chat stream ever holds: keep-alives and the terminator of the body."""
 _DRAIN_SECONDS: Final = 2.0
 _WAIT_FOR_DRAIN: Final = 0.05
 _CONNECT_SECONDS: Final = 15.0
-_LARGEST_BODY: Final = 256 * 2**20
+_ERROR_BODY: Final = 65_536
+_PIECE: Final = 256 * 1024
+"""Bytes that are handed on in one go, so that no other task waits for all of them."""
 
 
 class RequestBody(httpx.AsyncByteStream):
@@ -33,33 +38,71 @@ class RequestBody(httpx.AsyncByteStream):
 
 
 class Incoming:
-    """A response whose body is still arriving."""
+    """A response whose body is still arriving; no more than `limit` bytes of it, unpacked, are read."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    limit: int = LARGEST_RESPONSE
+    """Bytes, after unpacking."""
+
+    def __init__(self, response: httpx.Response, limit: int = LARGEST_RESPONSE) -> None:
         self.response = response
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        encoded = response.headers.get("content-encoding", "identity").lower() not in ("", "identity")
+        self.limit = limit
+        self._size = 0
+        self._rest = b""
         stream = response.stream
         if not isinstance(stream, httpx.AsyncByteStream):
             raise ConfigurationError("the transport answers synchronously; an asynchronous one is needed")
-        self._parts: AsyncIterator[bytes] = (response.aiter_bytes() if encoded else stream).__aiter__()
+        parts: AsyncIterator[bytes] = stream.__aiter__()
+        encodings = encodings_of(response.headers) if "content-encoding" in response.headers else None
+        self._parts: AsyncIterator[bytes] = unpacked(parts, encodings) if encodings else parts
 
     async def read(self) -> bytes | None:
-        """The next bytes, or `None` at the end."""
+        """The next bytes, or `None` at the end.
+
+        Raises:
+            ResponseTooLarge: There is more than `limit`.
+        """
+        piece = self._rest
         try:
-            return await self._parts.__anext__()
+            while not piece:
+                piece = await self._parts.__anext__()
         except StopAsyncIteration:
             return None
+        self._rest = b""
+        if len(piece) > _PIECE:  # a transport of the user's own may hand over all of it at once
+            piece, self._rest = piece[:_PIECE], piece[_PIECE:]
+        self._size += len(piece)
+        if self._size > self.limit:
+            excess, self._size = self._size - self.limit, self.limit
+            if excess >= len(piece):
+                raise ResponseTooLarge(
+                    f"the answer has more than max_response_bytes={self.limit:,} bytes, so it was not read to its end. "
+                    "What it cost stays booked. If answers may be that large, raise max_response_bytes"
+                )
+            kept = len(piece) - excess
+            piece, self._rest = piece[:kept], piece[kept:] + self._rest
+        return piece
 
-    async def read_all(self, most: int = _LARGEST_BODY) -> bytes:
-        """Everything up to the end, or up to `most` bytes."""
+    async def read_all(self, most: int | None = None) -> bytes:
+        """Everything up to the end, or up to `most` bytes.
+
+        Raises:
+            ResponseTooLarge: There is more than `limit`.
+        """
         parts: list[bytes] = []
         size = 0
-        while size < most and (part := await self.read()) is not None:
+        while (most is None or size < most) and (part := await self.read()) is not None:
             parts.append(part)
             size += len(part)
         return b"".join(parts)
+
+    async def read_error(self) -> bytes:
+        """The beginning of an error's body; blank where it cannot be unpacked."""
+        try:
+            return await self.read_all(_ERROR_BODY)
+        except httpx.DecodingError:
+            return b""
 
     async def close(self) -> None:
         """Give the connection back, or close it if the body has not come to its end."""
@@ -70,8 +113,15 @@ class Incoming:
 class Sender:
     """Sends requests to one URL, and minds the connections that callers have finished with."""
 
-    def __init__(self, url: str, transport: httpx.AsyncBaseTransport, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        url: str,
+        transport: httpx.AsyncBaseTransport,
+        headers: Mapping[str, str],
+        limit: int = LARGEST_RESPONSE,
+    ) -> None:
         self.url = httpx.URL(url)
+        self._limit = limit
         self._transport = transport
         self._headers = {"host": self.url.netloc.decode("ascii"), **headers}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,11 +164,11 @@ class Sender:
             stream=data,
             extensions={"timeout": {"connect": _CONNECT_SECONDS, "read": None, "write": None, "pool": None}},
         )
-        return Incoming(await self._transport.handle_async_request(request))
+        return Incoming(await self._transport.handle_async_request(request), self._limit)
 
     def told(self, path: str, headers: Mapping[str, str], *, beside: bool = False) -> tuple[str, Mapping[str, str]]:
-        """Where a request would go, and all of its headers but the length."""
-        return str(self._path(path, beside)), {**self._headers, **headers}
+        """Where a request would go, secrets hidden, and all of its headers but the length."""
+        return shown_url(str(self._path(path, beside))), {**self._headers, **headers}
 
     async def get(self, path: str, *, beside: bool = False) -> Incoming:
         """Get; returns when the response's head is there. Errors are httpx's. `path` and `beside` are as for `send`."""
@@ -126,7 +176,7 @@ class Sender:
         request = httpx.Request(
             "GET", self._path(path, beside), headers=self._headers, extensions={"timeout": timeouts}
         )
-        return Incoming(await self._transport.handle_async_request(request))
+        return Incoming(await self._transport.handle_async_request(request), self._limit)
 
     def _path(self, path: str, beside: bool = False) -> httpx.URL:
         found = self._paths.get((path, beside))

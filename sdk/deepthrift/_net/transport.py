@@ -18,6 +18,7 @@ import httpx
 from deepthrift._net.network import Network
 from deepthrift._net.sockets import Sockets
 from deepthrift._types.errors import ClientClosed, ConfigurationError
+from deepthrift._util.secrets import shown_url
 from deepthrift._util.wait_queue import Line, join, turn
 
 _ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
@@ -129,7 +130,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         if self._closed:
             raise ClientClosed("the client is closed; make a new one")
         if origin_of(request.url) != self._origin:
-            raise httpx.UnsupportedProtocol(f"this transport serves {self._url} only")
+            raise httpx.UnsupportedProtocol(f"this transport serves {shown_url(str(self._url))} only")
 
     async def _send(self, request: httpx.Request) -> tuple[httpcore.AsyncConnectionInterface, httpcore.Response]:
         """The answer's head, and the connection that its body comes from.

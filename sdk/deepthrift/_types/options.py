@@ -30,6 +30,8 @@ class CallOptions(TypedDict, total=False):
             llama.cpp and SiliconFlow can. In standard mode there is nothing to limit.
         logprobs: Whether the reply has `logprobs`.
         top_logprobs: 0 to 20 alternatives for each token; switches `logprobs` on.
+        service_tier: The host's service level, such as `"flex"` or `"priority"`, priced by the rows of that tier. A
+            call that its host can't serve so is refused before it's sent.
         regions: The only regions to which this call may be sent, of those that the client allows.
         tags: Labels for the ledger, laid over the client's.
         timeout: Seconds that one attempt may take, instead of the client's.
@@ -37,6 +39,7 @@ class CallOptions(TypedDict, total=False):
         deadline: Seconds that the whole call may take, retries and waiting included, instead of the client's.
         max_retries: Further attempts after a failure that another attempt may mend, instead of the client's.
         retry_unanswered: Whether to try again when an answer was lost that may be billed, instead of the client's.
+        stop_beyond_max_tokens: Whether a stream that runs far past its `max_tokens` is ended, instead of the client's.
         purpose: Why the call is made, for the ledger.
         group_id: Joins several calls into one answer in the ledger.
         on_unsupported: What becomes of a thinking call that asks for what only standard mode can do, such as tools:
@@ -52,6 +55,7 @@ class CallOptions(TypedDict, total=False):
     reasoning_budget: int | None
     logprobs: bool | None
     top_logprobs: int | None
+    service_tier: str | None
     regions: Collection[str] | None
     tags: Mapping[str, str] | None
     timeout: float | None
@@ -59,6 +63,7 @@ class CallOptions(TypedDict, total=False):
     deadline: float | None
     max_retries: int | None
     retry_unanswered: bool | None
+    stop_beyond_max_tokens: bool | None
     purpose: Purpose
     group_id: str | None
     on_unsupported: OnUnsupported
@@ -70,7 +75,8 @@ class ChatOptions(CallOptions, total=False):
     """The keyword arguments that `chat` and `stream` share: those of `CallOptions`, and these.
 
     Attributes:
-        tools: Functions that the model may call, in the OpenAI shape. V3.1 calls tools in standard mode only.
+        tools: Functions that the model may call, in the OpenAI shape. V3.1 calls tools in standard mode only. Tools
+            that the host runs itself are named by their type, such as `{"type": "deepseek_web_search", "max_uses": 5}`.
         tool_choice: `"auto"`, `"none"`, `"required"`, or one function by name, in the OpenAI shape.
         response_format: `{"type": "json_object"}`, or a JSON schema where the host can.
         prefix: How the model's words begin: those of the answer in standard mode, those of the reasoning in thinking
@@ -117,6 +123,7 @@ class Options:
     """Part of `messages` already."""
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    service_tier: str | None = None
     regions: Collection[str] | None = None
     tags: Mapping[str, str] | None = None
     timeout: float | None = None
@@ -124,6 +131,7 @@ class Options:
     deadline: float | None = None
     max_retries: int | None = None
     retry_unanswered: bool | None = None
+    stop_beyond_max_tokens: bool | None = None
     purpose: Purpose = "answer"
     group_id: str | None = None
     on_unsupported: OnUnsupported = "raise"

@@ -21,8 +21,11 @@ class ToolCall(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: str
+    """Unique within the conversation; made here where the endpoint sends none, or one that is in use."""
     name: str
     arguments: str
+    cut: bool = False
+    """Whether the answer ended inside this call, so that its arguments are incomplete. Don't run it."""
 
 
 class TokenLogprob(BaseModel):
@@ -144,4 +147,6 @@ class Embeddings(BaseModel):
     """The model as the endpoint names it."""
     host: str
     call_id: str
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about it, such as a usage that cannot be true."""
     seconds: float = 0.0

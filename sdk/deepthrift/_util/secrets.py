@@ -1,4 +1,4 @@
-"""What must not be shown or written: the headers that hold keys."""
+"""What must not be shown or written: the headers that hold keys, and the secrets in URLs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-HIDDEN: Final = "***"
+from deepthrift_pricing._values.shown_url import HIDDEN, shown_url, url_secrets, without_secrets_in
+
+__all__ = ["HIDDEN", "is_secret", "shown", "shown_url", "url_secrets", "without_secrets_in"]
+
 _SECRET_NAME: Final = re.compile(r"auth|cookie|key|token|secret|password|credential|signature", re.IGNORECASE)
 
 

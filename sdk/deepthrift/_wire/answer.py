@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import zip_longest
-from typing import Final
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from deepthrift._types.events import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._types.reply import TokenLogprob, ToolCall
-from deepthrift._wire.chunk import Choice, Chunk, Delta, Logprob, Logprobs
+from deepthrift._wire.callids import CallIds
+from deepthrift._wire.chunk import Choice, Chunk, Delta
+from deepthrift._wire.ending import doubt
+from deepthrift._wire.halves import HalfJoiner, whole
+from deepthrift._wire.hidden import ToolText
+from deepthrift._wire.logprobs import LogprobReader
 from deepthrift._wire.split import Kind, Piece, ThinkSplitter, late_close
-from deepthrift._wire.toolcalls import BEGIN, ToolCalls, ToolText, from_text
+from deepthrift._wire.textcalls import CALLED, CUT_OFF, TextCalls, tools_in
+from deepthrift._wire.toolcalls import ToolCalls
+from deepthrift._wire.usage_reports import UsageReports
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Mode, Usage, parse_usage
+from deepthrift_pricing import Identity, Mode, Usage
+from deepthrift_pricing._ledger.identities import clean
+from deepthrift_pricing._values.attempt import UNKNOWN_IDENTITY
 
-_OUTSIDE: Final = -9999.0
-"""What DeepSeek's API writes for a token outside of the 20 best (api/create-chat-completion)."""
+if TYPE_CHECKING:
+    from deepthrift._wire.request import WireRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,12 @@ class Answer:
     """Whether the mode that ran is the one asked for."""
     complete: bool
     """Whether the answer came to its end."""
+    identity: Identity = UNKNOWN_IDENTITY
+    """The model and the fingerprint that the response names."""
+    service_tier: str | None = None
+    """The service tier that served it, in the host's own words."""
+    cites: bool = False
+    """Whether it cites what a tool of the host has found."""
 
     @property
     def blank(self) -> bool:
@@ -54,29 +68,50 @@ class Accumulator:
     A plain answer is one chunk whose message is a single large delta, so both ways end in the same answer.
     """
 
-    def __init__(self, profile: HostProfile, mode: Mode, *, begun: bool = False) -> None:
+    def __init__(
+        self,
+        profile: HostProfile,
+        mode: Mode,
+        *,
+        begun: bool = False,
+        request: WireRequest | None = None,
+        choice: int = 0,
+    ) -> None:
         self._profile = profile
         self._mode: Mode = mode
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._tools = ToolCalls()
+        self._request = request
+        self._ids = CallIds() if request is None else CallIds(request.body, request.messages, choice=choice)
+        self._tools = ToolCalls(self._ids)
+        self._text_calls = TextCalls(self._ids, lambda: None if request is None else tools_in(request.body))
         self._hidden: dict[Kind, ToolText] = {"reasoning": ToolText(), "text": ToolText()}
-        self._logprobs: list[TokenLogprob] = []
-        self._reasoning_logprobs: list[TokenLogprob] = []
-        self._saw_logprobs = False
+        self._logprobs = LogprobReader()
+        self._argument_halves: dict[int, HalfJoiner] = {}
+        self._halves: dict[Kind, HalfJoiner] = {"reasoning": HalfJoiner(), "text": HalfJoiner()}
         inline = profile.reasoning_in_text or (begun and profile.continues_in_text)
         self._split = ThinkSplitter(expected=mode == "thinking" and inline)
         self._begun = begun
         self._raw = False
         self._inline = False
         self._in_field = False
-        self._usage: dict[str, JsonValue] | None = None
+        self._usage = UsageReports()
         self._finish: str | None = None
         self._model: str | None = None
         self._id: str | None = None
+        self._fingerprint: object = None
+        self._tier: str | None = None
+        self._cites = False
         self._chunks = 0
+        self._cut: str | None = None
         self.done = False
         """Whether the end-of-stream mark has arrived."""
+
+    def cut_at_limit(self, warning: str) -> None:
+        """No more is wanted: the answer ends here as if `max_tokens` had ended it."""
+        self._finish = "length"
+        self._cut = warning
+        self.done = True
 
     @property
     def finished(self) -> bool:
@@ -99,9 +134,9 @@ class Accumulator:
         return bool(self._text)
 
     @property
-    def has_tool_calls(self) -> bool:
-        """Whether any tool call has been given out."""
-        return bool(self._tools)
+    def tool_calls_told(self) -> int:
+        """How many tool calls have been given out as events."""
+        return len(self._tools)
 
     @property
     def has_usage(self) -> bool:
@@ -110,14 +145,16 @@ class Accumulator:
 
     def usage_with(self, prompt_tokens: int, completion_tokens: int) -> Usage | None:
         """The usage as the host reported it, with these counts where it has none of the prompt or of the answer."""
-        return parse_usage(self._usage, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+        return self._usage.parse(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
     def add(self, chunk: Chunk) -> list[StreamEvent]:
         """What `chunk` brings."""
-        if chunk.usage:
-            self._usage = chunk.usage
-        self._model = chunk.model or self._model
-        self._id = chunk.id or self._id
+        self._usage.take(chunk)
+        self._model = whole(chunk.model or "") or self._model
+        self._id = whole(chunk.id or "") or self._id
+        self._fingerprint = chunk.system_fingerprint or self._fingerprint
+        if chunk.service_tier and isinstance(chunk.service_tier, str):
+            self._tier = whole(chunk.service_tier)
         events: list[StreamEvent] = []
         for choice in chunk.choices or ():
             if choice.index == 0:
@@ -126,36 +163,47 @@ class Accumulator:
 
     def _choice(self, choice: Choice, events: list[StreamEvent]) -> None:
         delta = choice.delta or choice.message
+        self._tools.message(whole=choice.delta is None)
         if delta is not None:
             self._delta(delta, events)
         elif choice.text is not None and self._begun:
             self._delta(Delta(content=choice.text), events)  # a chat's begun answer, completed as plain text
         elif choice.text is not None:
             self._raw = True
-            self._text.append(choice.text)
-            if choice.text:
-                self._chunks += 1
-                events.append(TextDelta(choice.text))
-        if choice.logprobs is not None:
-            self._add_logprobs(choice.logprobs)
+            self._chunks += bool(choice.text)
+            if text := self._halves["text"].feed(choice.text):
+                self._text.append(text)
+                events.append(TextDelta(text))
+        self._logprobs.add(choice.logprobs)
         if choice.finish_reason:
-            self._finish = choice.finish_reason
+            self._finish = whole(choice.finish_reason)
 
     def _delta(self, delta: Delta, events: list[StreamEvent]) -> None:
         reasoning = self._reasoning_of(delta)
         content = delta.content or ""
+        self._cites = self._cites or bool(delta.annotations)
         if reasoning:
             self._in_field = True
             self._split.plain()
-            self._reasoning.append(reasoning)
-            self._show("reasoning", reasoning, events)
-        if content:
-            self._pieces(self._split.feed(content), events)
-        for part in delta.tool_calls or ():
+            self._reason(self._halves["reasoning"].feed(reasoning), events)
+        if content and self._halves["reasoning"].waiting:
+            self._reason(self._halves["reasoning"].flush(), events)
+        if content and (text := self._halves["text"].feed(content)):
+            self._pieces(self._split.feed(text), events)
+        for part in delta.calls:
             index, call_id, name, arguments = self._tools.add(part)
-            events.append(ToolCallDelta(index, call_id, name, arguments))
-        if reasoning or content or delta.tool_calls:
+            if index not in self._argument_halves:
+                self._argument_halves[index] = HalfJoiner()
+            arguments = self._argument_halves[index].feed(arguments)
+            events.append(ToolCallDelta(index, call_id and whole(call_id), name and whole(name), arguments))
+        if reasoning or content or delta.calls:
             self._chunks += 1
+
+    def _reason(self, text: str, events: list[StreamEvent]) -> None:
+        """Take in reasoning that came in a field of its own."""
+        if text:
+            self._reasoning.append(text)
+            self._show("reasoning", text, events)
 
     def _reasoning_of(self, delta: Delta) -> str:
         for field in self._profile.reasoning_fields:
@@ -184,59 +232,85 @@ class Accumulator:
         if shown := self._hidden[kind].feed(text):
             events.append(ReasoningDelta(shown) if kind == "reasoning" else TextDelta(shown))
 
-    def _add_logprobs(self, logprobs: Logprobs) -> None:
-        self._saw_logprobs = True
-        self._logprobs += map(_token, logprobs.content or ())
-        self._reasoning_logprobs += map(_token, logprobs.reasoning_content or ())
-        self._logprobs += _side_by_side(logprobs)
-
     def flush(self) -> list[StreamEvent]:
         """What was held back; to be called once, at the end."""
         events: list[StreamEvent] = []
+        self._reason(self._halves["reasoning"].flush(), events)
+        rest = self._halves["text"].flush()
+        if rest and self._raw:
+            self._text.append(rest)
+            events.append(TextDelta(rest))
+        elif rest:
+            self._pieces(self._split.feed(rest), events)
         self._pieces(self._split.flush(), events)
-        both: tuple[tuple[Kind, list[str]], ...] = (("reasoning", self._reasoning), ("text", self._text))
-        for kind, said in both:
-            read = not self._tools and from_text("".join(said)) is not None
-            shown = self._hidden[kind].release(all_of_it=not read)
+        for place, left in self._tools.rest():
+            halves = self._argument_halves.setdefault(place, HalfJoiner())
+            events.append(ToolCallDelta(place, None, None, halves.feed(left)))
+        events += [
+            ToolCallDelta(index, None, None, left)
+            for index, halves in self._argument_halves.items()
+            if (left := halves.flush())
+        ]
+        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        taken, _ = self._text_calls.take(text, reasoning, self._ending(self._usage.parse()))
+        kinds: tuple[Kind, ...] = ("reasoning", "text")
+        for kind in kinds:
+            read = taken is not None and taken.kind == kind
+            shown = taken.after if taken is not None and read else self._hidden[kind].release(all_of_it=True)
             if shown:
                 events.append(ReasoningDelta(shown) if kind == "reasoning" else TextDelta(shown))
         return events
 
+    def _ending(self, usage: Usage | None) -> str:
+        """The finish reason; `length` where an answer of as many tokens as were allowed calls tools: some hosts say
+        `tool_calls` then, although the last call may be cut."""
+        reason = self._finish or ("unknown" if self.done else "incomplete")
+        most = 0 if self._request is None else self._request.max_tokens
+        full = usage is not None and 0 < most <= usage.completion_tokens
+        return "length" if full and (reason in CALLED or reason in ("stop", "unknown")) else reason
+
     def answer(self) -> Answer:
         """What has been said so far, or all of it."""
+        usage = self._usage.parse()
         draft = Answer(
             text="".join(self._text),
             reasoning="".join(self._reasoning) or None,
             mode=self._mode,
             finish_reason=self._finish or ("unknown" if self.done else "incomplete"),
-            usage=parse_usage(self._usage),
+            usage=usage,
             model=self._model,
             response_id=self._id,
-            tool_calls=self._tools.finish(),
-            logprobs=tuple(self._logprobs) if self._saw_logprobs else None,
-            reasoning_logprobs=tuple(self._reasoning_logprobs) or None,
-            warnings=(),
+            tool_calls=tuple(
+                _encodable(call)
+                for call in self._tools.finish(cut=not self.finished or self._ending(usage).lower() in CUT_OFF)
+            ),
+            logprobs=self._logprobs.text(),
+            reasoning_logprobs=self._logprobs.reasoning(),
+            warnings=() if self._cut is None else (self._cut,),
             honoured=True,
             complete=self.finished,
+            identity=Identity(clean(self._model), clean(self._fingerprint)),
+            service_tier=self._tier,
+            cites=self._cites,
         )
         if self._raw:  # plain text is what it is, whatever tags it holds
-            return replace(draft, mode="standard")
-        return judge(draft, closed=self._split.closed, inline=self._inline, in_field=self._in_field)
+            return replace(_doubted(draft), mode="standard")
+        return judge(
+            draft,
+            closed=self._split.closed,
+            inline=self._inline,
+            in_field=self._in_field,
+            calls=self._text_calls,
+            ending=self._ending(usage),
+        )
 
 
-def _token(entry: Logprob) -> TokenLogprob:
-    top = tuple((other.token, other.logprob) for other in entry.top_logprobs or () if other.logprob > _OUTSIDE)
-    return TokenLogprob(token=entry.token, logprob=entry.logprob if entry.logprob > _OUTSIDE else None, top=top)
-
-
-def _side_by_side(logprobs: Logprobs) -> list[TokenLogprob]:
-    """The older form, in which a first token has none."""
-    given = zip_longest(logprobs.tokens or (), logprobs.token_logprobs or (), logprobs.top_logprobs or ())
-    return [
-        TokenLogprob(token=token, logprob=logprob, top=tuple((best or {}).items()))
-        for token, logprob, best in given
-        if token is not None
-    ]
+def _encodable(call: ToolCall) -> ToolCall:
+    texts = (call.id, call.name, call.arguments)
+    fixed = tuple(map(whole, texts))
+    if fixed == texts:
+        return call
+    return call.model_copy(update=dict(zip(("id", "name", "arguments"), fixed, strict=True)))
 
 
 def _detail_text(detail: JsonValue) -> str:
@@ -244,7 +318,9 @@ def _detail_text(detail: JsonValue) -> str:
     return found if isinstance(found, str) else ""
 
 
-def judge(draft: Answer, *, closed: bool, inline: bool, in_field: bool) -> Answer:
+def judge(
+    draft: Answer, *, closed: bool, inline: bool, in_field: bool, calls: TextCalls, ending: str | None = None
+) -> Answer:
     """`draft` with what went wrong on the way repaired, and the mode told from what came back.
 
     Args:
@@ -252,6 +328,8 @@ def judge(draft: Answer, *, closed: bool, inline: bool, in_field: bool) -> Answe
         closed: Whether the text had a closing tag.
         inline: Whether reasoning was taken from the text.
         in_field: Whether reasoning came in a field of its own.
+        calls: Finds the tool calls that the server left as text.
+        ending: The finish reason, where the host's own hides that the limit was reached.
     """
     warnings: list[str] = []
     answer = draft
@@ -260,14 +338,20 @@ def judge(draft: Answer, *, closed: bool, inline: bool, in_field: bool) -> Answe
     if answer.reasoning is None and (cut := late_close(answer.text)) is not None:
         answer = replace(answer, reasoning=cut[0] or None, text=cut[1])
         warnings.append("the reasoning came inside the text, without an opening tag; it was split off at '</think>'")
-    answer = _tool_text(answer, warnings)
+    answer = _with_calls(answer, calls, ending or draft.finish_reason, warnings)
     if in_field and _mismatched(answer):
         answer = replace(answer, text=answer.reasoning or "", reasoning=None)
         warnings.append(
             "the whole answer came in the reasoning field and was taken for the answer; the server's reasoning parser "
             "does not fit V3.1 (vLLM: --reasoning-parser deepseek_v3)"
         )
-    return _checked(answer, warnings)
+    return _doubted(_checked(answer, warnings))
+
+
+def _doubted(answer: Answer) -> Answer:
+    """`answer` with a warning where its finish reason does not tell whether it is whole."""
+    warning = doubt(answer.finish_reason) if answer.complete else None
+    return answer if warning is None else replace(answer, warnings=(*answer.warnings, warning))
 
 
 def _mismatched(answer: Answer) -> bool:
@@ -282,27 +366,28 @@ def _mismatched(answer: Answer) -> bool:
     )
 
 
-def _tool_text(answer: Answer, warnings: list[str]) -> Answer:
-    """Tool calls that the server left as text, in the answer or in the reasoning."""
-    if answer.tool_calls:
-        return answer
-    for where in ("text", "reasoning"):
-        held = answer.text if where == "text" else answer.reasoning or ""
-        if BEGIN not in held:
-            continue
-        found = from_text(held)
-        if found is None:
-            warnings.append(f"the {where} holds V3.1's mark of a tool call, but no complete call")
-            continue
-        rest, calls = found
+def _with_calls(answer: Answer, calls: TextCalls, ending: str, warnings: list[str]) -> Answer:
+    """`answer` with the tool calls that the server left as text, and with a word about those that are cut."""
+    taken, notes = calls.take(answer.text, answer.reasoning or "", ending)
+    warnings += notes
+    host_says_cut = answer.finish_reason.lower() in CUT_OFF
+    if taken is not None:
+        further = calls.named(taken, answer.tool_calls)
+        text, reasoning = (taken.text, answer.reasoning) if taken.kind == "text" else (answer.text, taken.text or None)
+        answer = replace(answer, text=text, reasoning=reasoning, tool_calls=(*answer.tool_calls, *further))
+        if answer.complete and not host_says_cut:
+            answer = replace(answer, finish_reason="tool_calls")
+    half = [call.name for call in answer.tool_calls if call.cut]
+    if answer.complete and half:
+        answer = replace(answer, finish_reason="length")
         warnings.append(
-            f"{len(calls)} tool call(s) came as {where} and were read from there; "
-            "the server's tool parser does not fit V3.1 (vLLM: --tool-call-parser deepseek_v31)"
+            f"the answer reached max_tokens inside the call of the tool {half[0]!r}: its arguments are incomplete, so "
+            "don't run it; raise max_tokens"
         )
-        changed = replace(answer, text=rest) if where == "text" else replace(answer, reasoning=rest or None)
-        return replace(changed, tool_calls=calls, finish_reason="tool_calls")
-    if answer.finish_reason == "tool_calls":
-        warnings.append("the endpoint said it called tools and sent no call; its tool parser may not fit V3.1")
+    elif answer.complete and answer.tool_calls and host_says_cut:
+        warnings.append("the answer reached max_tokens after its tool calls; further calls may be missing")
+    elif answer.finish_reason in CALLED and not answer.tool_calls:
+        warnings.append("the endpoint said it called tools and sent no call; its tool parser may not fit the model")
     return answer
 
 

@@ -8,6 +8,8 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from deepthrift._types.errors import MalformedResponse
+from deepthrift._wire.large import LARGE, load_json
+from deepthrift._wire.words import error_in
 
 
 class _Loose(BaseModel):
@@ -23,6 +25,9 @@ class ToolCallPart(_Loose):
     index: int | None = None
     id: str | None = None
     function: FunctionPart | None = None
+    name: str | None = None
+    """Where some hosts put the function's name and arguments."""
+    arguments: str | None = None
 
 
 class Delta(_Loose):
@@ -33,26 +38,17 @@ class Delta(_Loose):
     reasoning: str | None = None
     reasoning_details: list[JsonValue] | None = None
     tool_calls: list[ToolCallPart] | None = None
+    function_call: FunctionPart | None = None
+    """The older form, of one call without an id."""
+    annotations: JsonValue = None
+    """Citations, where the host's own tools searched the web."""
 
-
-class TopLogprob(_Loose):
-    token: str
-    logprob: float
-
-
-class Logprob(_Loose):
-    token: str
-    logprob: float
-    top_logprobs: list[TopLogprob] | None = None
-
-
-class Logprobs(_Loose):
-    content: list[Logprob] | None = None
-    reasoning_content: list[Logprob] | None = None
-    tokens: list[str] | None = None
-    """The older form, of completions of plain text: lists side by side."""
-    token_logprobs: list[float | None] | None = None
-    top_logprobs: list[dict[str, float] | None] | None = None
+    @property
+    def calls(self) -> list[ToolCallPart]:
+        """The tool calls, or the parts of them."""
+        if self.tool_calls or self.function_call is None:
+            return self.tool_calls or []
+        return [ToolCallPart(function=self.function_call)]
 
 
 class Choice(_Loose):
@@ -62,7 +58,10 @@ class Choice(_Loose):
     text: str | None = None
     """What a completion of plain text says, in place of a delta or message."""
     finish_reason: str | None = None
-    logprobs: Logprobs | None = None
+    logprobs: object = None
+    """As it came; `LogprobReader` reads it."""
+    usage: JsonValue = None
+    """Where Moonshot puts the usage of a stream."""
 
 
 class Chunk(_Loose):
@@ -71,18 +70,24 @@ class Chunk(_Loose):
     id: str | None = None
     object: str | None = None
     model: str | None = None
+    system_fingerprint: JsonValue = None
+    service_tier: JsonValue = None
+    """The service tier that serves the request, where the host says so."""
     choices: list[Choice] | None = None
     usage: dict[str, JsonValue] | None = None
+    x_groq: JsonValue = None
+    """Where Groq puts the usage of a stream."""
+    prompt_eval_count: JsonValue = None
+    eval_count: JsonValue = None
+    tokens_evaluated: JsonValue = None
+    tokens_predicted: JsonValue = None
     error: JsonValue = None
-    code: JsonValue = None
-    message: JsonValue = None
+    """All of what was sent, if it is an error."""
 
     @property
     def is_error(self) -> bool:
         """Whether this is an error in the place of an answer."""
-        return self.error is not None or (
-            not self.choices and self.usage is None and (self.object == "error" or self.message is not None)
-        )
+        return self.error is not None
 
 
 def parse_chunk(data: bytes) -> Chunk:
@@ -91,13 +96,26 @@ def parse_chunk(data: bytes) -> Chunk:
     Raises:
         MalformedResponse: It is not JSON, or not a chat chunk.
     """
+    chunk = _parsed(data)
+    if chunk.choices and b'"error"' not in data and b'"Error"' not in data:
+        return chunk
+    answered = bool(chunk.choices) or chunk.usage is not None
+    error = error_in(load_json(data), answered=answered)
+    return chunk if error is None and chunk.error is None else chunk.model_copy(update={"error": error})
+
+
+def _parsed(data: bytes) -> Chunk:
     try:
-        return Chunk.model_validate_json(data)
+        if len(data) < LARGE:
+            return Chunk.model_validate_json(data)
     except ValidationError:
         pass
     try:  # rare, so it may take its time: what hosts are known to write otherwise is mended first
-        return Chunk.model_validate(_mended(json.loads(data)))
+        value: object = load_json(data)
+        return Chunk.model_validate(_mended(value))
     except ValidationError as error:
+        if (wrong := error_in(value, answered=False)) is not None:
+            return Chunk.model_construct(error=wrong)
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         told = f"{first['msg']} at {'.'.join(map(str, first['loc'])) or 'the top'!r}"
     except (ValueError, RecursionError):
@@ -114,6 +132,8 @@ def _mended(value: object) -> object:
         return value
     chunk = cast("dict[str, object]", value)
     mended = {**chunk, "id": _label(chunk.get("id")), "model": _label(chunk.get("model"))}
+    if not isinstance(chunk.get("usage"), dict):
+        mended["usage"] = None  # no reason to lose the answer
     if isinstance(choices := chunk.get("choices"), list):
         mended["choices"] = [_choice(choice) for choice in cast("list[object]", choices)]
     return mended
@@ -137,8 +157,13 @@ def _message(message: dict[str, object]) -> object:
     for name in ("content", "reasoning_content", "reasoning"):
         if isinstance(held := message.get(name), list):
             mended[name] = "".join(map(_part, cast("list[object]", held)))
-    if isinstance(calls := message.get("tool_calls"), list):
-        mended["tool_calls"] = [_call(call) for call in cast("list[object]", calls)]
+    calls = message.get("tool_calls")
+    if isinstance(calls, dict):
+        calls = [calls]
+    if isinstance(calls, list):
+        mended["tool_calls"] = [_call(call) for call in cast("list[object]", calls) if isinstance(call, dict)]
+    if isinstance(held := message.get("function_call"), dict):
+        mended["function_call"] = _function(cast("dict[str, object]", held))
     return mended
 
 
@@ -147,17 +172,20 @@ def _part(part: object) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _call(value: object) -> object:
-    if not isinstance(value, dict):
-        return value
-    call = cast("dict[str, object]", value)
-    mended = {**call, "id": _label(call.get("id"))}
-    if isinstance(held := call.get("function"), dict):
-        function = cast("dict[str, object]", held)
-        arguments = function.get("arguments")
-        if arguments is not None and not isinstance(arguments, str):
-            mended["function"] = {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}
+def _call(value: dict[str, object]) -> object:
+    mended = {**_function(value), "id": _label(value.get("id"))}
+    if not isinstance(value.get("index"), int):
+        mended.pop("index", None)
+    if isinstance(held := value.get("function"), dict):
+        mended["function"] = _function(cast("dict[str, object]", held))
     return mended
+
+
+def _function(function: dict[str, object]) -> dict[str, object]:
+    arguments = function.get("arguments")
+    if arguments is None or isinstance(arguments, str):
+        return function
+    return {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}
 
 
 def _label(value: object) -> object:

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias, cast
 
 from deepthrift._types.errors import InvalidRequestError, UnsupportedFeature
 from deepthrift._types.messages import Messages
+from deepthrift._wire.callids import with_own_ids
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode
 
@@ -21,6 +22,8 @@ def wire_messages(
     messages: Messages, profile: HostProfile, *, mode: Mode = "standard", tools: bool = False
 ) -> list[WireMessage]:
     """Fresh messages for `profile`: parts joined, empty tool calls dropped, reasoning kept or stripped by its rule.
+
+    Ids of tool calls that come twice are renamed, for hosts refuse them.
 
     Args:
         messages: The user's own; they stay as they are.
@@ -45,6 +48,7 @@ def wire_messages(
                 message.setdefault("reasoning_content", "")
     if profile.default_system is not None and all(message["role"] != "system" for message in out):
         out.insert(0, {"role": "system", "content": profile.default_system})
+    out = with_own_ids(out)
     return _merged(out) if profile.merge_roles else out
 
 

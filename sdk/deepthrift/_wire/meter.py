@@ -6,8 +6,11 @@ import contextlib
 
 from deepthrift._types.errors import DeepthriftError
 from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.body import BodyReader
 from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.sse import EventDecoder
+from deepthrift._wire.heartbeat import is_heartbeat
+from deepthrift._wire.large import sized
+from deepthrift._wire.sse import DONE, EventDecoder
 
 
 class Meter:
@@ -16,40 +19,27 @@ class Meter:
 
     def __init__(self, accumulator: Accumulator) -> None:
         self.accumulator = accumulator
-        self._events = EventDecoder()
-        self._whole: list[bytes] | None = None
-        self._sniffed = False
+        self._reader = BodyReader(EventDecoder())
 
-    def feed(self, data: bytes | None) -> None:
+    async def feed(self, data: bytes | None) -> None:
         """The next bytes of a stream, `None` at its end. What cannot be read is left to the caller to complain of."""
         with contextlib.suppress(DeepthriftError):
-            self._feed(data)
-
-    def _feed(self, data: bytes | None) -> None:
-        if not self._sniffed and data is not None and (start := data.lstrip()):
-            self._sniffed = True
-            self._whole = [] if start.startswith((b"{", b"[")) else None
-        if self._whole is not None:
-            if data is not None:
-                self._whole.append(data)
-                return
-            blocks = [b"".join(self._whole)]
-        else:
-            blocks = self._events.flush() if data is None else self._events.feed(data)
-        for block in blocks:
-            if block == b"[DONE]":
-                self.accumulator.done = True
-                return
-            self._add(block)
+            for block in self._reader.feed(data):
+                await sized(len(block), self._add, block)
 
     def whole(self, body: bytes) -> None:
         """A body in one piece."""
-        self.feed(body)
-        self.feed(None)
+        with contextlib.suppress(DeepthriftError):
+            for block in [*self._reader.feed(body), *self._reader.feed(None)]:
+                self._add(block)
         self.accumulator.flush()
         self.accumulator.done = self.accumulator.done or self.accumulator.started
 
     def _add(self, block: bytes) -> None:
+        if block == DONE:
+            self.accumulator.done = True
+        if self.accumulator.done or is_heartbeat(block):
+            return
         chunk = parse_chunk(block.strip())
         if not chunk.is_error:
             self.accumulator.add(chunk)

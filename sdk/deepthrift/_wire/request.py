@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, cast
 
 from deepthrift._types.errors import InvalidRequestError, UnsupportedFeature
@@ -14,6 +14,14 @@ from deepthrift._types.messages import JSONObject
 from deepthrift._types.options import Options
 from deepthrift._wire.begun import COMPLETIONS, as_prompt
 from deepthrift._wire.conversation import WireMessage
+from deepthrift._wire.server_tools import (
+    check_server_tool,
+    functions_of,
+    is_server_tool,
+    on_the_wire,
+    request_bounds,
+)
+from deepthrift._wire.service_tiers import check_tier, tier_form, tier_of
 from deepthrift.hosts import Feature, HostProfile
 from deepthrift_pricing import Mode
 
@@ -38,6 +46,10 @@ class WireRequest:
     path: str = CHAT
     beside: bool = False
     """Whether the path is below the base URL without its `/v1`."""
+    service_tier: str | None = None
+    """The service tier whose price is reserved; `None` is the usual one."""
+    requests: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The most requests of each kind that the host's own tools may make."""
 
 
 def settled(options: Options, profile: HostProfile) -> tuple[Options, tuple[str, ...]]:
@@ -78,7 +90,8 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
         if value is not None and not (isinstance(value, int | float) and value > 0):
             raise InvalidRequestError(f"{name} is a positive number of seconds, not {value!r}")
     _check_stop(options.stop)
-    _check_tools(options)
+    _check_tools(options, profile)
+    check_tier(options, profile)
     rules = profile.rules(options.mode)
     if options.mode == "thinking" and profile.dialect == "none" and profile.two_pass is None and rules.switch is None:
         raise UnsupportedFeature(f"{profile.name!r} has no thinking mode; use mode='standard'")
@@ -92,6 +105,12 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
             continue
         other: Mode = "standard" if options.mode == "thinking" else "thinking"
         elsewhere = feature in profile.rules(other).features
+        if profile.name == _EMBEDDED and feature in ("tools", "forced_tool_choice") and not elsewhere:
+            raise UnsupportedFeature(
+                f"{_NAMES.get(feature, feature)} cannot be used with the model {profile.model!r} on the embedded "
+                "engine: this model does not call tools. Run one that does, such as qwen3-0.6b; "
+                "`deepthrift models choices` lists more"
+            )
         advice = f"; the {other} mode can" if elsewhere else ""
         raise UnsupportedFeature(
             f"{_NAMES.get(feature, feature)} cannot be used in {options.mode} mode on {profile.name!r}{advice}"
@@ -117,6 +136,8 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
     return tuple(warnings)
 
 
+_EMBEDDED: Final = "local"
+"""The profile of the embedded engine, where the model decides what can be done, not the host."""
 _NAMES: Final[Mapping[str, str]] = {
     "forced_tool_choice": "a forced tool_choice",
     "json_object": "response_format json_object",
@@ -131,7 +152,7 @@ def _ineffective(options: Options, ignored: Sequence[str]) -> list[str]:
 
 def _features(options: Options) -> list[Feature]:
     found: list[Feature] = []
-    if options.tools:
+    if functions_of(options.tools):
         found.append("tools")
     if options.tool_choice is not None and options.tool_choice not in ("auto", "none"):
         found.append("forced_tool_choice")
@@ -205,7 +226,7 @@ def _check_stop(stop: object) -> None:
         raise InvalidRequestError("stop is a string or a list of 1 to 16 strings, none of them empty")
 
 
-def _check_tools(options: Options) -> None:
+def _check_tools(options: Options, profile: HostProfile) -> None:
     if options.tool_choice is not None and options.tool_choice != "none" and not options.tools:
         raise InvalidRequestError("tool_choice needs tools")
     tools: object = options.tools
@@ -214,6 +235,9 @@ def _check_tools(options: Options) -> None:
     for place, tool in enumerate(options.tools or ()):
         if not isinstance(tool, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidRequestError(f"tools[{place}] is a function in the OpenAI shape, not {type(tool).__name__}")
+        if is_server_tool(tool):
+            check_server_tool(place, tool, profile)
+            continue
         function = tool.get("function")
         name = function.get("name") if isinstance(function, Mapping) else None
         if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
@@ -272,10 +296,13 @@ def build_request(
     path = CHAT
     if options.tools:
         strict = "strict_tools" in profile.rules(mode).features
-        body["tools"] = [tool if strict or not _is_strict(tool) else _not_strict(tool) for tool in options.tools]
+        sent = [on_the_wire(tool, profile) for tool in options.tools]
+        body["tools"] = [tool if strict or not _is_strict(tool) else _not_strict(tool) for tool in sent]
         beta = beta or (strict and any(map(_is_strict, options.tools)))
     if options.logprobs or options.top_logprobs is not None:
         body["logprobs"] = True
+    tier = tier_form(options, profile)
+    body |= tier.body
     limited = options.reasoning_budget is not None and mode == "thinking"
     chat_only = (options.tools, options.response_format, limited)
     if begun and profile.prefix_form == "prompt" and not any(chat_only):
@@ -283,7 +310,12 @@ def build_request(
         body = as_prompt(body, messages, mode=mode)
     return WireRequest(
         body=written(body, profile.body, switch.body, extra_body, options.extra_body),
-        headers={**lowered(profile.headers), **lowered(switch.headers), **lowered(options.extra_headers)},
+        headers={
+            **lowered(profile.headers),
+            **lowered(switch.headers),
+            **tier.headers,
+            **lowered(options.extra_headers),
+        },
         model=name,
         mode=mode,
         stream=stream,
@@ -291,6 +323,8 @@ def build_request(
         max_tokens=max_tokens,
         path=f"{profile.beta_path or ''}{path}" if beta else path,
         beside=beta and profile.beta_path is not None,
+        service_tier=tier_of(options, profile, extra_body),
+        requests=request_bounds(options.tools, profile),
     )
 
 

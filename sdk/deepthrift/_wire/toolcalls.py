@@ -1,108 +1,258 @@
-"""Tool calls: put together from deltas, or read from V3.1's own text form when a server leaves it in the answer."""
+"""Tool calls, put together from deltas in every form that endpoints send them.
+
+Most endpoints number the calls of an answer, and send id and name once. Others number all calls 0, send no number, no
+id, the same id twice, whole calls in each delta, or everything so far in each delta. The rules:
+
+- An id or a number that was not seen before starts a call.
+- Where an id or number comes again, a call starts if the one before it is complete, and a name or other arguments come.
+- Anything else goes on with the last call of that id or number.
+"""
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from collections.abc import Iterator
 
 from deepthrift._types.reply import ToolCall
+from deepthrift._wire.callids import CallIds
 from deepthrift._wire.chunk import ToolCallPart
-
-BEGIN: Final = "<｜tool▁calls▁begin｜>"
-_END: Final = "<｜tool▁calls▁end｜>"
-_CALL: Final = re.compile(r"<｜tool▁call▁begin｜>(.*?)<｜tool▁sep｜>(.*?)<｜tool▁call▁end｜>", re.DOTALL)
-_OLD: Final = re.compile(r"([^\n]+)\n```json\n(.*)\n```", re.DOTALL)
+from deepthrift._wire.markup import is_json
 
 
 class ToolCalls:
     """Tool calls under construction."""
 
-    def __init__(self) -> None:
-        self._calls: dict[int, list[str]] = {}
-        self._last = -1
+    def __init__(self, ids: CallIds | None = None) -> None:
+        self._ids = ids or CallIds()
+        self._calls: list[_Call] = []
+        self._earlier = 0
+        self.whole = False
+        """Whether what comes next is a whole message, in which every entry is a call."""
 
     def __bool__(self) -> bool:
         return bool(self._calls)
 
+    def __len__(self) -> int:
+        return len(self._calls)
+
     def add(self, part: ToolCallPart) -> tuple[int, str | None, str | None, str]:
-        """Take in a fragment; returns its index, and its id, name and arguments as far as they are new."""
-        index = self._index(part)
-        self._last = index
-        call = self._calls.setdefault(index, ["", "", ""])
-        name = part.function.name if part.function else None
-        arguments = (part.function.arguments if part.function else None) or ""
-        new_id = part.id if part.id and not call[0] else None
-        new_name = name if name and name != call[1] else None
-        call[0] = call[0] or (part.id or "")
-        if new_name:
-            call[1] += new_name
-        call[2] += arguments
-        return index, new_id, new_name, arguments
+        """Take in a fragment; returns its call's place, and its id, name and arguments as far as they are new."""
+        key = part.id or ""
+        function = part.function or part
+        name, arguments = function.name or "", function.arguments or ""
+        call = self._whole(part, key, name, arguments) if self.whole else self._find(part.index, key, name, arguments)
+        if call is None and not (key or name or arguments or self.whole):
+            return max(len(self._calls) - 1, 0), None, None, ""
+        if call is None:
+            before = self._calls[-1] if self._calls else None
+            if not name and before is not None and before.named_again and not self.whole:
+                name = before.name
+            call = _Call(len(self._calls), part.index)
+            self._calls.append(call)
+        new_id: str | None = None
+        if key and not call.key:
+            call.key = key
+        if not call.id and (key or name or arguments):
+            call.id = new_id = self._ids.admit(key)
+        new_name = call.add_name(name)
+        return call.place, new_id, new_name, call.add_arguments(arguments, whole=self.whole)
 
-    def _index(self, part: ToolCallPart) -> int:
-        if part.index is not None:
-            return part.index
-        if part.id and part.id not in {call[0] for call in self._calls.values()}:
-            return self._last + 1
-        return max(self._last, 0)
+    def message(self, *, whole: bool) -> None:
+        """What comes next is a whole message, or a delta."""
+        self.whole, self._earlier = whole, len(self._calls)
 
-    def finish(self) -> tuple[ToolCall, ...]:
-        """The calls in order. One without an id gets a name of its own, so that its result can refer to it."""
-        return tuple(
-            ToolCall(id=call[0] or f"call_{index}", name=call[1], arguments=call[2] or "{}")
-            for index, call in sorted(self._calls.items())
-        )
+    def rest(self) -> Iterator[tuple[int, str]]:
+        """The place and arguments of calls of which something was held back; to be called once, at the end."""
+        for call in self._calls:
+            if left := call.held():
+                yield call.place, left
+
+    def finish(self, *, cut: bool = False) -> tuple[ToolCall, ...]:
+        """The calls in order.
+
+        Args:
+            cut: Whether the answer was cut off, so that calls with half-written arguments are marked.
+        """
+        calls: list[ToolCall] = []
+        for call in self._calls:
+            text = call.text()
+            half = cut and not is_json(text) and (bool(text.strip()) or call is self._calls[-1])
+            identity = call.id or self._ids.admit("")
+            call.id = identity
+            calls.append(ToolCall(id=identity, name=call.name, arguments=text or ("" if half else "{}"), cut=half))
+        return tuple(calls)
+
+    def _whole(self, part: ToolCallPart, key: str, name: str, arguments: str) -> _Call | None:
+        """The call of a stream that its last message repeats, if there is one."""
+        for call in self._calls[: self._earlier]:
+            if key and call.key == key and call.name == name and call.text() == arguments:
+                return call
+        return None
+
+    def _find(self, number: int | None, key: str, name: str, arguments: str) -> _Call | None:
+        """The call that a delta goes on with; `None` if it starts one."""
+        here = [call for call in self._calls if number is None or call.number is None or call.number == number]
+        last = here[-1] if here else None
+        if key:
+            same = next((call for call in reversed(here) if call.key == key), None)
+            if same is not None:
+                return None if same.is_followed_by(name, arguments, same_id=True) else same
+            elsewhere = next((call for call in reversed(self._calls) if call.key == key), None)
+            if elsewhere is not None and not name and not elsewhere.complete:
+                return elsewhere  # the number grows with each delta
+            if last is None or last.complete:
+                return None
+            if not last.key and last.name in ("", name):
+                return last  # the id came late
+            if last.key and last.name and not name and (arguments or last.text()):
+                return last  # a new id in each delta
+            return None
+        if last is None:
+            latest = self._calls[-1] if self._calls else None
+            goes_on = latest is not None and not name and bool(arguments) and not latest.complete
+            return latest if goes_on else None
+        return None if last.is_followed_by(name, arguments, same_id=False, numbered=number is not None) else last
 
 
-class ToolText:
-    """Keeps V3.1's own form of tool calls out of what a reader of the stream sees."""
+class _Call:
+    """One call under construction."""
 
-    def __init__(self) -> None:
-        self._held = ""
-        self._begun = False
+    __slots__ = (
+        "_pieces",
+        "_scan",
+        "_shown",
+        "_size",
+        "_snapshot",
+        "id",
+        "key",
+        "name",
+        "named_again",
+        "number",
+        "place",
+    )
+
+    def __init__(self, place: int, number: int | None) -> None:
+        self.place = place
+        self.number = number
+        self.key = ""
+        """The endpoint's id, as it was first sent."""
+        self.id = ""
+        self.name = ""
+        self._pieces: list[str] = []
+        self._snapshot: str | None = None
+        """The arguments, where each delta has all of them so far."""
+        self._size = 0
+        self._scan = _Scan()
+        self._shown = 0
+        self.named_again = False
+        """Whether the name came once more after the end of the arguments: another call of it may begin."""
 
     @property
-    def holding(self) -> bool:
-        """Whether something is held back."""
-        return bool(self._held)
+    def complete(self) -> bool:
+        """Whether the arguments are a JSON text that has come to its end."""
+        text = self._snapshot
+        return self._scan.ended(self._pieces) if text is None else is_json(text)
 
-    def feed(self, text: str) -> str:
-        """The part of `text`, and of what was held back, that is no tool call and cannot become one."""
-        if not self._held and "<" not in text:
-            return text
-        self._held += text
-        if self._begun:
+    def text(self) -> str:
+        """The arguments so far."""
+        joined = "".join(self._pieces)
+        return joined if self._snapshot is None or is_json(joined) else self._snapshot
+
+    def add_name(self, name: str) -> str | None:
+        """Take in a name or a piece of one; returns what is new of it."""
+        if not name or name == self.name or (self.name and self._pieces):
+            return None
+        if self.name and name.startswith(self.name):  # all of the name so far
+            new, self.name = name[len(self.name) :], name
+            return new
+        self.name += name
+        return name
+
+    def add_arguments(self, piece: str, *, whole: bool) -> str:
+        """Take in a piece of the arguments; returns what is new of it."""
+        if not piece or (whole and self._pieces):
             return ""
-        at = self._held.find(BEGIN)
-        self._begun = at >= 0
-        if at < 0:
-            at = self._held.rfind("<")
-            if at < 0 or not BEGIN.startswith(self._held[at:]):
-                at = len(self._held)
-        shown, self._held = self._held[:at], self._held[at:]
-        return shown
+        before, so_far = self._size, None
+        placeholder = len(self._pieces) == 1 and self._pieces[0].strip() == "{}" and piece.lstrip()[:1] == "{"
+        if not whole and before and (len(piece) >= before or placeholder):
+            so_far = "".join(self._pieces) if self._snapshot is None else self._snapshot
+        self._pieces.append(piece)
+        if so_far is not None and (placeholder or (so_far.lstrip()[:1] == "{" and piece.startswith(so_far))):
+            self._snapshot, self._size = piece, len(piece)
+            return self._new()
+        self._size += len(piece)
+        if self._snapshot is not None:
+            self._snapshot += piece
+        elif len(self._pieces) == 1 and piece.strip() == "{}" and not whole:
+            return ""  # some send it first, and then the arguments
+        elif self._shown == before:
+            self._shown += len(piece)
+            return piece
+        return self._new()
 
-    def release(self, *, all_of_it: bool = False) -> str:
-        """What was held back and is no tool call; with `all_of_it`, what looked like one as well."""
-        if self._begun and not all_of_it:
-            return ""
-        held, self._held, self._begun = self._held, "", False
-        return held
+    def held(self) -> str:
+        """What was held back of the arguments."""
+        return self._new()
+
+    def is_followed_by(self, name: str, arguments: str, *, same_id: bool, numbered: bool = True) -> bool:
+        """Whether a delta in the place of this call starts another one."""
+        if not self.name:
+            return False
+        if not self.complete:
+            if not name or name == self.name:
+                return False
+            return bool(self._pieces) or not (numbered or same_id)
+        repeated = self._repeats(arguments) and (same_id or self._snapshot is not None)
+        if not name:
+            return self.named_again and bool(arguments.strip()) and not repeated
+        if name != self.name:
+            return True
+        if not arguments.strip():
+            self.named_again = True
+            return False
+        return not repeated
+
+    def _repeats(self, arguments: str) -> bool:
+        text = self.text()
+        return arguments.strip() == text.strip() or text.strip() == "{}"
+
+    def _new(self) -> str:
+        text = self.text()
+        new, self._shown = text[self._shown :], max(self._shown, len(text))
+        return new
 
 
-def from_text(text: str) -> tuple[str, tuple[ToolCall, ...]] | None:
-    """The text before the calls and the calls, if `text` holds V3.1's own form of them."""
-    before, begin, rest = text.partition(BEGIN)
-    if not begin:
-        return None
-    body = rest.partition(_END)[0]
-    calls = tuple(_call(index, match[1].strip(), match[2].strip()) for index, match in enumerate(_CALL.finditer(body)))
-    return (before.rstrip(), calls) if calls else None
+class _Scan:
+    """Tells whether a JSON text has come to its end. Reads each character once, and only when it is asked."""
 
+    __slots__ = ("_depth", "_escaped", "_over", "_quoted", "_read", "_started")
 
-def _call(index: int, name: str, arguments: str) -> ToolCall:
-    # Checkpoints before V3.1 write `function`, the name, and the arguments in a fence; prompts made for them linger.
-    old = _OLD.fullmatch(arguments) if name == "function" else None
-    if old is not None:
-        name, arguments = old[1].strip(), old[2].strip()
-    return ToolCall(id=f"call_{index}", name=name, arguments=arguments)
+    def __init__(self) -> None:
+        self._read = 0
+        self._depth = 0
+        self._quoted = self._escaped = self._started = self._over = False
+
+    def ended(self, pieces: list[str]) -> bool:
+        for piece in pieces[self._read :]:
+            for character in piece:
+                self._take(character)
+        self._read = len(pieces)
+        return self._started and self._depth == 0 and not self._over
+
+    def _take(self, character: str) -> None:
+        if self._quoted:
+            if self._escaped:
+                self._escaped = False
+            elif character == "\\":
+                self._escaped = True
+            elif character == '"':
+                self._quoted = False
+        elif character == '"':
+            self._quoted = True
+        elif character in "{[":
+            self._over = self._over or (self._started and self._depth == 0)
+            self._started = True
+            self._depth += 1
+        elif character in "}]":
+            self._depth -= 1
+        elif self._started and self._depth == 0 and not character.isspace():
+            self._over = True

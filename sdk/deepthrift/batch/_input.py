@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import BinaryIO, Final
 
 from deepthrift._types.errors import BatchError, InvalidRequestError
 from deepthrift.batch._row import BatchRow, parse_line
+from deepthrift_pricing._values.text_file import encoding_by_mark
 
 _MOST_PROBLEMS: Final = 20
 _AT_A_TIME: Final = 100
@@ -58,7 +60,13 @@ class InputFile:
                 raise BatchError(
                     f"{str(self.path)!r} changed while it was read; leave it alone until the batch is done"
                 )
-            yield number, data
+            if number == 1 and encoding_by_mark(data) not in (None, "utf-8-sig"):
+                raise InvalidRequestError(
+                    f"{str(self.path)!r} is not UTF-8, as its byte order mark says; save it as UTF-8 "
+                    "(in PowerShell: Out-File -Encoding utf8)"
+                )
+            # Windows programs begin a file with the mark, and joined files have one in the middle.
+            yield number, data.removeprefix(BOM_UTF8)
 
     async def scan(self, check: Check) -> Scan:
         """Read and check every row; `check` raises an `InvalidRequestError` for one that cannot be sent.

@@ -21,7 +21,8 @@ _FIELDS: Final = ("body", "custom_id", "method", "mode", "tags", "url")
 _PATH: Final = "/chat/completions"
 _LONGEST_ID: Final = 512
 _OPTIONS: Final = (
-    "logprobs", "response_format", "seed", "stop", "temperature", "tool_choice", "tools", "top_logprobs", "top_p",
+    "logprobs", "response_format", "seed", "service_tier", "stop", "temperature", "tool_choice", "tools",
+    "top_logprobs", "top_p",
 )  # fmt: skip
 _OWN: Final = frozenset(
     {"model", "messages", "max_tokens", "max_completion_tokens", "n", "stream", "stream_options", *_OPTIONS}

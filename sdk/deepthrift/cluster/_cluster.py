@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from deepthrift._types.errors import ConfigurationError
+from deepthrift._util.secrets import shown_url
 from deepthrift.batch._chatter import Chatter
 from deepthrift_pricing import Mode
 
@@ -92,6 +93,11 @@ def worker_spec(cluster: RayCluster, targets: Targets, mode: Mode | None) -> Wor
             f"{names} cannot travel to the nodes of a cluster; make the client without, or leave out on=…"
         )
     shared, to = first.shared, first
+    if shown_url(to.url) != to.url:
+        raise ConfigurationError(
+            "the endpoint's URL has a query that may hold a secret, which must not travel; pass the key as api_key=…, "
+            "and name its variable in RayCluster(…, key_variable='…')"
+        )
     ledger = shared.ledger
     if not ledger.url.startswith(("postgresql://", "postgres://")):
         raise ConfigurationError(

@@ -148,6 +148,8 @@ class RowWorker:
             circuit_breaker=spec.breaker,
             on_mode_mismatch=settings.on_mode_mismatch,
             extra_body=cast("JSONObject", settings.extra_body),
+            max_response_bytes=settings.max_response_bytes,
+            stop_beyond_max_tokens=settings.stop_beyond_max_tokens,
         )
         await self._opened.enter_async_context(client)
         through = None if spec.through is None else spec.through(client)

@@ -11,6 +11,7 @@ from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject, Messages
 from deepthrift.batch import BatchRow
 from deepthrift.batch._row import parse_row
+from deepthrift_pricing._values.text_file import read_text
 
 _FIELDS: Final = frozenset({"id", "messages", "mode", "prompt"})
 
@@ -24,7 +25,7 @@ def read_prompts(path: str | Path) -> list[BatchRow]:
         InvalidRequestError: The file cannot be read, or a line is none of these.
     """
     try:
-        lines = Path(path).read_text("utf-8").split("\n")
+        lines = read_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequestError(f"{str(path)!r} cannot be read: {error}") from error
     found: list[object] = []
@@ -33,7 +34,7 @@ def read_prompts(path: str | Path) -> list[BatchRow]:
         if not line.strip():
             continue
         try:
-            found.append(json.loads(line))
+            found.append(json.loads(line.removeprefix("\ufeff")))
         except (ValueError, RecursionError) as error:
             raise InvalidRequestError(f"line {number} of {str(path)!r} is not JSON: {error}") from None
         places.append(number)

@@ -14,6 +14,7 @@ from deepthrift.hosts._profile import (
     TwoPass,
     Unverified,
 )
+from deepthrift.hosts._service import ServerTool, ServiceTier
 
 __all__ = [
     "BatchRules",
@@ -25,6 +26,8 @@ __all__ = [
     "ModeRules",
     "PrefixForm",
     "ReasoningField",
+    "ServerTool",
+    "ServiceTier",
     "Switch",
     "Tokenizer",
     "TwoPass",

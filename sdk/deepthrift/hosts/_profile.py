@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, ValidationError, model_validator
 
 from deepthrift._types.errors import ConfigurationError
 from deepthrift.hosts import _catalog
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
+from deepthrift.hosts._service import ServerTool, ServiceTier
 from deepthrift_pricing import Mode
+from deepthrift_pricing._values.text_file import read_text
 
 Feature: TypeAlias = Literal[
     "forced_tool_choice",
@@ -50,6 +52,9 @@ CachedTokens: TypeAlias = Literal["none", "prompt_cache_hit_tokens", "prompt_tok
 
 Unverified: TypeAlias = Literal["address", "cached_tokens", "features", "limits", "reasoning", "switch"]
 """A part of a profile that no source states outright and nobody has tried against the live endpoint."""
+
+ErrorStatus: TypeAlias = Annotated[int, Field(ge=300, le=599)]
+"""An HTTP status that says that a request failed."""
 
 _V31 = re.compile(r"deepseek.*(v3[._p-]?1|chat|reasoner)", re.IGNORECASE)
 
@@ -150,7 +155,7 @@ class HostProfile(BaseModel):
     unverified: tuple[Unverified, ...] = ()
     """Which parts of the profile to try before relying on them; `deepthrift doctor --probe URL` does."""
 
-    base_url: str | None = None
+    base_url: str | None = Field(default=None, repr=False)
     """Where to call when the client is given no URL."""
     url_hosts: tuple[str, ...] = ()
     """Host names that belong to this host: whole, endings such as `.deepseek.com`, or patterns with `*`."""
@@ -171,6 +176,10 @@ class HostProfile(BaseModel):
     """How plain text is completed at `/completions`, or `None` where the host does not."""
     batch: BatchRules | None = None
     """How the host takes whole batches; `None` where it does not, or does not say how."""
+    service_tiers: dict[str, ServiceTier] = {}
+    """The service tiers that a call may ask for by `service_tier`, and how each is asked for."""
+    server_tools: dict[str, ServerTool] = {}
+    """The tools that the host runs itself, by the `type` that names them in `tools`."""
     context: PositiveInt = 131072
     """Tokens of prompt and completion together."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -211,6 +220,12 @@ class HostProfile(BaseModel):
     """Whether `stream_options.include_usage` is sent."""
     samples: bool = False
     """Whether one request can bring several answers, told by `n`."""
+    free_statuses: tuple[ErrorStatus, ...] = ()
+    """Error statuses with which this host is known to bill nothing, on top of those that are free everywhere: 429, 503
+    and 529, most of 4xx, redirects, and Cloudflare's 521, 523, 525 and 526. An attempt that ends in any other status
+    stays booked at its worst case, as `unknown`."""
+    billed_statuses: tuple[ErrorStatus, ...] = ()
+    """Error statuses with which this host may bill, although they are free elsewhere."""
     balance_path: str | None = None
     """Where the host tells the account's balance, below the base URL without its `/v1`."""
 
@@ -219,6 +234,12 @@ class HostProfile(BaseModel):
     body: dict[str, JsonValue] = {}
     """Fields merged into every request's body."""
     headers: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _statuses(self) -> Self:
+        if both := set(self.free_statuses) & set(self.billed_statuses):
+            raise ValueError(f"free_statuses and billed_statuses both have {sorted(both)}; keep each in one of them")
+        return self
 
     def rules(self, mode: Mode) -> ModeRules:
         """What holds for `mode`."""
@@ -267,7 +288,7 @@ class HostProfile(BaseModel):
             ConfigurationError: The file cannot be read, is not TOML, or has a field that is wrong.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_text(path)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"the host profile {str(path)!r} cannot be read: {error}") from error
         return cls.parse(text, origin=str(path))

@@ -85,9 +85,9 @@ def as_answer(reply: Reply) -> AIMessage:
     calls: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     for call in reply.tool_calls:
-        arguments = _arguments(call.arguments)
+        arguments = None if call.cut else _arguments(call.arguments)
         if arguments is None:
-            told = "the arguments are not a JSON object"
+            told = "max_tokens cut the call off" if call.cut else "the arguments are not a JSON object"
             invalid.append(invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=told))
         else:
             calls.append(ToolCall(name=call.name, args=arguments, id=call.id))

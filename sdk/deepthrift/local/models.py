@@ -115,7 +115,8 @@ def pull(
 ) -> Path:
     """Fetch a model, unless it is here already; its path.
 
-    Safe to run several times at once: one fetches, the others wait for it. A broken file is replaced, and a download
+    Safe to run several times at once: one fetches, the others wait for it; another file under the same name is refused
+    while one is being pulled. A broken file is replaced, and a download
     that was cut is gone on with.
 
     Args:
@@ -132,7 +133,7 @@ def pull(
 
     Raises:
         ModelFileError: No model has this name, or the file is no sound GGUF.
-        ConfigurationError: What is asked for contradicts itself.
+        ConfigurationError: What is asked for contradicts itself, or the name stands for another file.
         MissingExtra: A hub is meant, and `deepthrift[hub]` is not installed.
         DownloadError: It could not be fetched, its hash is wrong, or there is not enough room on the disk.
     """

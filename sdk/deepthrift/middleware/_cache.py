@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from deepthrift._types.errors import ConfigurationError
+from deepthrift._wire.large import sized
 from deepthrift.middleware._exchange import CallNext, Request, Response
 from deepthrift.middleware._store import Store
 
@@ -58,7 +59,7 @@ class ResponseCache:
         kind = response.headers.get("content-type", "application/json")
         if response.chunks is not None:
             return replace(response, chunks=self._kept(response.chunks, key, kind))
-        if is_complete(response.body):
+        if await sized(len(response.body), is_complete, response.body):
             self._store.put(key, response.body, kind)
         return response
 
@@ -78,7 +79,7 @@ class ResponseCache:
         async for part in chunks:
             parts.append(part)
             # The caller may leave right after the end mark, so the answer is kept before it is passed on.
-            if b"[DONE]" in part and is_complete(body := b"".join(parts)):
+            if b"[DONE]" in part and await sized(len(body := b"".join(parts)), is_complete, body):
                 self._store.put(key, body, kind)
             yield part
 

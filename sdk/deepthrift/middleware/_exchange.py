@@ -20,6 +20,7 @@ class Request:
     """
 
     url: str
+    """Where it goes; secrets in its query are hidden."""
     headers: Mapping[str, str]
     """All of them, names in lower case, the API key among them; a representation hides it."""
     body: JSONObject

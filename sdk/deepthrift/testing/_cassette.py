@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from deepthrift._types.errors import ConfigurationError
+from deepthrift_pricing._values.text_file import read_text
 
 _VERSION: Final = 1
 
@@ -30,6 +31,16 @@ class Exchange:
     def matches(self, method: str, path: str, asked: object) -> bool:
         """Whether it answers this request."""
         return (self.method, self.path) == (method, path) and self.asked == asked
+
+
+def as_json(value: object) -> str:
+    """`value` as JSON that can be encoded: halves of characters stay escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
 
 
 class Cassette:
@@ -54,7 +65,7 @@ class Cassette:
     def append(self, exchange: Exchange) -> None:
         """Add an exchange."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(exchange), ensure_ascii=False) + "\n")
+            file.write(as_json(asdict(exchange)) + "\n")
 
     def read(self) -> list[Exchange]:
         """All exchanges.
@@ -63,7 +74,7 @@ class Cassette:
             ConfigurationError: The file cannot be read, or is no cassette.
         """
         try:
-            first, *rest = self.path.read_text("utf-8").split("\n")
+            first, *rest = read_text(self.path).split("\n")
             head: object = json.loads(first)
             if not isinstance(head, dict) or cast("dict[str, object]", head).get("deepthrift_cassette") != _VERSION:
                 raise ValueError(f"it does not begin with version {_VERSION}")

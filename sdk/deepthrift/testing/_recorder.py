@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 import httpx
 
+from deepthrift._net.unpacking import encodings_of, unpacked
 from deepthrift._types.errors import ConfigurationError, UnmatchedRequest
 from deepthrift.testing._cassette import Cassette, Exchange
 from deepthrift.testing._scrub import Scrubber
@@ -49,7 +50,9 @@ class Recorder(httpx.AsyncBaseTransport):
         """Whether the real endpoint is asked."""
         if self.recording:
             self._cassette.create()
-        self._left: list[Exchange] = [] if self.recording else self._cassette.read()
+        self._left: list[Exchange] = (
+            [] if self.recording else [self._scrub.known(each) for each in self._cassette.read()]
+        )
         self._used: list[Exchange] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -153,7 +156,8 @@ class _Recorded(httpx.AsyncByteStream):
         self._parts: list[bytes] = []
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._response.aiter_bytes():
+        stream = cast("httpx.AsyncByteStream", self._response.stream)
+        async for part in unpacked(stream.__aiter__(), encodings_of(self._response.headers)):
             self._parts.append(part)
             yield part
         self._end(complete=True)

@@ -7,13 +7,16 @@ import binascii
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final, cast
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode
+from urllib.parse import parse_qsl, quote, quote_plus
 
 import httpx
 
 from deepthrift._util.secrets import HIDDEN, is_secret
 from deepthrift._wire.failures import without_secrets
+from deepthrift.testing._cassette import Exchange, as_json
+from deepthrift_pricing._values.shown_url import is_harmless, shown_query
 
 _FIELD: Final = re.compile(
     r"api[-_]?key|authorization|passw|secret|credential|cookie|(access|auth|bearer|session|refresh|id)[-_]?token",
@@ -25,6 +28,8 @@ _KEPT: Final = frozenset({"content-type", "retry-after", "retry-after-ms", "x-ds
 _SHORTEST: Final = 6
 """Shorter texts guard nothing, and would be struck out of every word that holds them."""
 _SCHEMES: Final = frozenset({"bearer", "digest", "negotiate"})
+_TOKEN: Final = re.compile(r"(?=.*\d)\S{12,}")
+"""What looks like a key, under whatever name."""
 _SAID: Final = ("content", "reasoning_content", "reasoning", "text", "arguments")
 
 
@@ -40,7 +45,7 @@ class Scrubber:
             if is_secret(name):
                 self._note(value)
         for name, value in _query(request.url):
-            if is_secret(name):
+            if is_secret(name) or (not is_harmless(name) and _TOKEN.fullmatch(value)):
                 self._note(value)
         self._note(request.url.password)
 
@@ -60,8 +65,12 @@ class Scrubber:
 
     def path(self, url: httpx.URL) -> str:
         """Path and query, without secrets."""
-        query = urlencode([(name, HIDDEN if is_secret(name) else value) for name, value in _query(url)], safe="*")
-        return self.text(url.path + (f"?{query}" if query else ""))
+        return self.text(_masked(url.path, url.query.decode("latin-1")))
+
+    def known(self, exchange: Exchange) -> Exchange:
+        """An exchange from a file that may have been recorded when fewer parameters were hidden."""
+        path, _, query = exchange.path.partition("?")
+        return replace(exchange, path=_masked(path, query))
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers of a response that are worth keeping."""
@@ -80,7 +89,7 @@ class Scrubber:
         """The body of a response without secrets, also where one is spread over the events of a stream."""
         text = content.decode("utf-8", "replace")
         try:
-            return json.dumps(self._cleaned(json.loads(text)), ensure_ascii=False)
+            return as_json(self._cleaned(json.loads(text)))
         except ValueError:
             return self.text(self._gathered(text))
 
@@ -122,12 +131,16 @@ class Scrubber:
                 for place, (owner, _) in enumerate(held):
                     owner[name] = self.text(whole) if place == 0 else ""
         for number, event in events.items():
-            lines[number] = f"data: {json.dumps(self._cleaned(event), ensure_ascii=False)}"
+            lines[number] = f"data: {as_json(self._cleaned(event))}"
         return "\n".join(lines)
 
 
 def _query(url: httpx.URL) -> list[tuple[str, str]]:
     return parse_qsl(url.query.decode("latin-1"), keep_blank_values=True)
+
+
+def _masked(path: str, query: str) -> str:
+    return f"{path}?{shown_query(query)}" if query else path
 
 
 def _speakers(values: Iterable[object], name: str) -> Iterable[dict[str, object]]:

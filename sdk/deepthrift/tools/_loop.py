@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from deepthrift._call.chats import Chats
@@ -14,10 +14,11 @@ from deepthrift._types.errors import (
     DeepthriftError,
     InvalidRequestError,
     ResponseError,
+    ToolCallCut,
     ToolError,
     ToolLoopExceeded,
 )
-from deepthrift._types.messages import Message, Messages, ToolCallParam, ToolMessage, message_list
+from deepthrift._types.messages import Messages, ToolMessage, message_list
 from deepthrift._types.options import CallOptions, ChatOptions, chat_options
 from deepthrift._types.reply import Reply, ToolCall
 from deepthrift._types.tool_reply import ToolLoopEvent, ToolReply, ToolResult
@@ -82,6 +83,7 @@ class ToolLoop:
                 calls = self._take(reply)
                 if not calls:
                     return self._reply()
+                self._check_cut(calls)
                 if len(self._group.replies) >= self._max_rounds:
                     raise ToolLoopExceeded(
                         f"after {self._max_rounds} rounds the model still calls tools; raise max_rounds, or go on from "
@@ -131,20 +133,29 @@ class ToolLoop:
                 f"max_spend={self._max_spend} is spent; raise max_spend, or lower max_tokens"
             )
 
-    def _take(self, reply: Reply) -> list[ToolCall]:
+    def _take(self, reply: Reply) -> Sequence[ToolCall]:
         """Keep an answer; returns the calls that it makes."""
-        used = {call["id"] for message in self._messages for call in _calls_of(message)}
-        calls: list[ToolCall] = []
-        for call in reply.tool_calls:
-            # Calls read from text are numbered anew in every answer.
-            own = call.id if call.id not in used else f"{call.id}_{len(self._group.replies) + 1}"
-            calls.append(call.model_copy(update={"id": own}))
-        reply = reply.model_copy(update={"tool_calls": tuple(calls)})
         self._group.replies.append(reply)
-        self._messages.append(reply.message)
-        return calls
+        if not any(call.cut for call in reply.tool_calls):  # half a call is no part of a conversation to go on with
+            self._messages.append(reply.message)
+        return reply.tool_calls
 
-    async def _run(self, calls: list[ToolCall]) -> None:
+    def _check_cut(self, calls: Sequence[ToolCall]) -> None:
+        """Nothing, if every call is whole.
+
+        Raises:
+            ToolCallCut: One is not. Another round would be cut at the same place.
+        """
+        cut = next((call for call in calls if call.cut), None)
+        if cut is None:
+            return
+        most = "max_tokens" if self._max_tokens is None else f"max_tokens={self._max_tokens}"
+        raise ToolCallCut(
+            f"the answer of round {len(self._group.replies)} reached its limit, {most}, inside the call of the tool "
+            f"{cut.name!r}, so no tool of this round ran. Raise max_tokens; `partial` holds what arrived"
+        )
+
+    async def _run(self, calls: Sequence[ToolCall]) -> None:
         limit = asyncio.timeout_at(self._end)
         try:
             async with limit:
@@ -173,7 +184,3 @@ class ToolLoop:
         if self._group.replies and isinstance(error, APIError | ResponseError | ToolError) and error.partial is None:
             error.partial = self._reply()
         return error
-
-
-def _calls_of(message: Message) -> list[ToolCallParam]:
-    return list(message.get("tool_calls") or ()) if message["role"] == "assistant" else []

@@ -24,6 +24,7 @@ from deepthrift_pricing.alerts import (
     Threshold,
 )
 from deepthrift_pricing.errors import ConfigurationError
+from tests.support.waiting import PATIENCE
 
 MORNING = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 
@@ -252,7 +253,7 @@ def test_the_thread_sends_without_being_asked_and_looks_once_more_at_the_end() -
         rules = [Threshold("0.5"), Threshold("1")]
         with AlertMonitor(ledger, rules=rules, sinks=[CallbackSink(tell)], every=0.01, clock=clock):
             spend(ledger, clock)
-            assert arrived.wait(10)
+            assert arrived.wait(PATIENCE)
         with AlertMonitor(ledger, rules=rules, sinks=[CallbackSink(tell)], every=3600, clock=clock):
             spend(ledger, clock)
         assert len(told) == 2

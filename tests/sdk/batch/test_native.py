@@ -124,8 +124,8 @@ async def test_rows_that_failed_cost_nothing(source: Path, out: Path) -> None:
     assert last_lines(out)["a"]["response"]["status_code"] == 400
 
 
-async def test_what_the_host_does_not_tell_stays_reserved(source: Path, out: Path) -> None:
-    """A row that is missing, or has no usage, or one that cannot be, may be billed."""
+async def test_what_the_host_does_not_tell_is_counted_or_stays_reserved(source: Path, out: Path) -> None:
+    """A row that is missing may be billed; an answer without a usage, or with one that cannot be, is counted."""
 
     def result(asked: dict[str, Any]) -> dict[str, Any] | None:
         line = answered(asked)
@@ -143,9 +143,68 @@ async def test_what_the_host_does_not_tell_stays_reserved(source: Path, out: Pat
             await opened.batch_submit(source, out)
             summary = await opened.batch_fetch(out)
         assert (summary.answered, summary.unanswered) == (2, 1)
-        assert [each.status for each in ledger.attempts()] == ["unknown"] * 3
-        assert all(each.cost.total == each.reserved for each in ledger.attempts())
+        assert [each.status for each in ledger.attempts()] == ["unknown", "settled", "settled"]
+        lost, *counted = ledger.attempts()
+        assert lost.cost.total == lost.reserved
+        assert [each.cost.certainty for each in counted] == ["estimated"] * 2
+        assert [each.usage.prompt_tokens for each in counted if each.usage is not None] == [8, 8]
+        assert all(0 < each.cost.amount < each.reserved.amount for each in counted)
+    assert all("estimated" in last_lines(out)[name]["deepthrift"]["warnings"][0] for name in ("b", "c"))
     assert last_lines(out)["a"]["error"]["code"] == "batch_completed"
+
+
+async def test_a_claim_that_cannot_be_true_is_counted_here(source: Path, out: Path) -> None:
+    def result(asked: dict[str, Any]) -> dict[str, Any] | None:
+        line = answered(asked)
+        line["response"]["body"]["choices"][0]["message"]["content"] = "word " * 400
+        low = {"prompt_tokens": 0, "completion_tokens": 0} if asked["custom_id"] == "a" else {"completion_tokens": 1}
+        line["response"]["body"]["usage"] = {"prompt_tokens": 10, **low}
+        return line
+
+    with BatchService(result) as service, Ledger.open() as ledger:
+        async with client(service, ledger) as opened:
+            await opened.batch_submit(source, out)
+            assert (await opened.batch_fetch(out)).answered == 3
+        first, *others = [attempt.usage for attempt in ledger.attempts()]
+        assert {each.cost.certainty for each in ledger.attempts()} == {"estimated"}
+    assert first is not None
+    assert (first.prompt_tokens, first.completion_tokens) == (8, 401)
+    assert all(each is not None and each.completion_tokens >= 401 for each in others)
+    assert all("cannot be true" in line["deepthrift"]["warnings"][-1] for line in last_lines(out).values())
+
+
+async def test_a_job_of_an_earlier_version_has_no_count_of_its_prompts(source: Path, out: Path) -> None:
+    def result(asked: dict[str, Any]) -> dict[str, Any] | None:
+        line = answered(asked)
+        if asked["custom_id"] == "a":
+            line["response"]["body"]["usage"]["prompt_tokens"] = 0
+        return line
+
+    with BatchService(result) as service, Ledger.open() as ledger:
+        async with client(service, ledger) as opened:
+            await opened.batch_submit(source, out)
+            job = out.with_name("out.jsonl.job")
+            lines = [json.loads(line) for line in job.read_text().splitlines()]
+            kept = [{key: value for key, value in line.items() if "prompt" not in key} for line in lines]
+            job.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            assert (await opened.batch_fetch(out)).answered == 3
+        assert [each.status for each in ledger.attempts()] == ["unknown", "settled", "settled"]
+
+
+@pytest.mark.parametrize(("status", "booked_as"), [(500, "unknown"), (502, "unknown"), (429, "released")])
+async def test_a_row_that_may_have_been_billed_is_held(source: Path, out: Path, status: int, booked_as: str) -> None:
+    def result(asked: dict[str, Any]) -> dict[str, Any] | None:
+        line = answered(asked)
+        failure = {"error": {"message": "no", "code": status}}
+        if asked["custom_id"] == "a":
+            return {**line, "response": {"status_code": status, "request_id": "", "body": failure}}
+        return {**line, "response": None, **failure} if asked["custom_id"] == "b" else line
+
+    with BatchService(result) as service, Ledger.open() as ledger:
+        async with client(service, ledger) as opened:
+            await opened.batch_submit(source, out)
+            await opened.batch_fetch(out)
+        assert [each.status for each in ledger.attempts()] == [booked_as, booked_as, "settled"]
 
 
 async def test_a_refused_file_releases_everything(source: Path, out: Path) -> None:
@@ -302,3 +361,17 @@ def test_other_hosts_tell_it_otherwise(value: object, state: str) -> None:
 def test_the_hosts_that_document_it() -> None:
     documented = [name for name in HostProfile.names() if HostProfile.named(name).batch is not None]
     assert documented == ["deepinfra", "openai"]
+
+
+async def test_a_batch_of_the_host_is_a_tier_of_its_own(out: Path, tmp_path: Path) -> None:
+    """Rows are kept at the tier `batch`, and one that asks for another is refused before anything is sent."""
+    path = write_rows(tmp_path / "tier.jsonl", [row("a", "Hi", body={"service_tier": "flex"})])
+    with BatchService() as service, Ledger.open() as ledger:
+        async with client(service, ledger) as opened:
+            with pytest.raises(UnsupportedFeature, match="is the service tier 'batch' itself"):
+                await opened.batch_submit(path, out)
+            assert not service.rows
+            await opened.batch_submit(write_rows(tmp_path / "plain.jsonl", [row("a", "Hi")]), out)
+            await opened.batch_fetch(out, wait=True, poll=0.01)
+        [attempt] = [each for each in ledger.attempts() if each.status == "settled"]
+        assert attempt.service_tier == "batch"

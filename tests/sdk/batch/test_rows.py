@@ -106,3 +106,8 @@ def test_the_model_may_name_the_mode() -> None:
         given = row("a", body={"model": name})
         check(given, "deepseek", profile.model)
         assert row_mode(parse_line(line(given), 1), None, profile) == mode
+
+
+def test_a_row_may_name_its_service_tier() -> None:
+    found = parse_line(line(row("a", "Hi", body={"service_tier": "flex"})), 1)
+    assert found.options == {"service_tier": "flex"}

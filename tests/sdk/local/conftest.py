@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deepthrift.local import Engine
+from deepthrift.local._process import start as _start
 from tests.support.tiny_gguf import Script, tiny_gguf
 
 
@@ -48,3 +49,9 @@ def engines() -> Iterator[Callable[[Script], Engine]]:
 def engine(engines: Callable[[Script], Engine]) -> Engine:
     """The one that answers in both modes."""
     return engines("answer")
+
+
+@pytest.fixture(autouse=True)
+def _patient_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine an engine may take minutes to load; a test of the limit itself sets one."""
+    monkeypatch.setattr(_start, "_START_SECONDS", 250.0)

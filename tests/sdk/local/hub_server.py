@@ -31,6 +31,11 @@ class Hub:
     """The next body ends after so many bytes."""
     lie: dict[str, str] = field(default_factory=dict)
     """Hashes that the hub states wrongly, by path."""
+    hold: set[str] = field(default_factory=set)
+    """Paths whose body stops halfway until `release` is set."""
+    held: threading.Event = field(default_factory=threading.Event)
+    """Set once a body has stopped halfway."""
+    release: threading.Event = field(default_factory=threading.Event)
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, path, and range."""
 
@@ -61,7 +66,8 @@ def running_hub(files: dict[str, bytes]) -> Iterator[Hub]:
                 self.send(b"{}", {"X-Error-Code": "EntryNotFound"}, 404)
                 return
             etag = hub.lie.get(match[1], sha256(content))
-            self.send(content, {"ETag": f'"{etag}"', "X-Repo-Commit": hub.commit, "Accept-Ranges": "bytes"}, body=body)
+            headers = {"ETag": f'"{etag}"', "X-Repo-Commit": hub.commit, "Accept-Ranges": "bytes"}
+            self.send(content, headers, body=body, path=match[1])
 
         def repository(self) -> dict[str, object]:
             siblings = [
@@ -82,7 +88,9 @@ def running_hub(files: dict[str, bytes]) -> Iterator[Hub]:
                 "siblings": siblings,
             }
 
-        def send(self, content: bytes, headers: dict[str, str], status: int = 200, *, body: bool = True) -> None:
+        def send(
+            self, content: bytes, headers: dict[str, str], status: int = 200, *, body: bool = True, path: str = ""
+        ) -> None:
             wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             start = int(wanted[1]) if wanted is not None else 0
             if start and start >= len(content):
@@ -104,6 +112,12 @@ def running_hub(files: dict[str, bytes]) -> Iterator[Hub]:
                 hub.cut_after = None
                 self.close_connection = True
                 return
+            if path in hub.hold:
+                self.wfile.write(part[: len(part) // 2])
+                self.wfile.flush()
+                hub.held.set()
+                hub.release.wait(100)
+                part = part[len(part) // 2 :]
             self.wfile.write(part)
 
         def log_message(self, *_: object) -> None:
@@ -117,6 +131,7 @@ def running_hub(files: dict[str, bytes]) -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.release.set()
         server.shutdown()
         server.server_close()
         thread.join()

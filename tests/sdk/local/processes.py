@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE
+
 
 def is_running(pid: int) -> bool:
     """Whether the process exists and is more than a name that nobody has collected yet."""
@@ -17,7 +19,7 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-async def until(done: Callable[[], bool], seconds: float = 20.0) -> bool:
+async def until(done: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     """Wait for something that will be; whether it came."""
     end = time.monotonic() + seconds
     while not done() and time.monotonic() < end:

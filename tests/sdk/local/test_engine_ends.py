@@ -20,6 +20,7 @@ import pytest
 
 from deepthrift.errors import EngineCrashed, EngineStartFailed
 from deepthrift.local import Engine
+from tests.support.waiting import PATIENCE, until, until_blocking
 
 pytestmark = [
     pytest.mark.engine,
@@ -58,7 +59,7 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def ends(pid: int, seconds: float = 15.0) -> bool:
+def ends(pid: int, seconds: float = PATIENCE) -> bool:
     end = time.monotonic() + seconds
     while is_running(pid) and time.monotonic() < end:
         time.sleep(0.02)
@@ -150,6 +151,7 @@ async def main():
     while not os.path.exists(os.environ["STUCK_PID"]):
         await asyncio.sleep(0.02)
     if os.fork() == 0:
+        open(os.environ["STUCK_PID"].replace("pid", "forked"), "w").close()
         time.sleep(60)
         os._exit(0)
     await starting
@@ -162,12 +164,11 @@ def test_no_orphan_when_the_parent_is_killed_while_the_model_loads(tiny: Path, t
     (tmp_path / "xllamacpp.py").write_text(STUCK)
     told = tmp_path / "pid"
     with parent(script, tiny, env={"PYTHONPATH": str(tmp_path), "STUCK_PID": str(told)}) as process:
-        end = time.monotonic() + 30
-        while not told.exists() and time.monotonic() < end:
-            time.sleep(0.02)
+        until_blocking(told.exists)
         pid = int(told.read_text())
         assert is_running(pid)
-        time.sleep(0.2)  # for the fork
+        if script is FORKED_WHILE_LOADING:
+            until_blocking((tmp_path / "forked").exists)
         process.kill()
         try:
             assert ends(pid)
@@ -230,7 +231,7 @@ def test_ctrl_c_is_the_parents_to_handle(tiny: Path) -> None:
     with parent(script, tiny) as process:
         pid = first_pid(process)
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
         assert out.split() == ["200", "None", "interrupted"], err
         assert ends(pid)
 
@@ -326,7 +327,7 @@ async def test_closing_while_it_starts(tiny: Path) -> None:
     before = children()
     engine = Engine(tiny)
     task = asyncio.create_task(engine.__aenter__())
-    await asyncio.sleep(0.1)
+    await until(lambda: children() != before)
     await engine.aclose()
     with pytest.raises(EngineStartFailed, match="closed while it started"):
         await task
@@ -377,7 +378,7 @@ async def test_an_endless_answer_does_not_keep_the_engine(chatty: Path, cancelle
         await asyncio.sleep(0.01)
     if cancelled:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
+            async with asyncio.timeout(0.3):  # the answer takes far longer
                 await engine.aclose()
     else:
         await engine.aclose()

@@ -14,6 +14,7 @@ from deepthrift.local import Engine, check_machine
 from deepthrift.local._engine.machine import describe_exit, import_failure, missing_instructions
 from deepthrift.local._process.health import busy_slots
 from tests.sdk.raw_server import plain, raw_server
+from tests.support.waiting import PATIENCE
 
 HASWELL = "processor\t: 0\nflags\t\t: fpu sse2 avx avx2 fma f16c bmi1 bmi2\n"
 SANDY_BRIDGE = "processor\t: 0\nflags\t\t: fpu sse2 avx f16cx\n"
@@ -127,4 +128,4 @@ async def test_an_illegal_instruction_is_told(tiny: Path, tmp_path: Path, monkey
 async def test_an_engine_that_dies_while_it_is_asked_does_not_say_how_busy_it_is(broken: bytes) -> None:
     async with raw_server(lambda _: [broken, 0.0]) as server:
         url = server.url.removesuffix("/v1")
-        assert await asyncio.wait_for(asyncio.to_thread(busy_slots, url, "key"), 10) is None
+        assert await asyncio.wait_for(asyncio.to_thread(busy_slots, url, "key"), PATIENCE) is None

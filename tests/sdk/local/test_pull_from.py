@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from huggingface_hub import close_session
 
 from deepthrift.errors import ConfigurationError, DownloadError, ModelFileError
 from deepthrift.local import Engine, models
+from deepthrift.local._models import download as _download
 from deepthrift.local._models import hub as _hub
+from deepthrift.local._models import pull_from as _pull_from
 from deepthrift.local.models import PullProgress
-from tests.cli.processes import deepthrift
+from tests.cli.processes import COMMAND, deepthrift, environment
 from tests.sdk.local.hub_server import COMMIT, Hub, running_hub, sha256
 from tests.support.tiny_gguf import tiny_gguf
 
@@ -186,6 +189,97 @@ def test_two_processes_fetch_once(hub: Hub, tiny: bytes) -> None:
     got = [path for method, path, _ in hub.requests if method == "GET" and path.endswith("Q4_K_M.gguf")]
     assert len(got) == 1
     assert models.path_of("tiny-q4_k_m").read_bytes() == tiny
+
+
+class Both:
+    """Two files at two URLs that come by the same name, the first of which is being pulled."""
+
+    def __init__(self, hub: Hub, tiny: bytes) -> None:
+        self.other = tiny[:-1] + bytes([tiny[-1] ^ 1])
+        self.hub, self.tiny = hub, tiny
+        hub.files.update({"one/model.gguf": tiny, "two/model.gguf": self.other})
+        hub.hold.add("one/model.gguf")
+        self.first = self.pulling("one", tiny)
+        assert hub.held.wait(100)
+
+    def pulling(self, folder: str, content: bytes, *more: str) -> subprocess.Popen[str]:
+        """A process that pulls one of them."""
+        options = ["--sha256", sha256(content), *more]
+        command = [*COMMAND, "models", "pull", f"{self.hub.url}/files/{folder}/model.gguf", *options]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+
+
+@pytest.mark.parametrize("more", [(), ("--update",)])
+def test_another_file_under_the_same_name_is_refused_while_one_is_pulled(
+    hub: Hub, tiny: bytes, more: tuple[str, ...]
+) -> None:
+    both = Both(hub, tiny)
+    second = both.pulling("two", both.other, *more)
+    _, said = second.communicate()
+    assert second.returncode == 2
+    assert "'model' is being pulled from" in said
+    assert "one/model.gguf' right now" in said
+    assert "--name" in said
+    # In this process, too, and by its type.
+    with pytest.raises(ConfigurationError, match="right now"):
+        models.pull(f"{hub.url}/files/two/model.gguf", sha256=sha256(both.other))
+    with pytest.raises(ConfigurationError, match="right now"):
+        models.pull(f"{hub.url}/files/one/model.gguf", sha256=sha256(both.other))
+    hub.release.set()
+    both.first.communicate()
+    assert both.first.returncode == 0
+    assert models.path_of("model").read_bytes() == tiny
+    assert lock()["model"]["source"] == f"{hub.url}/files/one/model.gguf"
+    assert not list(models.models_folder().rglob(".pull*"))
+
+
+def test_the_same_file_pulled_twice_at_once_is_fetched_once(hub: Hub, tiny: bytes) -> None:
+    both = Both(hub, tiny)
+    waiting = threading.Event()
+
+    def progress(now: PullProgress) -> None:
+        if now.stage == "waiting":
+            waiting.set()
+            hub.release.set()
+
+    path = models.pull(f"{hub.url}/files/one/model.gguf", progress, sha256=sha256(tiny))
+    assert waiting.is_set()
+    both.first.communicate()
+    assert both.first.returncode == 0
+    assert path.read_bytes() == tiny
+    got = [each for method, each, _ in hub.requests if method == "GET" and each.endswith("model.gguf")]
+    assert len(got) == 1
+
+
+def test_a_name_that_was_taken_meanwhile_is_not_taken_over(
+    hub: Hub, tiny: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock file is read once more where nobody else can change it."""
+    mine = tmp_path / "model.gguf"
+    mine.write_bytes(tiny)
+    hub.files["one/model.gguf"] = tiny
+    remote_size = _download.remote_size
+
+    def taken_meanwhile(url: str) -> int | None:
+        models.pull(str(mine))
+        return remote_size(url)
+
+    monkeypatch.setattr(_download, "remote_size", taken_meanwhile)
+    monkeypatch.setattr(_pull_from, "_known", lambda request, name: None)
+    with pytest.raises(ConfigurationError, match="already"):
+        models.pull(f"{hub.url}/files/one/model.gguf", sha256=sha256(tiny))
+    assert models.path_of("model") == mine
+
+
+def test_parts_of_another_file_are_not_gone_on_with(hub: Hub, tiny: bytes) -> None:
+    """A pull that was cut leaves parts; another file of the same name begins anew."""
+    other = tiny[:-1] + bytes([tiny[-1] ^ 1])
+    hub.files.update({"one/model.gguf": tiny, "two/model.gguf": other})
+    hub.cut_after = 5_000_000
+    with pytest.raises(DownloadError, match="go on from there"):
+        models.pull(f"{hub.url}/files/one/model.gguf", sha256=sha256(tiny))
+    path = models.pull(f"{hub.url}/files/two/model.gguf", sha256=sha256(other))
+    assert path.read_bytes() == other
 
 
 def test_what_is_asked_for_is_never_left_out(hub: Hub, tiny: bytes, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -70,7 +69,7 @@ async def test_it_outlives_the_process_that_started_it_and_ends_with_the_last(ti
             assert engine.pid == pid
             first.kill()
             first.wait()
-            await asyncio.sleep(0.5)
+            await until(lambda: not is_running(first.pid))
             assert (await client.chat("Hi")).text == STANDARD_ANSWER
             assert engine.pid == pid
             assert (await engine.health()).status == "ready"

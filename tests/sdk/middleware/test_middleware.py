@@ -55,13 +55,13 @@ async def test_it_runs_once_for_each_attempt_the_first_outermost(door: Door) -> 
         seen.append(("inner", request.attempt_id))
         return await call_next(request)
 
-    async with BillServer([Failure(500, retry_after="0.01"), Answer("Yes.")]) as server:
+    async with BillServer([Failure(503, retry_after="0.01"), Answer("Yes.")]) as server:
         reply, ledger = await through(door, server, outer, inner)
         first, second = (attempt.id for attempt in ledger.attempts())
         assert seen == [
             ("outer", first),
             ("inner", first),
-            ("outer", 500),
+            ("outer", 503),
             ("outer", second),
             ("inner", second),
             ("outer", 200),

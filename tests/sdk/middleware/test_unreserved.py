@@ -22,7 +22,7 @@ from deepthrift.errors import (
 )
 from deepthrift.middleware import CallNext, Request, Response, ResponseCache
 from deepthrift_pricing import Attempt, Budget, Ledger, PriceBook
-from deepthrift_pricing._ledger.bookings import LedgerBookings
+from deepthrift_pricing._ledger.queued import QueuedBookings
 from deepthrift_router import ModeRouter
 from tests.support.bill_server import Answer, BillServer, Failure
 from tests.support.doors import Door, ask, booked, every_door, prices, settings
@@ -197,7 +197,7 @@ async def test_a_ledger_that_cannot_be_written_keeps_no_answer_back(
             def full(*_: Any, **__: Any) -> Attempt:
                 raise LedgerUnavailable("the disk is full")
 
-            monkeypatch.setattr(LedgerBookings, "book_unsent", full)
+            monkeypatch.setattr(QueuedBookings, "book_unsent", full)
             reply = await ask("async", server, "Why?", client=client)
     assert (reply.cached, reply.cost.amount) == (True, 0)
     assert "could not be booked (the disk is full); it was answered without being sent" in reply.warnings[0]

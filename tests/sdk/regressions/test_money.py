@@ -13,6 +13,8 @@ from deepthrift_pricing import Ledger, Price, PriceBook, Usage
 from tests.support.bill_server import Answer, BillServer
 from tests.support.doors import Door, ask, every_door, every_stream
 
+SHORT = " the" * 96
+"""100 tokens in V3.1's frame."""
 SHAPES = ("deepseek", "documented", "openai", "sglang")
 PLACES = ("own-chunk", "last-chunk", "every-chunk")
 
@@ -21,7 +23,7 @@ async def billed_exactly(door: Door, shape: Any, when: Any) -> Reply:
     """A call of 100 prompt tokens, 64 of them from the cache; checked against the true bill."""
     answer = Answer("Paris.", prompt_tokens=100, cache_hit=64, reasoning="Hm, hm.", usage=when, usage_shape=shape)
     async with BillServer(answer) as server:
-        reply = await ask(door, server, mode="thinking", max_tokens=50)
+        reply = await ask(door, server, SHORT, mode="thinking", max_tokens=50)
     assert reply.cost.amount == server.bill.total
     assert reply.cost.certainty == "exact"
     return reply
@@ -86,7 +88,7 @@ async def test_r33_a_price_is_of_the_right_magnitude_and_of_its_day(door: Door) 
     )
     assert (old.amount, new.amount) == (Decimal("1.37"), Decimal("2.24"))
     async with BillServer(Answer("Paris.", prompt_tokens=100)) as server:
-        reply = await ask(door, server, max_tokens=50, client={"host": "wandb", "model": None, "prices": None})
+        reply = await ask(door, server, SHORT, max_tokens=50, client={"host": "wandb", "model": None, "prices": None})
     assert reply.cost.amount == (100 * Decimal("0.55") + Decimal("1.65")) / 1_000_000
 
 
@@ -110,7 +112,7 @@ def around_now(inside: str, outside: str) -> PriceBook:
 @every_door
 async def test_r37_a_call_is_billed_at_the_price_of_its_hour(door: Door) -> None:
     async with BillServer(Answer("Paris.", prompt_tokens=100)) as server:
-        reply = await ask(door, server, max_tokens=50, client={"prices": around_now("2", "8")})
+        reply = await ask(door, server, SHORT, max_tokens=50, client={"prices": around_now("2", "8")})
     assert reply.cost.amount == Decimal(2 * 101) / 1_000_000
 
 

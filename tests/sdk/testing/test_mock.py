@@ -15,6 +15,7 @@ from deepthrift.testing import MockDisconnect, MockError, MockReply, MockTranspo
 from deepthrift_pricing import Ledger
 from deepthrift_pricing.tokens import count_messages, count_text
 from tests.support.doors import Door, ask, booked, every_door, every_stream, prices
+from tests.support.waiting import until
 
 URL = "http://test.invalid/v1"
 
@@ -175,11 +176,10 @@ async def test_what_was_not_expected_fails_the_test(door: Door) -> None:
 
 
 async def test_delays_can_be_cancelled() -> None:
-    async with AsyncClient(
-        URL, host="vllm", prices=prices(), transport=MockTransport(MockReply("x", delay=60.0))
-    ) as client:
+    transport = MockTransport(MockReply("x", delay=600.0))
+    async with AsyncClient(URL, host="vllm", prices=prices(), transport=transport) as client:
         task = asyncio.create_task(client.chat("Why?"))
-        await asyncio.sleep(0.01)
+        await until(lambda: transport.requests)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -169,7 +169,7 @@ def test_tool_calls_without_index_or_id_and_with_parsed_arguments() -> None:
     )
     assert [(call.id, call.arguments) for call in answer.tool_calls] == [("a", '{"x": "ä"}'), ("b", "{}")]
     nameless = plain({"content": None, "tool_calls": [{"function": {"name": "f", "arguments": None}}]})
-    assert nameless.tool_calls[0].id == "call_0"
+    assert nameless.tool_calls[0].id.startswith("call_")
     assert nameless.tool_calls[0].arguments == "{}"
 
 

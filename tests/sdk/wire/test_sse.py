@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deepthrift._wire.sse import EventDecoder
-from deepthrift.errors import DeepthriftError, MalformedResponse
+from deepthrift.errors import DeepthriftError, ResponseTooLarge
 
 STREAM = (
     b"\xef\xbb\xbf: OPENROUTER PROCESSING\n\n"
@@ -69,7 +69,7 @@ def test_a_line_without_end_is_refused_before_memory_is() -> None:
     decoder = EventDecoder()
     for _ in range(16):
         decoder.feed(b"x" * 2**20)
-    with pytest.raises(MalformedResponse, match="16 MiB"):
+    with pytest.raises(ResponseTooLarge, match="16 MiB"):
         decoder.feed(b"x")
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from deepthrift._types.events import ReasoningDelta, TextDelta
 from deepthrift._wire.answer import Accumulator, Answer
 from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.toolcalls import BEGIN, from_text
+from deepthrift._wire.markup import TextCall, blocks_of
 from deepthrift.hosts import HostProfile
 
+BEGIN = "<｜tool▁calls▁begin｜>"
 END = "<｜tool▁calls▁end｜>"
 
 
@@ -69,14 +70,12 @@ def test_a_mark_without_a_whole_call_stays_text(rest: str) -> None:
 
 def test_calls_without_the_closing_mark_are_read() -> None:
     """The closing mark is the last token, and `max_tokens` or a stop text may have cut it off."""
-    found = from_text(f"{BEGIN}{call('f', '{}')}{call('g', '{}')}")
-    assert found is not None
-    assert [each.name for each in found[1]] == ["f", "g"]
+    [block] = blocks_of(f"{BEGIN}{call('f', '{}')}{call('g', '{}')}", bare=False)
+    assert [each.name for each in block.calls] == ["f", "g"]
 
 
 def test_code_fences_around_arguments_do_no_harm() -> None:
     """The older form of V3 puts the kind before the name and a fence around the JSON."""
     old = f'{BEGIN}<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{{"a": 1}}\n```<｜tool▁call▁end｜>{END}'
-    found = from_text(old)
-    assert found is not None
-    assert [(each.name, each.arguments) for each in found[1]] == [("f", '{"a": 1}')]
+    [block] = blocks_of(old, bare=False)
+    assert block.calls == (TextCall("f", '{"a": 1}', "whole"),)

@@ -309,7 +309,7 @@ def _spend_table(caption: str, key: str, name: str, rows: Sequence[SpendRow]) ->
     ordered = sorted(rows, key=lambda row: row.total.pico, reverse=True)
     return table(
         caption,
-        (name, "attempts", "prompt tokens", "cache hit", "completion", "reasoning", "cost"),
+        (name, "attempts", "prompt tokens", "cache hit", "completion", "reasoning", "for requests", "cost"),
         (
             (
                 row.key[key] or "–",
@@ -318,11 +318,12 @@ def _spend_table(caption: str, key: str, name: str, rows: Sequence[SpendRow]) ->
                 f"{row.cache_hit_tokens:,}",
                 f"{row.completion_tokens:,}",
                 f"{row.reasoning_tokens:,}",
+                money(row.requests),
                 money(row.total),
             )
             for row in ordered
         ),
-        numbers=(1, 2, 3, 4, 5, 6),
+        numbers=(1, 2, 3, 4, 5, 6, 7),
     )
 
 

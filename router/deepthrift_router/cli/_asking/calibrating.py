@@ -32,7 +32,11 @@ def calibrate_now(
     settings = SettingsFolder(folder)
     current = settings.current()
     with contextlib.closing(RouterStore(store_path if store_path.exists() else ":memory:")) as store:
-        rows = [*store.rows(labelled=True), *_recorded(data, store, samples, cross_checks)]
+        change = store.change_known()
+        if change is not None:
+            output.note(change.only_later)
+        kept = store.rows(labelled=True, since=None if change is None else change.at)
+        rows = [*kept, *_recorded(data, store, samples, cross_checks)]
         try:
             with output.working("fitting", elsewhere=False):
                 setting = calibrate(rows, current)
@@ -45,7 +49,8 @@ def calibrate_now(
     promise = None if max_quality_loss is None else _control(setting.gains, max_quality_loss)
     if output.as_json:
         told = setting.model_dump(mode="json", exclude={"gains"})
-        output.document({"written": not dry_run, "setting": told, "promise": promise})
+        changed = None if change is None else {"at": change.at, "news": change.news}
+        output.document({"written": not dry_run, "setting": told, "promise": promise, "model_changed": changed})
         return
     lift = setting.lift
     output.print(f"{'Would write' if dry_run else 'Wrote'} setting {setting.version}", style="bold")

@@ -15,6 +15,7 @@ import click
 
 from deepthrift._util.private_files import private_file
 from deepthrift_pricing import Cost, new_id, utc_now
+from deepthrift_pricing._values.text_file import read_text
 from deepthrift_router.cli._asking.history import line_editing
 from deepthrift_router.cli._asking.replies import show_cost, show_stream
 from deepthrift_router.cli._shared.connect import Place, connect, run
@@ -50,7 +51,7 @@ def read_conversation(path: Path) -> list[Message]:
         click.BadParameter: It holds something else.
     """
     try:
-        found: object = json.loads(path.read_text(encoding="utf-8"))
+        found: object = json.loads(read_text(path))
     except ValueError as error:
         raise click.BadParameter(f"{path} is not JSON: {error}", param_hint="--resume") from None
     entries = cast("list[object]", found) if isinstance(found, list) else [None]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from deepthrift_router.cli._asking.labels import sandbox_for
 from deepthrift_router.cli._shared.output import table
 from deepthrift_router.cli._shared.paths import router_settings
 
@@ -24,6 +25,7 @@ async def replay(
     settings: Path | None,
     html: Path | None,
     png: Path | None,
+    unprotected: bool = False,
 ) -> None:
     """Replay, judge and tell; draw, too, where a place for that was named.
 
@@ -43,7 +45,8 @@ async def replay(
 
     outcomes = read_outcomes(*data)
     if grader is not None:
-        outcomes = await grade_outcomes(outcomes, grader_named(cast("GraderName", grader)))
+        sandbox = sandbox_for(unprotected=unprotected)
+        outcomes = await grade_outcomes(outcomes, grader_named(cast("GraderName", grader), sandbox=sandbox))
     setting = SettingsFolder(settings or router_settings()).current()
     scorer = Prior.builtin() if setting is None else setting.scorer(Prior.builtin())
     likelihoods = None if setting is None else setting.likelihoods()

@@ -17,7 +17,7 @@ from deepthrift_router.cli._shared.output import table
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
     from deepthrift_pricing import Currency, Money
-    from deepthrift_router import CheckName, Figure
+    from deepthrift_router import CheckName, Figure, Sandbox
     from deepthrift_router.cli._shared.output import Output
     from deepthrift_router.evaluation import Outcome
     from deepthrift_router.labels import Collected, Contestant, LiveGraderName, LiveReport, ReferenceGrader
@@ -39,6 +39,7 @@ async def collect(
     grader: str | None,
     checks: Sequence[str],
     at_once: int,
+    unprotected: bool = False,
 ) -> int:
     """Collect, with progress on standard error; the exit code.
 
@@ -59,8 +60,9 @@ async def collect(
             samples=samples,
             max_tokens=max_tokens,
             budget=_money(client, budget),
-            grader=_grader(client, grader),
+            grader=None if grader is None else _grader(client, grader, unprotected=unprotected),
             checks=cast("Sequence[CheckName]", checks),
+            sandbox=sandbox_for(unprotected=unprotected),
             at_once=at_once,
         )
 
@@ -107,17 +109,17 @@ async def evaluate_live(
     max_tokens: int | None,
     budget: Decimal | None,
     at_once: int,
+    unprotected: bool = False,
 ) -> int:
     """Ask, grade and compare; the exit code."""
     from deepthrift_router import ModeRouter
     from deepthrift_router.cli._shared.paths import router_settings
-    from deepthrift_router.labels import LiveEvaluation, ReferenceGrader
+    from deepthrift_router.labels import LiveEvaluation
 
     async with connect(place, output) as client, ModeRouter(client, settings=settings or router_settings()) as router:
-        judge = client if grader == "judge" else None
         evaluation = LiveEvaluation(
             router,
-            ReferenceGrader(cast("LiveGraderName", grader), judge=judge),
+            _grader(client, grader, unprotected=unprotected),
             policies=cast("Sequence[Contestant]", policies),
             max_tokens=max_tokens,
             budget=_money(client, budget),
@@ -164,12 +166,18 @@ def _span(figure: Figure | None) -> str:
     return "unknown" if figure is None else f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
 
 
-def _grader(client: AsyncClient, name: str | None) -> ReferenceGrader | None:
+def _grader(client: AsyncClient, name: str, *, unprotected: bool) -> ReferenceGrader:
     from deepthrift_router.labels import ReferenceGrader
 
-    if name is None:
-        return None
-    return ReferenceGrader(cast("LiveGraderName", name), judge=client if name == "judge" else None)
+    judge, sandbox = client if name == "judge" else None, sandbox_for(unprotected=unprotected)
+    return ReferenceGrader(cast("LiveGraderName", name), judge=judge, sandbox=sandbox)
+
+
+def sandbox_for(*, unprotected: bool) -> Sandbox:
+    """Where code of answers runs: isolated or not at all, unless the user asked for less in words."""
+    from deepthrift_router import Sandbox
+
+    return Sandbox(required=not unprotected)
 
 
 def _money(client: AsyncClient, amount: Decimal | None) -> Money | None:

@@ -71,7 +71,8 @@ async def progress(ledger: Ledger, output: Output, what: str) -> AsyncGenerator[
         async def follow() -> None:
             while True:
                 try:
-                    under_way = [each for each in ledger.attempts(since=since) if each.status == "reserved"]
+                    attempts = await ledger.in_thread(lambda: ledger.attempts(since=since))
+                    under_way = [each for each in attempts if each.status == "reserved"]
                 except LedgerError:  # what is shown beside an answer must not cost it
                     under_way = []
                 now = f": {doing(under_way[-1])}" if under_way else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deepthrift._util.secrets import shown_url
 from deepthrift_router.cli._batches.run import RunOptions, progress, send_file
 from deepthrift_router.cli._shared.connect import Place, connect
 
@@ -77,8 +78,10 @@ def check_place(place: Place) -> None:
         raise click.UsageError("the embedded engine is on this machine alone; name an endpoint with --url for --on")
     if endpoint.key is not None and endpoint.key_variable is None:
         raise click.UsageError("a key that was typed stays here; for --on name a variable with --api-key-env")
-    if endpoint.url and "@" in endpoint.url:
-        raise click.UsageError("the URL holds a password, which would travel; name a variable with --api-key-env")
+    if endpoint.url and shown_url(endpoint.url) != endpoint.url:
+        raise click.UsageError(
+            "the URL holds a password or key, which would travel; name a variable with --api-key-env"
+        )
     if not isinstance(ledger, str) or not ledger.startswith(("postgresql://", "postgres://")):
         raise click.UsageError("--on needs a ledger that all machines share: --ledger postgresql://user@host/database")
     if safe_url(ledger) != ledger and os.environ.get(LEDGER_VARIABLE) != ledger:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from deepthrift._util.home import home
 from deepthrift_router.cli._shared.format import size
-from deepthrift_router.cli._shared.paths import home
 
 if TYPE_CHECKING:
     from deepthrift_router.cli._shared.options import LedgerPlace
@@ -63,6 +63,7 @@ def checks(ledger: LedgerPlace | None, *, offline: bool) -> list[Check]:
         Check("default model", _model),
         Check("disk space", _disk),
         Check("ledger", lambda: _ledger(ledger)),
+        Check("prices", _prices),
         Check("endpoint", _endpoint),
     ]
     if not offline:
@@ -143,6 +144,15 @@ def _ledger(place: LedgerPlace | None) -> tuple[Status, str, str | None]:
     except Exception as error:  # its own words name it, without a password
         return "fail", f"cannot be used: {error}", "name another with --ledger or DEEPTHRIFT_HOME"
     return "ok", f"{name} can be read and written", None
+
+
+def _prices() -> tuple[Status, str, str | None]:
+    from deepthrift_pricing import PriceBook
+
+    book = PriceBook.builtin()
+    if calendars := book.ending_calendars():
+        return "warn", "; ".join(map(str, calendars)), "pip install --upgrade deepthrift, or give rows of your own"
+    return "ok", f"{len(book)} price rows; every holiday calendar in use goes on for 60 days or more", None
 
 
 def _endpoint() -> tuple[Status, str, str | None]:

@@ -98,6 +98,7 @@ def plan_command(
                 "plan": plan,
                 "needed": needed,
                 "brief_rates": launches().rate,
+                "contradictions": [each.contradiction for each in launches().claim],
                 "profile": profile,
                 "written": [path for path in (write_profile, write_template) if path],
             }
@@ -160,6 +161,8 @@ def _show_nodes(output: Output) -> None:
     for size, chips in sizes.items():
         told = ", ".join(f"{each.id} ({each.per_node} × {each.name})" for each in chips)
         output.print(f"{size}: {told}", style="dim")
+    for claim in launches().claim:
+        output.print(claim.contradiction)
 
 
 def _show_rates(output: Output) -> None:

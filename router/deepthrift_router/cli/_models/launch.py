@@ -77,7 +77,29 @@ class Rate(BaseModel):
 
     chip: str
     format: str
+    weights: tuple[str, ...]
+    """The weights that come in this format: it says nothing of others."""
     tokens_per_second: PositiveInt
+
+
+class Claim(BaseModel):
+    """A figure of memory that contradicts the one that is planned with; it is shown, and never counted."""
+
+    model_config = _FROZEN
+
+    weights: str
+    """The weights that it is stated for."""
+    memory_gb: PositiveInt
+    source: str
+
+    @property
+    def contradiction(self) -> str:
+        """What does not fit, in words."""
+        known = next(each for each in servable() if each.id == self.weights)
+        return (
+            f"{self.source} also states {self.memory_gb} GB for {known.name}: that contradicts the "
+            f"{known.memory_gb} GB of the {known.name} weights ({known.id}), and isn't counted here"
+        )
 
 
 class Checkpoint(BaseModel):
@@ -99,6 +121,7 @@ class Launches(BaseModel):
     weights: tuple[Weights, ...]
     checkpoint: tuple[Checkpoint, ...]
     rate: tuple[Rate, ...]
+    claim: tuple[Claim, ...]
 
 
 @cache
@@ -140,6 +163,7 @@ class EnginePlan(BaseModel):
     """GB that the weights leave for the cache of long contexts and activations."""
     launches: tuple[Launch, ...]
     rates: tuple[Rate, ...]
+    """The brief's figures for these weights on this chip."""
 
 
 def engine_plan(
@@ -179,7 +203,7 @@ def engine_plan(
             Launch(server=server, model=model, commands=_commands(server, chip, count, model, template))
             for server in chosen
         ),
-        rates=tuple(each for each in launches().rate if each.chip == chip.id),
+        rates=tuple(each for each in launches().rate if each.chip == chip.id and weights.id in each.weights),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, cast
 
+from deepthrift._util.secrets import without_secrets_in
 from deepthrift.hosts import HostProfile, ModeRules, Switch, Unverified, switch_for
 from deepthrift_pricing import Mode, utc_now
 
@@ -30,7 +31,7 @@ def profile_of(base: HostProfile, url: str, model: str, found: Found) -> HostPro
         "checked": utc_now().date(),
         "note": _note(found),
         "unverified": tuple(unverified),
-        "base_url": url,
+        "base_url": without_secrets_in(url),
         "url_hosts": (),
         "ports": (),
         "model": switch_for(found.dialect, "standard").model or model,

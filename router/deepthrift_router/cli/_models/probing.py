@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from deepthrift import AsyncClient
+from deepthrift._util.secrets import shown_url
 from deepthrift.errors import APIError, ConfigurationError, PriceNotFound, ResponseError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Ledger, Money, PriceBook, utc_now
@@ -63,7 +64,7 @@ async def probe(options: EndpointOptions, output: Output, *, write: Path | None,
         )
         worst = asked.worst() if prices is not None else None
         cost = "their cost is not known, so they are not booked" if worst is None else f"{money(worst)} at most"
-        output.note(f"probing {url} for {model}: {MOST_REQUESTS} small requests at most; {cost}")
+        output.note(f"probing {shown_url(url)} for {model}: {MOST_REQUESTS} small requests at most; {cost}")
         if key is not None and not agreed:
             raise click.UsageError(
                 f"a key is in use, so these {MOST_REQUESTS} requests may be billed ({cost}); say --yes to send them"

@@ -25,11 +25,12 @@ def load(path: Path | None = None) -> list[Budget]:
     Raises:
         ConfigurationError: The file is damaged. Spending on while a limit is unreadable would be worse.
     """
+    from deepthrift_pricing._values.text_file import read_text
     from deepthrift_pricing.errors import ConfigurationError
 
     place = path or budgets_file()
     try:
-        raw: object = json.loads(place.read_text(encoding="utf-8"))
+        raw: object = json.loads(read_text(place))
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -13,7 +14,7 @@ from deepthrift_router.cli._shared.output import table
 
 if TYPE_CHECKING:
     from deepthrift_pricing import Currency, Ledger
-    from deepthrift_pricing.reports import Reconciliation
+    from deepthrift_pricing.reports import Invoice, Reconciliation
     from deepthrift_router.cli._shared.output import Output
 
 VERDICTS = {
@@ -23,15 +24,33 @@ VERDICTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class InvoiceTerms:
+    """What the user said of an invoice."""
+
+    file: Path | None
+    column: str | None
+    decimal: Literal["point", "comma"] | None
+    zone: str
+    prices: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The comparison, and what the invoice said, where there was one."""
+
+    result: Reconciliation
+    invoice: Invoice | None
+
+
 def make_reconciliation(
     ledger: Ledger,
     since: datetime | None,
     until: datetime | None,
     host: str | None,
     billed: str | None,
-    invoice: Path | None,
-    column: str | None,
-) -> Reconciliation:
+    terms: InvoiceTerms,
+) -> Compared:
     """The ledger's spend at one host beside the amount or the invoice.
 
     Raises:
@@ -39,7 +58,7 @@ def make_reconciliation(
         ConfigurationError: The amount or the invoice cannot be read.
     """
     from deepthrift_pricing import Money
-    from deepthrift_pricing.reports import invoice_total, reconcile
+    from deepthrift_pricing.reports import reconcile
 
     spent = [row for row in ledger.spend(since=since, until=until, by=("host",)) if row.total]
     rows = [row for row in spent if host in (None, row.key["host"])]
@@ -49,33 +68,55 @@ def make_reconciliation(
         raise click.UsageError(f"name the host whose bill it is with --host; {told}")
     currencies: set[Currency] = {row.total.currency for row in rows}
     currency = currencies.pop() if len(currencies) == 1 else None
-    if invoice is not None:
-        total = invoice_total(_text(invoice), currency=currency, column=column)
-    else:
-        total = Money.of(billed or "0", currency or "USD")
-    return reconcile(
+    invoice = None if terms.file is None else _read(terms.file, terms, currency, since, until, host or hosts[0])
+    result = reconcile(
         ledger,
         host=host or hosts[0],
         since=since or datetime(1970, 1, 1, tzinfo=UTC),
         until=until or datetime.now(UTC),
-        billed=total,
+        billed=Money.of(billed or "0", currency or "USD") if invoice is None else invoice.total,
     )
+    return Compared(result, invoice)
 
 
-def _text(file: Path) -> str:
+def _read(
+    file: Path,
+    terms: InvoiceTerms,
+    currency: Currency | None,
+    since: datetime | None,
+    until: datetime | None,
+    host: str,
+) -> Invoice:
+    from deepthrift_pricing.errors import ConfigurationError
+    from deepthrift_pricing.reports import read_invoice
+    from deepthrift_router.cli._money.prices import price_book
+
     try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise click.BadParameter(f"{str(file)!r} is not a text in UTF-8", param_hint="--invoice") from None
+        return read_invoice(
+            file,
+            currency=currency,
+            column=terms.column,
+            since=since,
+            until=until,
+            decimal=None if terms.decimal is None else "." if terms.decimal == "point" else ",",
+            zone=terms.zone,
+            host=host,
+            prices=None if terms.prices is None else price_book(terms.prices),
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: {error.message}") from None
 
 
-def reconciliation_data(found: Reconciliation) -> dict[str, object]:
+def reconciliation_data(found: Compared) -> dict[str, object]:
     """All of it as JSON holds it."""
-    return {**found.model_dump(mode="json"), "drift": found.drift, "drift_share": found.drift_share}
+    result = found.result
+    invoice = {} if found.invoice is None else {"invoice": found.invoice.model_dump(mode="json")}
+    return {**result.model_dump(mode="json"), "drift": result.drift, "drift_share": result.drift_share, **invoice}
 
 
-def show_reconciliation(found: Reconciliation, output: Output) -> None:
+def show_reconciliation(compared: Compared, output: Output) -> None:
     """Print both figures and what to make of them."""
+    found = compared.result
     output.print(f"\nThe bill of {found.host}", style="bold")
     rows = table("booked", "of it unknown", "billed", "drift", right=("booked", "of it unknown", "billed", "drift"))
     share = "" if found.drift_share is None else f" ({found.drift_share * 100:+.2f} %)"
@@ -83,3 +124,7 @@ def show_reconciliation(found: Reconciliation, output: Output) -> None:
     output.print(rows)
     text, style = VERDICTS[found.verdict]
     output.print(text, style=style)
+    if (invoice := compared.invoice) is not None:
+        output.print(f"{invoice.rows:,} rows of the invoice count ({invoice.layout})", style="dim")
+        for note in invoice.notes:
+            output.print(note, style="yellow")

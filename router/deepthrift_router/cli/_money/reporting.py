@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from deepthrift_router.cli._shared.output import Output
 
 
-def make_report(ledger: Ledger, since: datetime | None, until: datetime | None, prices: str | None) -> Report:
+def make_report(
+    ledger: Ledger, since: datetime | None, until: datetime | None, prices: str | None, zone: str = "UTC"
+) -> Report:
     """The report, beside the comparison models of the project's brief."""
     from deepthrift_pricing import PriceBook
     from deepthrift_pricing.reports import Report
     from deepthrift_router.cli._money.prices import price_book
 
     book = price_book(prices) if prices else book_of(ledger, since)
-    return Report.of(ledger, since=since, until=until, prices=book, compare=PriceBook.named("comparison").rows)
+    compare = PriceBook.named("comparison").rows
+    return Report.of(ledger, since=since, until=until, zone=zone, prices=book, compare=compare)
 
 
-def make_page(ledger: Ledger, path: Path, since: datetime | None, until: datetime | None, prices: str | None) -> None:
+def make_page(
+    ledger: Ledger, path: Path, since: datetime | None, until: datetime | None, prices: str | None, zone: str = "UTC"
+) -> None:
     """Write the report as a page, beside the same comparison models."""
     from deepthrift_pricing import PriceBook
     from deepthrift_pricing.reports.page import report_page, write_page
@@ -33,7 +38,7 @@ def make_page(ledger: Ledger, path: Path, since: datetime | None, until: datetim
 
     book = price_book(prices) if prices else book_of(ledger, since)
     compare = PriceBook.named("comparison").rows
-    write_page(report_page(ledger, since=since, until=until, prices=book, compare=compare), path)
+    write_page(report_page(ledger, since=since, until=until, zone=zone, prices=book, compare=compare), path)
 
 
 def book_of(ledger: Ledger, since: datetime | None) -> PriceBook:

@@ -10,9 +10,11 @@ from deepthrift_router.cli._shared.format import money
 from deepthrift_router.cli._shared.output import table
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.table import Table
 
-    from deepthrift_pricing import BudgetStatus, SpendRow
+    from deepthrift_pricing import BudgetStatus, RefusalRow, SpendRow
     from deepthrift_router.cli._shared.output import Output
 
 _BAR: Final = 20
@@ -50,11 +52,26 @@ def remarks(totals: Sequence[SpendRow]) -> list[str]:
         for amount, what in (
             (row.estimated, "of it estimated from what arrived (cancelled or cut streams)"),
             (row.unknown, "of it held at the worst case, because nobody knows whether it was billed"),
+            (row.requests, "of it for requests that are billed by themselves (searches, fetched pages)"),
             (row.reserved, "more reserved for requests under way"),
         ):
             if amount:
                 said.append(f"{money(amount)} {what}")
     return said
+
+
+def refusal_remarks(rows: Sequence[RefusalRow]) -> list[str]:
+    """How many calls each budget refused, and when it last did."""
+    counts: dict[str, int] = {}
+    latest: dict[str, datetime] = {}
+    for row in rows:
+        counts[row.budget] = counts.get(row.budget, 0) + row.refused
+        latest[row.budget] = max(latest.get(row.budget, row.last_at), row.last_at)
+    return [
+        f"{count:,} {'call' if count == 1 else 'calls'} refused by the budget {name}, "
+        f"the last one at {latest[name]:%Y-%m-%d %H:%M} UTC"
+        for name, count in counts.items()
+    ]
 
 
 def show_budgets(statuses: Sequence[BudgetStatus], output: Output) -> None:
@@ -74,6 +91,8 @@ def show_budgets(statuses: Sequence[BudgetStatus], output: Output) -> None:
             parts.append(f"unknown {money(status.unknown)}")
         if status.over:
             parts.append(f"over by {money(status.over)}")
+        if status.refused:
+            parts.append(f"refused {status.refused:,} {'call' if status.refused == 1 else 'calls'}")
         output.print(f"    {' · '.join(parts)}", style="dim")
         if status.window_start or status.window_end:
             since = f"since {status.window_start:%Y-%m-%d %H:%M}" if status.window_start else ""

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from deepthrift._util.secrets import shown_url
+
 if TYPE_CHECKING:
     from deepthrift_router.cli._shared.options import EndpointOptions
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 class Endpoint:
     """A chosen endpoint. Without `url` and `host` it is the embedded engine."""
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     host: str | None = None
     model: str | None = None
     key: str | None = field(default=None, repr=False)
@@ -35,20 +37,14 @@ class Endpoint:
     def __str__(self) -> str:
         if self.local:
             return "the embedded engine"
-        return f"{_without_credentials(self.url) if self.url else self.host} ({self.origin})"
-
-
-def _without_credentials(url: str) -> str:
-    """`url` without a user name and password in it."""
-    scheme, mark, rest = url.partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else url
+        return f"{shown_url(self.url) if self.url else self.host} ({self.origin})"
 
 
 def _host_of(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
     except ValueError as error:
-        raise click.BadParameter(f"{_without_credentials(url)!r} is no URL: {error}", param_hint="--url") from None
+        raise click.BadParameter(f"{shown_url(url)!r} is no URL: {error}", param_hint="--url") from None
 
 
 def resolve(options: EndpointOptions, environment: Mapping[str, str] = os.environ) -> Endpoint:

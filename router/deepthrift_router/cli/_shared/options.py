@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import io
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args
@@ -86,19 +87,22 @@ def window(text: str) -> Per:
     raise click.BadParameter(f"{text!r} is none of {names}, and no span such as 24h or 7d", param_hint="--per")
 
 
-def moment(text: str) -> datetime:
-    """A moment: ISO 8601, a date, `now`, `today`, or a span back from now: `90m`, `24h`, `7d`, `2w`. UTC if no zone."""
+def moment(text: str, zone: tzinfo = UTC) -> datetime:
+    """A moment: ISO 8601, a date, `now`, `today`, or a span back from now: `90m`, `24h`, `7d`, `2w`.
+
+    What names no zone is in `zone`.
+    """
     text = text.strip()
     now = datetime.now(UTC)
     if text == "now":
         return now
     if text == "today":
-        return now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         if (back := _span(text)) is not None:
             return now - back
         parsed = datetime.fromisoformat(text)
-        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{text!r} is not a moment; write 2025-09-05T16:00Z, 2025-09-05, today, 24h or 7d"
@@ -116,6 +120,14 @@ def number(text: str) -> Decimal:
     return found
 
 
+def standard_input() -> str:
+    """Standard input to its end, with the line ends that it has."""
+    stream = sys.stdin
+    if isinstance(stream, io.TextIOWrapper):
+        cast("io.TextIOWrapper[io.BufferedReader]", stream).reconfigure(newline="")
+    return stream.read()
+
+
 def asked(question: str, system: str | None) -> list[Message]:
     """The messages of one question; `-` reads it from standard input.
 
@@ -123,7 +135,7 @@ def asked(question: str, system: str | None) -> list[Message]:
         click.UsageError: The question is empty.
     """
     if question == "-":
-        question = sys.stdin.read()
+        question = standard_input().removeprefix("\ufeff")
     if not question.strip():
         raise click.UsageError("the question is empty")
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
@@ -145,6 +157,16 @@ def cross_check_option(function: Decorated) -> Decorated:
         metavar="MODEL",
         callback=_twice_at_most,
         help="Recorded model that checks; twice at most.",
+    )(function)
+
+
+def unprotected_code_option(function: Decorated) -> Decorated:
+    """`--run-code-unprotected`, as `unprotected`: code of a model runs where it cannot be isolated, too."""
+    return click.option(
+        "--run-code-unprotected",
+        "unprotected",
+        is_flag=True,
+        help="Run code of answers with all your rights where it cannot be isolated; without this, it is refused.",
     )(function)
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from deepthrift._net.sender import Incoming
 from deepthrift._types.errors import ConfigurationError, DeepthriftError
+from deepthrift._wire.large import sized
 from deepthrift._wire.meter import Meter
 from deepthrift.middleware import CallNext, Middleware, Request, Response
-
-_ERROR_BODY: Final = 65_536
-
 
 Refusal: TypeAlias = tuple[int, Mapping[str, str], bytes]
 """Status, headers and body of an answer with an error status."""
@@ -94,7 +92,7 @@ class Relay:
             headers = {name.lower(): value for name, value in incoming.headers.items()}
             if incoming.status < 300 and request.stream:
                 return Response(status=incoming.status, headers=headers, chunks=self._metered(incoming))
-            body = await (incoming.read_all(_ERROR_BODY) if incoming.status >= 300 else incoming.read_all())
+            body = await (incoming.read_error() if incoming.status >= 300 else incoming.read_all())
             await incoming.close()
         except Exception as error:
             ours = self._failed(error)
@@ -102,7 +100,7 @@ class Relay:
                 raise
             raise ours from error
         if incoming.status < 300:
-            self.meter.whole(body)
+            await sized(len(body), self.meter.whole, body)
         else:
             self._failed((incoming.status, headers, body))
         return Response(status=incoming.status, headers=headers, body=body)
@@ -110,14 +108,14 @@ class Relay:
     async def _metered(self, incoming: Incoming) -> AsyncIterator[bytes]:
         try:
             while (data := await incoming.read()) is not None:
-                self.meter.feed(data)
+                await self.meter.feed(data)
                 yield data
         except Exception as error:
             ours = self._translated(error)
             if ours is error:
                 raise
             raise ours from error
-        self.meter.feed(None)
+        await self.meter.feed(None)
 
 
 def _layer(middleware: Middleware, inner: CallNext) -> CallNext:
@@ -139,7 +137,11 @@ class Relayed(Incoming):
     def __init__(self, response: Response, origin: Incoming | None, relay: Relay) -> None:
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self._size = 0
+        self._rest = b""
         self._parts = _once(response.body) if response.chunks is None else response.chunks.__aiter__()
+        if origin is not None:
+            self.limit = origin.limit
         self._origin = origin
         self._relay = relay
 

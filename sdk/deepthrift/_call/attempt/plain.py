@@ -6,14 +6,14 @@ import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import httpx
 
 from deepthrift._admission.admission import Ticket
 from deepthrift._admission.clock import Clock
 from deepthrift._call.attempt.booking import Books
-from deepthrift._call.prepare.counting import estimated_usage, received_tokens, with_reasoning_tokens
+from deepthrift._call.attempt.usage_claims import usage_of, usage_warning
 from deepthrift._call.prepare.passes import Passes, Step
 from deepthrift._call.target import Target
 from deepthrift._net.sender import Incoming, RequestBody
@@ -26,17 +26,21 @@ from deepthrift._types.errors import (
     StatusError,
 )
 from deepthrift._types.raw import RawResponse
+from deepthrift._util.secrets import shown_url
 from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.billed import is_free
+from deepthrift._wire.body import lines_of
 from deepthrift._wire.chunk import Chunk, parse_chunk
-from deepthrift._wire.failures import NOT_BILLED, error_in_answer, status_error
-from deepthrift._wire.sse import EventDecoder
+from deepthrift._wire.failures import error_in_answer, status_error, unreadable, without_secrets
+from deepthrift._wire.heartbeat import is_heartbeat
+from deepthrift._wire.large import sized
+from deepthrift._wire.server_tools import with_requests
+from deepthrift._wire.sse import DONE, EventDecoder
 from deepthrift_pricing import Attempt, Usage
 
 if TYPE_CHECKING:
     from deepthrift._call.attempt.lookup import Found
     from deepthrift._call.attempt.middleware_chain import Refusal, Relay
-
-_ERROR_BODY: Final = 65_536
 
 
 class BaseAttempt:
@@ -88,7 +92,7 @@ class BaseAttempt:
         self._ticket = ticket = await self._core.gate.enter(self._clock)
         try:
             wait = self._core.budget_wait(self._clock)
-            self._attempt, step = await self._books.reserve(self._passes, self.step, wait)
+            self._attempt, step = await self._books.reserve(self._passes, self.step, wait, self._clock.left)
         except BaseException:
             ticket.leave(None)
             raise
@@ -113,7 +117,7 @@ class BaseAttempt:
         else:
             incoming = await self._post(self.step.request.headers)
         if incoming.status >= 300:
-            data = await incoming.read_all(_ERROR_BODY)
+            data = await incoming.read_error()
             await incoming.close()
             raise self._refusal(incoming.status, incoming.headers, data)
         return incoming
@@ -160,7 +164,14 @@ class BaseAttempt:
         return error
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> DeepthriftError:
-        return status_error(status, body, headers, host=self._core.profile.name, secrets=(self._core.key,))
+        return status_error(
+            status,
+            body,
+            headers,
+            host=self._core.profile.name,
+            secrets=self._core.secrets,
+            sent=self.step.request.body,
+        )
 
     @property
     def _sent(self) -> bool:
@@ -178,15 +189,18 @@ class BaseAttempt:
             return error
         if isinstance(error, TimeoutError) and error.errno is None:
             return self._clock.timed_out(self._end)
-        where = self._core.sender.url
+        where = shown_url(str(self._core.sender.url))
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | ssl.SSLError):
             return ConnectionFailed(
-                f"no connection to {where}: {_said(error)}. Is the server running, and the URL right?"
+                f"no connection to {where}: {self._said(error)}. Is the server running, and the URL right?"
             )
         if isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError):
             tail = "It may be billed, so it stays booked" if self._body.sent else "Nothing was sent"
-            return ConnectionFailed(f"the connection to {where} was lost: {_said(error)}. {tail}")
+            return ConnectionFailed(f"the connection to {where} was lost: {self._said(error)}. {tail}")
         return error
+
+    def _said(self, error: BaseException) -> str:
+        return without_secrets(str(error).rstrip(".") or type(error).__name__, *self._core.secrets)
 
     def _status(self) -> int | None:
         return self._http_status
@@ -197,7 +211,7 @@ class BaseAttempt:
             return
         self._booked = True
         status = self._status()
-        refused = status is not None and status >= 300 and status in NOT_BILLED
+        refused = status is not None and status >= 300 and is_free(self._core.profile, status, error)
         if unbilled or refused or not self._body.sent:
             self._books.release(self._attempt, http_status=status, error=error)
         else:
@@ -209,25 +223,7 @@ class BaseAttempt:
         self._book_unanswered(None)
 
     def _usage(self, answer: Answer) -> Usage:
-        profile, model = self._core.profile, self.step.request.model
-        reported = self._reported(answer)
-        if reported is None:
-            why = "the host's usage holds no count" if self._billed.has_usage else "the host reported no usage"
-            usage = estimated_usage(profile, model, self.step.prompt, answer, self._billed.pieces, why)
-        else:
-            usage = with_reasoning_tokens(profile, model, answer, reported)
-        if self.step.notes:  # the first of two passes: all of it is reasoning
-            usage = usage.model_copy(update={"reasoning_tokens": usage.completion_tokens})
-        return usage
-
-    def _reported(self, answer: Answer) -> Usage | None:
-        """The usage that the host reported; what it left out, or what cannot be, is counted here."""
-        usage = answer.usage
-        if usage is None or usage.certainty != "unknown":
-            return usage
-        profile, model = self._core.profile, self.step.request.model
-        completion, _ = received_tokens(profile, model, answer, self._billed.pieces)
-        return self._billed.usage_with(self.step.prompt.likely, completion)
+        return usage_of(self._core.profile, self.step, answer, self._billed)
 
     def _book(self, answer: Answer) -> None:
         """Book a complete answer."""
@@ -244,9 +240,28 @@ class BaseAttempt:
             answer = self._billed.answer()
         self._booked = True
         mode = self.step.request.mode if self._core.profile.two_pass is not None else answer.mode
-        usage = self._usage(answer)
-        self._books.settle(self._held, usage, mode=mode, finish_reason=answer.finish_reason, http_status=self._status())
+        usage = self._with_requests(self._usage(answer), answer)
+        if (warning := usage_warning(usage)) is not None:
+            self._books.warnings.append(warning)
+        self._books.settle(
+            self._held,
+            usage,
+            mode=mode,
+            finish_reason=answer.finish_reason,
+            http_status=self._status(),
+            identity=answer.identity,
+            service_tier=answer.service_tier,
+        )
         self._note_prefix(usage)
+
+    def _with_requests(self, usage: Usage, answer: Answer) -> Usage:
+        """`usage` with what the host's own tools did."""
+        bounds = self.step.request.requests
+        if not bounds and (answer.usage is None or not answer.usage.requests):
+            return usage
+        counted = with_requests(usage, answer.usage, bounds, cites=answer.cites)
+        self._books.warnings += counted.notes[len(usage.notes) :]
+        return counted
 
     def _note_prefix(self, usage: Usage | None) -> None:
         """Remember, as hashes, that the prompt was sent, and what the host said it held of it."""
@@ -254,12 +269,27 @@ class BaseAttempt:
         if trace is not None and trace.model == self.step.request.model:
             self._core.prefixes.note(trace, usage)
 
+    def _chunk(self, data: bytes) -> Chunk:
+        """The chunk in `data`.
+
+        Raises:
+            DeepthriftError: It is none; a page or a plain text is quoted.
+        """
+        try:
+            return parse_chunk(data)
+        except MalformedResponse as error:
+            raise unreadable(
+                data, error, host=self._core.profile.name, secrets=self._core.secrets, sent=self.step.request.body
+            ) from error
+
     def _error_event(self, chunk: Chunk) -> tuple[DeepthriftError, bool]:
         """The error in an answer's place, and whether it is known not to be billed."""
-        value: object = chunk.error if chunk.error is not None else chunk.model_dump(exclude_none=True)
-        error, told = error_in_answer(value, host=self._core.profile.name, secrets=(self._core.key,))
+        error, told = error_in_answer(
+            chunk.error, host=self._core.profile.name, secrets=self._core.secrets, sent=self.step.request.body
+        )
         status = error.status if isinstance(error, StatusError) else 400
-        return error, told and status in NOT_BILLED
+        free = is_free(self._core.profile, status, error)
+        return error, free and (told or not isinstance(error, StatusError))
 
 
 class PlainAttempt(BaseAttempt):
@@ -267,6 +297,8 @@ class PlainAttempt(BaseAttempt):
 
     further: Sequence[Answer] = ()
     """The answers beside the first."""
+    _answer: Answer | None = None
+    _unbilled = False
 
     async def run(self) -> Answer:
         """The answer.
@@ -280,11 +312,13 @@ class PlainAttempt(BaseAttempt):
             async with asyncio.timeout_at(self._end):
                 incoming = await self._send()
                 data = await incoming.read_all()
-            answer = self._parse(data)
+            answer = await sized(len(data), self._parse, data)
             self._book(_together(answer, self.further))
         except BaseException as error:
             ours = self._translate(error)
-            self._book_unanswered(ours)
+            if self._answer is not None:  # cancelled while it was read: all of it had arrived
+                self._book(_together(self._answer, self.further))
+            self._book_unanswered(ours, unbilled=self._unbilled)
             self._leave(ours)
             if self._incoming is not None:
                 self._core.sender.close_behind(self._incoming)
@@ -297,18 +331,18 @@ class PlainAttempt(BaseAttempt):
         return answer
 
     def _parse(self, data: bytes) -> Answer:
+        """The answer in a body. It may run in a thread, so it books nothing."""
         body = data.strip()
         if not body:
             raise EmptyResponse("the endpoint reported success and sent a blank body; it may be billed, so it is held")
-        if body.startswith((b"data:", b":", b"event:")):
+        found = lines_of(body) or [body]
+        if not body.startswith((b"{", b"[")):
             events = EventDecoder()
-            chunks = [parse_chunk(event) for event in [*events.feed(data), *events.flush()] if event != b"[DONE]"]
-        else:
-            chunks = [parse_chunk(body)]
+            found = [*events.feed(data), *events.flush()] or [body]
+        chunks = [self._chunk(event) for event in found if event != DONE and not is_heartbeat(event)]
         for chunk in chunks:
             if chunk.is_error:
-                error, unbilled = self._error_event(chunk)
-                self._book_unanswered(error, unbilled=unbilled)
+                error, self._unbilled = self._error_event(chunk)
                 raise error
             self._accumulator.add(chunk)
         if not any(
@@ -321,9 +355,11 @@ class PlainAttempt(BaseAttempt):
                 "such as in '/v1'?"
             )
         self._accumulator.flush()
-        self._accumulator.done = True
+        messages = any(choice.message for chunk in chunks for choice in chunk.choices or ())
+        self._accumulator.done = found == [body] or messages or DONE in found
         self.further = self._others(chunks)
-        return self._without_echo(self._accumulator.answer())
+        self._answer = self._without_echo(self._accumulator.answer())
+        return self._answer
 
     def _others(self, chunks: Sequence[Chunk]) -> list[Answer]:
         """The answers beside the first, where one request brought several."""
@@ -331,7 +367,7 @@ class PlainAttempt(BaseAttempt):
         for chunk in chunks:
             for choice in chunk.choices or ():
                 if choice.index > 0:
-                    other = others.setdefault(choice.index, _accumulator(self._core, self.step))
+                    other = others.setdefault(choice.index, _accumulator(self._core, self.step, choice.index))
                     other.add(Chunk(model=chunk.model, id=chunk.id, choices=[choice.model_copy(update={"index": 0})]))
         for other in others.values():
             other.flush()
@@ -360,10 +396,6 @@ def _together(answer: Answer, further: Sequence[Answer]) -> Answer:
     )
 
 
-def _accumulator(core: Target, step: Step) -> Accumulator:
+def _accumulator(core: Target, step: Step, choice: int = 0) -> Accumulator:
     begun = bool(step.request.messages) and bool(step.request.messages[-1].get("prefix"))
-    return Accumulator(core.profile, step.expects, begun=begun)
-
-
-def _said(error: BaseException) -> str:
-    return str(error).rstrip(".") or type(error).__name__
+    return Accumulator(core.profile, step.expects, begun=begun, request=step.request, choice=choice)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Final
 
 from deepthrift._admission.clock import Clock
 from deepthrift._admission.idle_timeout import Silence
 from deepthrift._call.attempt.booking import Books
+from deepthrift._call.attempt.overrun import Overrun
 from deepthrift._call.attempt.plain import BaseAttempt
-from deepthrift._call.prepare.counting import estimated_usage, received_tokens
+from deepthrift._call.attempt.usage_claims import partial_usage_of
 from deepthrift._call.prepare.passes import Passes, Step
 from deepthrift._call.target import Target
+from deepthrift._net.limits import LARGEST_RESPONSE
 from deepthrift._types.errors import (
     AttemptTimeout,
     ConnectionFailed,
@@ -20,29 +21,47 @@ from deepthrift._types.errors import (
     DeepthriftError,
     EmptyResponse,
     MalformedResponse,
+    ResponseTooLarge,
     StreamInterrupted,
 )
 from deepthrift._types.events import StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._types.raw import RawResponse
 from deepthrift._wire.answer import Answer
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.sse import EventDecoder
+from deepthrift._wire.body import BodyReader
+from deepthrift._wire.failures import error_text, unreadable, without_secrets
+from deepthrift._wire.heartbeat import is_heartbeat
+from deepthrift._wire.large import LARGE, off_loop
+from deepthrift._wire.request import WireRequest
+from deepthrift._wire.sse import DONE, EventDecoder
 from deepthrift_pricing import Usage
 
 _AT_HAND: Final = 2**20
 """More bytes than can have arrived unread: a transport of the user's own may never come to an end."""
+_EVENT: Final = 1024
+"""Bytes of the event around one token, with room to spare."""
+_LOGPROBS_EVENT: Final = 8192
+
+_NOISE: Final = 16_384
+"""Bytes that are kept of what is no stream, to quote from."""
 
 
 class StreamAttempt(BaseAttempt):
     """An attempt whose answer comes in pieces."""
 
-    def __init__(self, core: Target, books: Books, clock: Clock, passes: Passes, step: Step) -> None:
+    def __init__(
+        self, core: Target, books: Books, clock: Clock, passes: Passes, step: Step, *, stop_beyond: bool = False
+    ) -> None:
         super().__init__(core, books, clock, passes, step)
-        self._events = EventDecoder()
-        self._whole: list[bytes] | None = None
-        self._noise = False
-        self._sniffed = False
+        self._events = EventDecoder(core.settings.max_response_bytes)
+        self._body_reader = BodyReader(self._events)
+        self._stop_beyond = stop_beyond
+        self._overrun: Overrun | None = None
+        self._stray: bytes | None = None
+        """The last JSON that was no part of a chat."""
         self._silence: Silence | None = None
+        self._unbilled = False
+        self._counting_due = False
+        self._cut = False
         self.ended = False
 
     @property
@@ -62,7 +81,10 @@ class StreamAttempt(BaseAttempt):
         try:
             async with asyncio.timeout_at(self._end):
                 incoming = await self._send()
+            incoming.limit = stream_limit(self._core.settings.max_response_bytes, self.step.request)
             self.raw = RawResponse(incoming.status, incoming.headers)
+            if self._stop_beyond and self._sent:
+                self._overrun = Overrun(self._core.profile, self.step.request)
         except BaseException as error:
             self._broke(error)
 
@@ -80,60 +102,84 @@ class StreamAttempt(BaseAttempt):
                     raise ConnectionFailed("the stream is closed")
                 with silence:
                     data = await incoming.read()
-                self._take(data, events)
+                blocks = self._body_reader.feed(data)
+                for block in blocks:
+                    if len(block) < LARGE:
+                        self._add(block, events)
+                    else:
+                        await off_loop(self._add, block, events)
+                    if self._counting_due:
+                        await self._count()
+                    if self._accumulator.done:
+                        break
+                if self._accumulator.done or data is None:
+                    self._finish(events, at_end=data is None or self._cut)
             if first and events and self._sent and self._ticket is not None:
                 self._ticket.answered()
         except BaseException as error:
             self._broke(error)
         return events
 
-    def _take(self, data: bytes | None, events: list[StreamEvent]) -> None:
-        if not self._sniffed and data is not None:
-            start = data.lstrip()
-            self._sniffed = bool(start)
-            if start.startswith((b"{", b"[")):
-                self._whole = []  # not a stream after all: one JSON, in most cases an error
-        if self._whole is not None:
-            if data is not None:
-                self._whole.append(data)
-                return
-            blocks = [b"".join(self._whole).strip()]
-        else:
-            blocks = self._events.flush() if data is None else self._events.feed(data)
-            if not blocks:
-                self._noise = self._noise or _is_noise(data)
-        for block in blocks:
-            if block == b"[DONE]":
-                self._accumulator.done = True
-                break
-            chunk = parse_chunk(block)
-            if chunk.is_error:
-                error, unbilled = self._error_event(chunk)
-                if not self.started:
-                    self._book_unanswered(error, unbilled=unbilled)
-                raise error
-            if chunk.choices is None and chunk.usage is None:
-                raise MalformedResponse("the stream sent JSON that is not a chunk of a chat; is the base URL right?")
-            events += self._accumulator.add(chunk)
-        if self._accumulator.done or data is None:
-            self._finish(events, at_end=data is None)
+    def _add(self, block: bytes, events: list[StreamEvent]) -> None:
+        """Take in the data of one event."""
+        if block == DONE:
+            self._accumulator.done = True
+            return
+        if is_heartbeat(block):
+            return
+        chunk = self._chunk(block)
+        if chunk.is_error:
+            error, unbilled = self._error_event(chunk)
+            self._unbilled = unbilled and not self.started
+            raise error
+        if chunk.choices is None and chunk.usage is None:
+            self._stray = block  # a gateway's own: no reason to lose an answer that is paid for
+            return
+        events += self._accumulator.add(chunk)
+        if self._overrun is not None:
+            self._counting_due = self._overrun.add(chunk)
+
+    async def _count(self) -> None:
+        """Count what has arrived, and end the stream if it is far past `max_tokens`."""
+        self._counting_due = False
+        overrun = self._overrun
+        if overrun is not None and await overrun.far_past():
+            self._cut = True
+            self._accumulator.cut_at_limit(
+                f"the endpoint went on past max_tokens={self.step.request.max_tokens:,}; the stream was ended after "
+                f"about {overrun.tokens:,} tokens, which are booked; stop_beyond_max_tokens=False lets it go on"
+            )
 
     def _finish(self, events: list[StreamEvent], *, at_end: bool) -> None:
         events += self._accumulator.flush()
         answer = self._accumulator.answer()
-        if not self._accumulator.finished:
+        nothing = answer.usage is None and not self.started and answer.finish_reason in ("unknown", "incomplete")
+        if not self._accumulator.finished or (nothing and self._stray is not None):
             if self.started or answer.usage is not None:
                 raise ConnectionFailed("the stream ended before the answer did")
-            if self._noise:
-                raise MalformedResponse("the endpoint did not send a stream of events; is the base URL right?")
+            if self._stray is not None:
+                said = without_secrets(error_text(self._stray)[0], *self._core.secrets)[:300]
+                raise MalformedResponse(
+                    f"the stream sent JSON that is not a chunk of a chat; is the base URL right? It said: {said}"
+                )
+            if self._body_reader.noise:
+                error = MalformedResponse("the endpoint did not send a stream of events; is the base URL right?")
+                raise unreadable(
+                    self._body_reader.noise,
+                    error,
+                    host=self._core.profile.name,
+                    secrets=self._core.secrets,
+                    sent=self.step.request.body,
+                )
         if answer.blank and answer.finish_reason in ("unknown", "incomplete") and answer.usage is None:
             raise EmptyResponse("the endpoint opened a stream and sent nothing in it; it may be billed, so it is held")
         if answer.text.strip() and not self._accumulator.has_text:
             events.append(TextDelta(answer.text))
-        if answer.tool_calls and not self._accumulator.has_tool_calls:
-            events += [
-                ToolCallDelta(index, call.id, call.name, call.arguments) for index, call in enumerate(answer.tool_calls)
-            ]
+        told = self._accumulator.tool_calls_told
+        events += [
+            ToolCallDelta(index, call.id, call.name, call.arguments)
+            for index, call in enumerate(answer.tool_calls[told:], told)
+        ]
         self._book(answer)
         self._leave(None, came_through=self._sent)
         self._end_here()
@@ -151,10 +197,10 @@ class StreamAttempt(BaseAttempt):
             if self.started:
                 self._book_partial(ours)
             else:
-                self._book_unanswered(ours)
+                self._book_unanswered(ours, unbilled=self._unbilled)
         self._leave(ours)
         self.abandon(ours)
-        kept = AttemptTimeout | DeadlineExceeded | StreamInterrupted
+        kept = AttemptTimeout | DeadlineExceeded | StreamInterrupted | ResponseTooLarge
         if isinstance(ours, DeepthriftError) and self.started and not isinstance(ours, kept):
             if ours is not error:
                 ours.__cause__ = error
@@ -166,12 +212,18 @@ class StreamAttempt(BaseAttempt):
     async def catch_up(self) -> None:
         """Take in what has arrived and was not read yet, for it is billed; waits for nothing further."""
         incoming, size = self._incoming, 0
-        with contextlib.suppress(Exception):  # what is wrong with the rest is nobody's concern any more
+        try:
             async with asyncio.timeout(0):
                 while incoming is not None and not self.ended and size < _AT_HAND:
                     data = await incoming.read()
-                    self._take(data, [])
+                    for block in self._body_reader.feed(data):
+                        self._add(block, [])
+                    if self._accumulator.done or data is None:
+                        self._finish([], at_end=data is None)
                     size += len(data or b"")
+        except Exception as error:  # what is wrong with the rest is nobody's concern any more
+            if not self.started and self._unbilled:
+                self._book_unanswered(error, unbilled=True)
 
     def abandon(self, error: BaseException | None = None) -> None:
         """Nobody wants the rest: book what arrived, and close the connection so that the upstream stops."""
@@ -195,7 +247,7 @@ class StreamAttempt(BaseAttempt):
             self._books.release(self._attempt, error=error)
             return
         answer = self._billed.answer()
-        usage = self.partial_usage(answer)
+        usage = self._with_requests(self.partial_usage(answer), answer)
         self._books.settle(
             self._attempt,
             usage,
@@ -203,6 +255,8 @@ class StreamAttempt(BaseAttempt):
             finish_reason=answer.finish_reason if answer.complete else "incomplete",
             http_status=self._status(),
             error=error,
+            identity=answer.identity,
+            service_tier=answer.service_tier,
         )
         self._note_prefix(usage)
 
@@ -216,28 +270,12 @@ class StreamAttempt(BaseAttempt):
         """The usage of what has arrived so far, estimated unless the host has reported the end of it."""
         if answer.complete and answer.usage is not None:
             return self._usage(answer)
-        profile, model = self._core.profile, self.step.request.model
-        why = "the stream did not come to its end; prompt and received tokens were counted here"
-        reported = self._reported(answer)
-        if reported is None:
-            usage = estimated_usage(profile, model, self.step.prompt, answer, self._billed.pieces, why)
-        else:
-            counted, reasoning = received_tokens(profile, model, answer, self._billed.pieces)
-            completion = max(counted, reported.completion_tokens)
-            usage = Usage.of(
-                reported.prompt_tokens,
-                completion,
-                cache_hit=reported.cache_hit_tokens,
-                reasoning=min(completion, max(reasoning, reported.reasoning_tokens)),
-                certainty="estimated",
-                notes=(*reported.notes, why),
-            )
-        if self.step.notes:
-            usage = usage.model_copy(update={"reasoning_tokens": usage.completion_tokens})
-        return usage
+        return partial_usage_of(self._core.profile, self.step, answer, self._billed)
 
 
-def _is_noise(data: bytes | None) -> bool:
-    """Whether bytes of which no event was made are no comment either."""
-    start = b"" if data is None else data.lstrip()[:1]
-    return bool(start) and start != b":"
+def stream_limit(most: int, request: WireRequest) -> int:
+    """Bytes that a stream may have: the client's limit; at its default, what `max_tokens` may take if that is more."""
+    if most != LARGEST_RESPONSE:
+        return most
+    wants_logprobs = b'"logprobs"' in request.body
+    return max(most, request.max_tokens * (_LOGPROBS_EVENT if wants_logprobs else _EVENT))

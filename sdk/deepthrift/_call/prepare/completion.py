@@ -13,6 +13,7 @@ from deepthrift._types.expected_length import ExpectedLength, told_length
 from deepthrift._types.further_options import CompletionOptions
 from deepthrift._types.options import Options
 from deepthrift._wire.request import Body, WireRequest, check_options, lowered, written
+from deepthrift._wire.service_tiers import tier_form, tier_of
 from deepthrift.hosts import Completions, HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PriceBook, estimate_cost
 
@@ -83,9 +84,11 @@ class CompletionPasses(Passes):
                 body[key] = value
         if given.logprobs or given.top_logprobs is not None:
             body["logprobs"] = given.top_logprobs or 1
+        tier = tier_form(given, profile)
+        body |= tier.body
         request = WireRequest(
             body=written(body, profile.body, core.settings.extra_body, given.extra_body),
-            headers={**lowered(profile.headers), **lowered(given.extra_headers)},
+            headers={**lowered(profile.headers), **tier.headers, **lowered(given.extra_headers)},
             model=model,
             mode="standard",
             stream=self._stream,
@@ -93,6 +96,7 @@ class CompletionPasses(Passes):
             max_tokens=max_tokens,
             path=f"{profile.beta_path or ''}/completions",
             beside=profile.beta_path is not None,
+            service_tier=tier_of(given, profile, core.settings.extra_body),
         )
         return Step(request, prompt, "standard")
 

@@ -14,6 +14,8 @@ from deepthrift_pricing import Certainty, Mode, PrefixTrace, PrefixTracker, Usag
 
 _LONG: Final = 200_000
 """Characters from which counting takes long enough to be done apart from the event loop."""
+_SAMPLES: Final = 20
+"""Slices of a long text that are counted in place of the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,25 @@ async def count_prompt_async(
     tools: Sequence[JSONObject] | None,
     prefixes: PrefixTracker | None = None,
 ) -> PromptCount:
-    """`count_prompt` without holding up the event loop for long conversations."""
+    """`count_prompt` without holding up the event loop for long conversations, or while the vocabulary is loaded."""
+    from deepthrift_pricing.tokens._text import is_loaded
+
     size = sum(len(str(message.get("content") or "")) for message in messages)
-    if size < _LONG:
+    if size < _LONG and (not profile.counts_as_v31(model) or is_loaded()):
         return count_prompt(profile, model, messages, mode=mode, tools=tools, prefixes=prefixes)
     return await asyncio.to_thread(count_prompt, profile, model, messages, mode=mode, tools=tools, prefixes=prefixes)
+
+
+def count_some(text: str) -> int:
+    """The tokens of a text as V3.1's tokenizer counts them; of a very long one, estimated from evenly spread slices."""
+    from deepthrift_pricing.tokens import count_text
+
+    if len(text) <= _LONG:
+        return count_text(text) if text else 0
+    width = _LONG // (2 * _SAMPLES)
+    starts = [(len(text) - width) * number // (_SAMPLES - 1) for number in range(_SAMPLES)]
+    counted = sum(count_text(text[start : start + width]) for start in starts)
+    return counted * len(text) // (width * _SAMPLES)
 
 
 def received_tokens(profile: HostProfile, model: str, answer: Answer, pieces: int) -> tuple[int, int]:
@@ -97,12 +113,9 @@ def received_tokens(profile: HostProfile, model: str, answer: Answer, pieces: in
 
     Where the tokenizer is unknown, a fragment counts as at least one token, as most servers send it.
     """
-    from deepthrift_pricing.tokens import count_text
-
-    reasoning = count_text(answer.reasoning) if answer.reasoning else 0
-    text = count_text(answer.text) if answer.text else 0
-    calls = sum(count_text(call.name) + count_text(call.arguments) for call in answer.tool_calls)
-    total = reasoning + text + calls
+    reasoning, text = count_some(answer.reasoning or ""), count_some(answer.text)
+    calls = sum(count_some(call.name) + count_some(call.arguments) for call in answer.tool_calls)
+    total = max(reasoning + text + calls, len(answer.logprobs or ()) + len(answer.reasoning_logprobs or ()))
     if not profile.counts_as_v31(model):
         total = max(total, pieces)
     return total, min(reasoning, total)

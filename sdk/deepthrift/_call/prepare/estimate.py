@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from deepthrift._call.prepare.completion import estimate_completion
 from deepthrift._call.prepare.counting import count_and_ids
 from deepthrift._call.prepare.limits import Limits, first_limits, second_limits
+from deepthrift._call.prepare.tool_bounds import with_results
 from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError, PriceNotFound
 from deepthrift._types.expected_length import ExpectedLength, told_length
 from deepthrift._types.further_options import CompletionOptions
 from deepthrift._types.options import Options
 from deepthrift._wire.conversation import WireMessage, question_of, wire_messages, with_question
 from deepthrift._wire.request import settled
+from deepthrift._wire.server_tools import functions_of, request_bounds
+from deepthrift._wire.service_tiers import STANDARD, tier_of
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import (
     Certainty,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from deepthrift._call.target import Target
 
 T = TypeVar("T")
+_NO_FIELDS: Final[Mapping[str, object]] = {}
 _NOTES_MARGIN: Final = 64
 """Tokens by which notes may grow when they become part of a prompt."""
 
@@ -65,6 +69,7 @@ def estimate_call(
     prefixes: PrefixTracker | None,
     options: Options,
     expected_length: ExpectedLength | None = None,
+    extra_body: Mapping[str, object] = _NO_FIELDS,
 ) -> Estimate:
     """The estimate of a call; with two passes, of both together. Without `prefixes`, the cache is left out of it.
 
@@ -94,6 +99,8 @@ def estimate_call(
             completion_tokens=length,
             prefix=None if ids is None or prefixes is None else _predicted(prefixes, ids, profile, name),
             currency=currency,
+            tier=tier_of(options, profile, extra_body) or STANDARD,
+            requests=request_bounds(options.tools, profile),
         )
 
     if len(passes) == 1:
@@ -132,7 +139,15 @@ def estimate_over(
 
     def one(each: Target) -> Estimate:
         return estimate_call(
-            each.profile, each.model, each.prices, each.currency, ledger, prefixes, options, expected_length
+            each.profile,
+            each.model,
+            each.prices,
+            each.currency,
+            ledger,
+            prefixes,
+            options,
+            expected_length,
+            each.settings.extra_body,
         )
 
     found = _possible(targets, one)
@@ -168,6 +183,8 @@ def _bound(target: Target, given: Options) -> Bound:
             prompt_tokens=each.prompt_tokens,
             max_tokens=each.max_tokens,
             currency=target.currency,
+            tier=tier_of(options, profile, target.settings.extra_body) or STANDARD,
+            requests=request_bounds(options.tools, profile),
         )
     return Bound(sum(each.prompt_tokens for each in passes), sum(each.max_tokens for each in passes), worst)
 
@@ -194,12 +211,13 @@ def _passes(profile: HostProfile, model: str, given: Options) -> tuple[Options, 
     two_pass = profile.two_pass if options.mode == "thinking" else None
 
     def one(sent: Sequence[WireMessage], notes: bool, extra: int) -> _Pass:
-        prompt, ids = count_and_ids(profile, name, sent, mode=options.mode, tools=options.tools)
+        prompt, ids = count_and_ids(profile, name, sent, mode=options.mode, tools=functions_of(options.tools))
         tokens = prompt.tokens + extra
         limits = _limits(profile, options, tokens, first=notes or two_pass is None, notes=notes)
         if limits.exceeded and prompt.exact:
             raise ContextLengthExceeded(f"{limits.exceeded}; shorten the conversation, or lower max_tokens")
-        return _Pass(tokens, prompt.certainty, ids, limits.max_tokens)
+        counted = with_results(prompt, options.tools, profile)
+        return _Pass(counted.tokens + extra, counted.certainty, ids, limits.max_tokens)
 
     if two_pass is None:
         return options, name, (one(messages, False, 0),)

@@ -38,6 +38,8 @@ class Fit:
             mode=asked.mode,
             prompt_tokens=asked.prompt_tokens,
             at=asked.started_at,
+            tier=asked.service_tier or "standard",
+            requests=self._step.request.requests,
         )
         if most is None or most < min(_FEWEST, asked.max_tokens):
             return None
@@ -53,6 +55,8 @@ class Fit:
             max_tokens=asked.max_tokens,
             at=asked.started_at,
             currency=asked.worst.currency,
+            tier=asked.service_tier or "standard",
+            requests=self._step.request.requests,
         )
         return asked.model_copy(update={"worst": worst})
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from deepthrift._call.prepare.counting import PromptCount, count_prompt_async
 from deepthrift._call.prepare.limits import Limits, first_limits, second_limits
 from deepthrift._call.prepare.tokenize import engine_count
+from deepthrift._call.prepare.tool_bounds import check_bounded, with_results
 from deepthrift._call.target import Target
 from deepthrift._types.errors import ContextLengthExceeded
 from deepthrift._types.further_options import SampleOptions
@@ -15,6 +16,7 @@ from deepthrift._types.options import Options
 from deepthrift._wire.answer import Answer
 from deepthrift._wire.conversation import WireMessage, question_of, wire_messages, with_question
 from deepthrift._wire.request import WireRequest, build_request, settled
+from deepthrift._wire.server_tools import functions_of
 from deepthrift_pricing import Mode
 
 
@@ -41,6 +43,7 @@ class Passes:
         self._core = core
         self._stream = stream
         self._options, self.warnings = settled(options, core.profile)
+        check_bounded(core, self._options)
         mode, tools = self._options.mode, bool(options.tools)
         self.messages = wire_messages(options.messages, core.profile, mode=mode, tools=tools)
         self._two_pass = core.profile.two_pass if mode == "thinking" else None
@@ -56,16 +59,19 @@ class Passes:
         """
         messages, notes = self._asked()
         core, options = self._core, self._options
+        tools = functions_of(options.tools)
         name = core.profile.model_for(options.mode, core.model)
-        counted = await engine_count(core, messages, mode=options.mode, tools=options.tools)
+        counted = await engine_count(core, messages, mode=options.mode, tools=tools)
         if counted is not None:
             prompt = PromptCount(counted, counted, "exact")
         else:
             prompt = await count_prompt_async(
-                core.profile, name, messages, mode=options.mode, tools=options.tools, prefixes=core.prefixes
+                core.profile, name, messages, mode=options.mode, tools=tools, prefixes=core.prefixes
             )
         limits = self._limits(prompt, notes)
-        self.step = self._built(messages, options, prompt, limits, notes=notes)
+        self.step = self._built(
+            messages, options, with_results(prompt, options.tools, core.profile), limits, notes=notes
+        )
         if limits.exceeded and (prompt.exact or prompt.likely > core.profile.context):
             raise ContextLengthExceeded(f"{limits.exceeded}; shorten the conversation, or lower max_tokens")
         return self.step
@@ -139,5 +145,6 @@ class Passes:
             extra_body=self._core.settings.extra_body if n == 1 else {**self._core.settings.extra_body, "n": n},
         )
         if n > 1:  # each of them may have so many tokens
-            request = replace(request, max_tokens=n * request.max_tokens)
+            requests = {kind: n * most for kind, most in request.requests.items()}
+            request = replace(request, max_tokens=n * request.max_tokens, requests=requests)
         return Step(request, prompt, "standard" if self._two_pass is not None else options.mode, notes)

@@ -20,7 +20,12 @@ from deepthrift._types.errors.api import (
 )
 from deepthrift._types.errors.batch import BatchError, ClusterUnavailable, UnmatchedRequest, WorkerLost
 from deepthrift._types.errors.calibration import CalibrationError, NoLift, NotEnoughLabels
-from deepthrift._types.errors.configuration import ClientClosed, NoEndpointAllowed, UnsupportedFeature
+from deepthrift._types.errors.configuration import (
+    ClientClosed,
+    IsolationUnavailable,
+    NoEndpointAllowed,
+    UnsupportedFeature,
+)
 from deepthrift._types.errors.engine import (
     DownloadError,
     EngineCrashed,
@@ -37,11 +42,12 @@ from deepthrift._types.errors.response import (
     MalformedResponse,
     ModeNotHonoured,
     ResponseError,
+    ResponseTooLarge,
     StreamInterrupted,
     StructuredOutputError,
     ToolCallsMissing,
 )
-from deepthrift._types.errors.tools import ToolError, ToolFailed, ToolLoopExceeded
+from deepthrift._types.errors.tools import ToolCallCut, ToolError, ToolFailed, ToolLoopExceeded
 from deepthrift_pricing.errors import (
     BudgetExceeded,
     CallDetails,
@@ -87,6 +93,7 @@ __all__ = [
     "EngineStartFailed",
     "InsufficientBalance",
     "InvalidRequestError",
+    "IsolationUnavailable",
     "LedgerClosed",
     "LedgerError",
     "LedgerUnavailable",
@@ -107,10 +114,12 @@ __all__ = [
     "RateLimited",
     "RequestInfo",
     "ResponseError",
+    "ResponseTooLarge",
     "ServerError",
     "StatusError",
     "StreamInterrupted",
     "StructuredOutputError",
+    "ToolCallCut",
     "ToolCallsMissing",
     "ToolError",
     "ToolFailed",

@@ -45,11 +45,13 @@ class CircuitOpen(APIError):
 
 
 class StatusError(APIError):
-    """The endpoint answered with an error status.
+    """The endpoint answered with an error status, with a redirect, or with an error inside a success.
 
     Attributes:
-        status: The HTTP status, or the code inside an error event of a stream.
-        body: The endpoint's own message, shortened to 2,000 characters, without secrets.
+        status: The HTTP status, or the status that an error inside a success names; where it names none, that of its
+            meaning, and 500 where its words don't tell.
+        body: The endpoint's own message, and that of a host behind a gateway: on one line, shortened to 2,000
+            characters, without secrets.
         retry_after: Seconds that the endpoint asked to wait, or `None`.
         trace_id: The endpoint's own id of the request, or `None`; quote it to its support.
     """
@@ -80,7 +82,9 @@ class AuthenticationFailed(StatusError):
 
 
 class InsufficientBalance(StatusError):
-    """402: the provider's balance is used up. Never retried; top up, then call again.
+    """The provider's balance is used up: 402, or another status with a code or words that say so.
+
+    Never retried; top up, then call again. `status` is the endpoint's own.
 
     Attributes:
         balance: What is left, in the provider's own figures, where the host tells it; else `None`.
@@ -90,7 +94,7 @@ class InsufficientBalance(StatusError):
 
 
 class BalanceExhausted(CircuitOpen, InsufficientBalance):
-    """The endpoint answered 402 a moment ago, and is left alone for a while. Nothing was sent."""
+    """The endpoint said a moment ago that the balance is used up, and is left alone for a while. Nothing was sent."""
 
     def __init__(
         self,
@@ -125,8 +129,8 @@ class RateLimited(StatusError):
 
 
 class ServerError(StatusError):
-    """5xx: the endpoint failed. Retried within the deadline."""
+    """5xx: the endpoint failed. Retried within the deadline; unless it is a 503, it may be billed and stays booked."""
 
 
 class Overloaded(ServerError):
-    """503: the endpoint is overloaded. Retried with longer pauses."""
+    """503: the endpoint is overloaded. Nothing is billed. Retried with longer pauses."""

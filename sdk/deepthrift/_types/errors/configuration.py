@@ -9,6 +9,10 @@ class ClientClosed(ConfigurationError):
     """The client was closed: the call was not sent, or was ended after `grace` and is booked as far as it came."""
 
 
+class IsolationUnavailable(ConfigurationError):
+    """Code of a model cannot be isolated on this system, so it was not run; the message says what to change."""
+
+
 class NoEndpointAllowed(ConfigurationError):
     """No endpoint of the client is in a region that the call allows. Nothing was sent."""
 

@@ -27,11 +27,15 @@ class EmptyResponse(ResponseError):
 
 
 class MalformedResponse(ResponseError):
-    """The body is not the JSON that the protocol promises."""
+    """The body is not the JSON that the protocol promises. The message quotes a page or a plain text."""
 
 
 class StreamInterrupted(ResponseError):
     """The stream broke before its end. `partial` holds what arrived, and its cost is booked."""
+
+
+class ResponseTooLarge(ResponseError):
+    """The endpoint sent more than `max_response_bytes`. Not read further, and not retried; it may have been billed."""
 
 
 class ModeNotHonoured(ResponseError):

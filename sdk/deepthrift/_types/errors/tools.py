@@ -26,5 +26,13 @@ class ToolFailed(ToolError):
     """A tool raised an exception, which is the cause of this one. Raised only if asked to."""
 
 
+class ToolCallCut(ToolError):
+    """An answer reached `max_tokens` inside a tool call. No tool of its round ran, and no further round was sent.
+
+    `partial.tool_calls` holds what arrived, and `partial.messages` the conversation before that answer: go on from
+    there with a larger `max_tokens`.
+    """
+
+
 class ToolLoopExceeded(ToolError):
     """The limit on rounds or on spend was reached before the model had its answer. The next round was not sent."""

@@ -8,23 +8,26 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import BinaryIO, Final, NoReturn, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from deepthrift._call.target import Target
 from deepthrift._net.sender import Incoming, RequestBody
 from deepthrift._types.errors import AttemptTimeout, ConnectionFailed, MalformedResponse
 from deepthrift._util.private_files import private_file
-from deepthrift._wire.failures import status_error
+from deepthrift._util.secrets import shown_url
+from deepthrift._wire.failures import status_error, without_secrets
+from deepthrift._wire.large import off_loop, read_model
 from deepthrift.batch._native.wire import NativeBatch
 from deepthrift.hosts import BatchRules
 
 T = TypeVar("T", bound=BaseModel)
 
-_ERROR_BODY: Final = 65_536
 _PIECE: Final = 65_536
+_ROW: Final = 2**20
+"""Bytes that the result of one row may have on average."""
 _QUICK: Final = 60.0
 """Seconds that a question without a file may take."""
 
@@ -52,6 +55,11 @@ class _Upload(RequestBody):
             while piece := file.read(_PIECE):
                 yield piece
         yield self._tail
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 class NativeAPI:
@@ -97,8 +105,12 @@ class NativeAPI:
         found = self._read(_List, await self._get("/batches"), "a list of batches")
         return next((batch for batch in found.data if batch.input_file_id == file_id), None)
 
-    async def download(self, file_id: str, path: Path) -> None:
-        """Write a file of the host's to `path`."""
+    async def download(self, file_id: str, path: Path, rows: int) -> None:
+        """Write a file of the host's, with the results of so many rows, to `path`.
+
+        Raises:
+            ResponseTooLarge: It is larger than their results can be.
+        """
         timeout = self._core.settings.timeout
         try:
             async with asyncio.timeout(timeout):
@@ -106,17 +118,17 @@ class NativeAPI:
                 try:
                     if incoming.status >= 300:
                         await self._refused(incoming)
+                    incoming.limit = max(incoming.limit, rows * _ROW)
                     with private_file(path) as file:
                         while (piece := await incoming.read()) is not None:
                             file.write(piece)
-                        file.flush()
-                        os.fsync(file.fileno())
+                        await off_loop(_to_disk, file)
                 finally:
                     self._core.sender.close_behind(incoming)
         except TimeoutError:
             raise AttemptTimeout(f"the file {file_id!r} did not arrive within {timeout:g} s") from None
         except httpx.HTTPError as error:
-            raise ConnectionFailed(f"the connection to {self._core.sender.url} was lost: {error}") from error
+            raise ConnectionFailed(f"the connection to {self._where} was lost: {self._said(error)}") from error
 
     async def _json(self, path: str, body: Mapping[str, object]) -> bytes:
         data = json.dumps(body).encode()
@@ -150,19 +162,26 @@ class NativeAPI:
                 f"{self._core.profile.name}'s batch service did not answer within {seconds:g} s"
             ) from None
         except (httpx.HTTPError, OSError) as error:
-            raise ConnectionFailed(f"no answer from {self._core.sender.url}: {error}") from error
+            raise ConnectionFailed(f"no answer from {self._where}: {self._said(error)}") from error
+
+    @property
+    def _where(self) -> str:
+        return shown_url(str(self._core.sender.url))
+
+    def _said(self, error: BaseException) -> str:
+        return without_secrets(str(error) or type(error).__name__, *self._core.secrets)
 
     async def _refused(self, incoming: Incoming) -> NoReturn:
-        data = await incoming.read_all(_ERROR_BODY)
+        data = await incoming.read_error()
         raise status_error(
-            incoming.status, data, incoming.headers, host=self._core.profile.name, secrets=(self._core.key,)
+            incoming.status, data, incoming.headers, host=self._core.profile.name, secrets=self._core.secrets
         )
 
     @staticmethod
     def _read(kind: type[T], data: bytes, what: str) -> T:
         try:
-            return kind.model_validate_json(data)
-        except ValidationError:
+            return read_model(kind, data)
+        except (ValueError, RecursionError):
             raise MalformedResponse(
                 f"what the endpoint answered is not {what}; has the host a batch service at this URL?"
             ) from None

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
+from deepthrift._call.attempt.usage_claims import prompt_evidence
 from deepthrift._call.prepare.passes import Passes, Step
 from deepthrift._call.target import Target
 from deepthrift._types.errors import (
@@ -92,7 +94,7 @@ async def submit(core: Target, source: Path, out: Path, check: Check, mode: Mode
                 job.note("created", batch_id=found.id)
                 return found
         if state.head and state.event != "abandoned":
-            _release_all(core, job)
+            await _release_all(core, job)
         upload = out.with_name(f"{out.name}.upload")
         opened.callback(upload.unlink, missing_ok=True)
         job.begin({"id": new_id("batch"), "sha256": scan.sha256, "rows": scan.rows, "host": core.profile.name})
@@ -100,14 +102,14 @@ async def submit(core: Target, source: Path, out: Path, check: Check, mode: Mode
             await _prepare(core, rules, rows, job, upload, mode)
             job.note("uploaded", file_id=await api.upload(upload))
         except BaseException:
-            _release_all(core, job)
+            await _release_all(core, job)
             raise
         job.note("creating")
         try:
             made = await api.create(job.state.file_id, job.state.id)
         except DeepthriftError as error:
             if not isinstance(error, AttemptTimeout | ConnectionFailed | MalformedResponse | ServerError):
-                _release_all(core, job)  # refused: there is no such batch
+                await _release_all(core, job)  # refused: there is no such batch
             else:
                 error.message += ". It may have begun all the same: submit again, which looks for it first"
             raise
@@ -130,12 +132,22 @@ async def _prepare(
         for number, row in enumerate(rows.rows(lambda _: True)):
             if number % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
-            step = await _step(core, row, mode)
+            step = await _step(core, rules, row, mode)
             body = cast("dict[str, object]", json.loads(step.request.body))
             body.pop("stream", None)
             line = {"custom_id": row.custom_id, "method": "POST", "url": rules.endpoint, "body": body}
             file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
-            name = JobRow(row.line, row.custom_id, step.request.mode, step.request.model)
+            name = JobRow(
+                row.line,
+                row.custom_id,
+                step.request.mode,
+                step.request.model,
+                prompt_tokens=step.prompt.likely,
+                least_prompt_tokens=prompt_evidence(
+                    core.profile, step.request.model, step.prompt, step.request.body
+                ).count(),
+                prompt_certainty=step.prompt.certainty,
+            )
             names.append(name)
             asked.append(_request(core, rules, job, name, row, step))
         file.flush()
@@ -144,18 +156,21 @@ async def _prepare(
     if size > rules.max_megabytes * 1_000_000:
         raise BatchError(f"{size / 1e6:,.0f} MB are too much for one batch; the host takes {rules.max_megabytes:,} MB")
     job.add_rows(names)
-    for number, request in enumerate(asked):
-        if number % _AT_A_TIME == 0:
-            await asyncio.sleep(0)
-        core.ledger.try_reserve(request)
+    for start in range(0, len(asked), _AT_A_TIME):
+        some = asked[start : start + _AT_A_TIME]
+        await core.ledger.in_thread(partial(_reserve, core, some))
     job.note("reserved")
 
 
-async def _step(core: Target, row: BatchRow, mode: Mode | None) -> Step:
+async def _step(core: Target, rules: BatchRules, row: BatchRow, mode: Mode | None) -> Step:
     wanted = row_mode(row, mode, core.profile) or "standard"
     switch = core.profile.switch(wanted)
     if switch.headers or (wanted == "thinking" and core.profile.two_pass is not None):
         raise UnsupportedFeature(f"line {row.line}: {core.profile.name!r} cannot switch to {wanted} mode in a batch")
+    if row.options.get("service_tier") is not None:
+        raise UnsupportedFeature(
+            f"line {row.line}: a batch of the host is the service tier {rules.tier!r} itself; leave out service_tier"
+        )
     passes = Passes(core, options_of(row.messages, wanted, row.max_tokens, row.options), stream=False)
     return await passes.next()
 
@@ -183,17 +198,30 @@ def _request(core: Target, rules: BatchRules, job: JobFile, name: JobRow, row: B
             within=_DAY,
             currency=core.currency,
             tier=rules.tier,
+            requests=request.requests,
         ),
         tags=tags,
+        service_tier=rules.tier,
         started_at=started_at,
     )
 
 
-def _release_all(core: Target, job: JobFile) -> None:
+def _reserve(core: Target, requests: Sequence[AttemptRequest]) -> None:
+    for request in requests:
+        core.ledger.try_reserve(request)
+
+
+async def _release_all(core: Target, job: JobFile) -> None:
     """Give every reservation of a job back: no batch was made of it."""
-    for row in job.state.rows.values():
-        with contextlib.suppress(UnknownReservation):  # the process died before it came to this row
-            core.ledger.release(job.state.attempt_id(row), ended_at=utc_now(), error="NotSubmitted")
+    ids = [job.state.attempt_id(row) for row in job.state.rows.values()]
+
+    def release() -> None:
+        for attempt_id in ids:
+            with contextlib.suppress(UnknownReservation):  # the process died before it came to this row
+                core.ledger.release(attempt_id, ended_at=utc_now(), error="NotSubmitted")
+
+    # After what the ledger's thread is still reserving, and to the end, also where this is cancelled.
+    await asyncio.shield(asyncio.ensure_future(core.ledger.in_thread(release)))
     job.note("abandoned")
 
 
@@ -237,7 +265,7 @@ async def fetch(
         try:
             for part, file_id in zip(parts, (batch.output_file_id, batch.error_file_id), strict=True):
                 if file_id:
-                    await api.download(file_id, part)
+                    await api.download(file_id, part, len(job.state.rows))
             tally = Tally(len(job.state.rows), None)
             with private_file(written) as file:
                 await write_results(core, job, batch, [part for part in parts if part.exists()], file, tally)

@@ -18,7 +18,7 @@ from deepthrift._types.errors import BatchError
 from deepthrift._util.private_files import private_descriptor
 from deepthrift.batch._journal import whole_lines
 from deepthrift.batch._lock import lock
-from deepthrift_pricing import Mode
+from deepthrift_pricing import Certainty, Mode
 
 VERSION: Final = 1
 _EVENTS: Final = ("reserved", "uploaded", "creating", "created", "booked")
@@ -32,6 +32,11 @@ class JobRow:
     custom_id: str
     mode: Mode
     model: str
+    prompt_tokens: int = 0
+    """Prompt tokens as they were counted when it was submitted; 0 in a job of an earlier version."""
+    least_prompt_tokens: int = 0
+    """The fewest that a host could count, as far as the text tells."""
+    prompt_certainty: Certainty = "estimated"
 
 
 @dataclass(slots=True)
@@ -104,6 +109,9 @@ class JobFile:
                     custom_id=str(told["custom_id"]),
                     mode=cast("Mode", told["mode"]),
                     model=str(told["model"]),
+                    prompt_tokens=cast("int", told.get("prompt_tokens", 0)),
+                    least_prompt_tokens=cast("int", told.get("least_prompt_tokens", 0)),
+                    prompt_certainty=cast("Certainty", told.get("prompt_certainty", "estimated")),
                 )
                 state.rows[row.custom_id] = row
             else:
@@ -119,7 +127,18 @@ class JobFile:
 
     def add_rows(self, rows: Iterable[JobRow]) -> None:
         """Rows that are about to be reserved."""
-        self._add({"row": row.line, "custom_id": row.custom_id, "mode": row.mode, "model": row.model} for row in rows)
+        self._add(
+            {
+                "row": row.line,
+                "custom_id": row.custom_id,
+                "mode": row.mode,
+                "model": row.model,
+                "prompt_tokens": row.prompt_tokens,
+                "least_prompt_tokens": row.least_prompt_tokens,
+                "prompt_certainty": row.prompt_certainty,
+            }
+            for row in rows
+        )
 
     def note(self, event: str, **fields: str) -> None:
         """Something has happened, or is about to."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deepthrift._types.errors import ConfigurationError, ModelFileError
 from deepthrift.local._models.gguf import GGUFHeader
+from deepthrift_pricing._values.text_file import read_text
 
 
 class Family(StrEnum):
@@ -67,6 +68,6 @@ def _chosen_text(chosen: str | Path) -> str:
     if is_template_text(chosen):
         return str(chosen)
     try:
-        return Path(chosen).read_text("utf-8")
+        return read_text(chosen).replace("\r\n", "\n")
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"The chat template {str(chosen)!r} cannot be read: {error}.") from None

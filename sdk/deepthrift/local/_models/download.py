@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from deepthrift._types.errors import DownloadError
+from deepthrift_pricing._store.quiet import quiet
 
 _BLOCK: Final = 1024 * 1024
 _SECONDS: Final = 60.0
@@ -33,13 +34,14 @@ def remote_size(url: str) -> int | None:
     return int(length) if length.isdigit() else None
 
 
-def download(url: str, target: Path, *, on_bytes: Callable[[int], None]) -> str:
+def download(url: str, target: Path, *, on_bytes: Callable[[int], None], most: int | None = None) -> str:
     """Fetch into `target`; its SHA-256. What an earlier try left is kept, and only the rest is fetched.
 
     Args:
         url: Where it is; certificates are verified, and redirects are followed.
         target: The file; until it is complete, `target.partial` stands for it.
         on_bytes: Called with the bytes that are there; may raise to give up, which keeps them.
+        most: The bytes that it may have; a server that sends more is given up.
 
     Raises:
         DownloadError: It could not be fetched; what came is kept for the next try.
@@ -67,6 +69,8 @@ def download(url: str, target: Path, *, on_bytes: Callable[[int], None]) -> str:
                         out.write(block)
                         digest.update(block)
                         there += len(block)
+                        if most is not None and there > most:
+                            raise DownloadError(f"{target.name!r} is larger than the {most:,} bytes the server named")
                         on_bytes(there)
                     out.truncate()
                     out.flush()
@@ -78,7 +82,12 @@ def download(url: str, target: Path, *, on_bytes: Callable[[int], None]) -> str:
 
 
 def _client() -> httpx.Client:
-    return httpx.Client(follow_redirects=True, timeout=_SECONDS, headers={"accept-encoding": "identity"})
+    return httpx.Client(
+        follow_redirects=True,
+        timeout=_SECONDS,
+        headers={"accept-encoding": "identity"},
+        event_hooks={"request": [quiet]},
+    )
 
 
 def _range(there: int) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -82,9 +83,14 @@ def read() -> dict[str, LockedModel]:
         ) from None
 
 
-def write(model: LockedModel) -> None:
-    """Add or replace one model; other processes may do so at the same time."""
-    _change(model.name, model)
+def write(model: LockedModel, check: Callable[[LockedModel | None], None]) -> None:
+    """Add or replace one model; other processes may do so at the same time.
+
+    Args:
+        model: What was pulled.
+        check: Sees what the name stands for at that moment, while nobody else can change it; raises to refuse.
+    """
+    _change(model.name, model, check)
 
 
 def drop(name: str) -> None:
@@ -92,10 +98,13 @@ def drop(name: str) -> None:
     _change(name, None)
 
 
-def _change(name: str, model: LockedModel | None) -> None:
+def _change(
+    name: str, model: LockedModel | None, check: Callable[[LockedModel | None], None] = lambda known: None
+) -> None:
     folder = models_folder()
     with _stored.locked(folder, on_wait=lambda: None):
         models = read()
+        check(models.get(name))
         if model is None:
             models.pop(name, None)
         else:

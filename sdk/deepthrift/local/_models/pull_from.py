@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from deepthrift._types.errors import ConfigurationError, DownloadError, ModelFileError
 from deepthrift.local._models import download as _download
 from deepthrift.local._models import hub as _hub
+from deepthrift.local._models import in_progress as _under_way
 from deepthrift.local._models import lock_file as _lock
 from deepthrift.local._models import stored as _stored
 from deepthrift.local._models.gguf import read_header
@@ -85,7 +86,7 @@ def _from_hub(request: Request, repository: str, report: Report) -> LockedModel:
     def fetch(number: int, folder: Path, done: Callable[[int], None]) -> Path:
         return _hub.fetch(model, model.files[number], folder, done)
 
-    return _store(locked, fetch, report)
+    return _store(request, locked, fetch, report)
 
 
 def _from_url(request: Request, report: Report) -> LockedModel:
@@ -117,10 +118,10 @@ def _from_url(request: Request, report: Report) -> LockedModel:
 
     def fetch(number: int, folder: Path, done: Callable[[int], None]) -> Path:
         target = folder / file
-        _download.download(request.source, target, on_bytes=done)
+        _download.download(request.source, target, on_bytes=done, most=size)
         return target
 
-    return _store(locked, fetch, report)
+    return _store(request, locked, fetch, report)
 
 
 def _from_path(request: Request, report: Report) -> LockedModel:
@@ -143,19 +144,37 @@ def _from_path(request: Request, report: Report) -> LockedModel:
         folder=str(path.parent),
         pulled_at=dt.datetime.now(dt.UTC),
     )
-    _check_pin(request, _known(request, name), locked)
-    _lock.write(locked)
+    check = partial(_check_pin, request, now=locked)
+    check(_known(request, name))
+    _lock.write(locked, check)
     return locked
 
 
 def _store(
-    locked: LockedModel, fetch: Callable[[int, Path, Callable[[int], None]], Path], report: Report
+    request: Request,
+    locked: LockedModel,
+    fetch: Callable[[int, Path, Callable[[int], None]], Path],
+    report: Report,
 ) -> LockedModel:
-    """Fetch what is missing, check all of it, and write the lock file last: until then the model is not there."""
+    """Fetch what is missing, check all of it, and write the lock file last: until then the model is not there.
+
+    A second pull of the same files waits for the first one. One of other files under the same name is refused, at once
+    if the first one is under way.
+    """
     place = locked.place
     total = sum(file.size for file in locked.files)
-    with _stored.locked(place, on_wait=lambda: report("waiting", 0, total)):
+    check = partial(_check_pin, request, now=locked)
+
+    def wait() -> None:
+        _under_way.check(place, locked)
+        report("waiting", 0, total)
+
+    with _stored.locked(place, on_wait=wait), _under_way.announced(place, locked) as same:
+        # Another pull may have ended since the lock file was read.
+        check(_lock.read().get(locked.name))
         scratch = place / ".partial"
+        if not same:
+            shutil.rmtree(scratch, ignore_errors=True)  # of another model, whose pull was killed
         missing = [n for n, file in enumerate(locked.files) if not _sound(file, place / file.name)]
         needed = sum(locked.files[number].size for number in missing)
         there = sum(file.stat().st_size for file in scratch.rglob("*") if file.is_file()) if scratch.is_dir() else 0
@@ -188,7 +207,7 @@ def _store(
                 _stored.forget(place / file.name)
             raise
         shutil.rmtree(scratch, ignore_errors=True)
-    _lock.write(locked)
+        _lock.write(locked, check)
     return locked
 
 
@@ -258,5 +277,6 @@ def forget(model: LockedModel) -> int:
         with _stored.locked(place, on_wait=lambda: None):
             freed = sum(_stored.forget(place / file.name) for file in model.files)
             shutil.rmtree(place / ".partial", ignore_errors=True)
+            _under_way.forget(place)
     _lock.drop(model.name)
     return freed

@@ -20,6 +20,8 @@ _SERVE: Final = Path(__file__).with_name("serve.py")
 _LOG_BYTES: Final = 64 * 1024
 _TAIL_LINES: Final = 20
 _REAP_SECONDS: Final = 5.0
+_DRAIN_SECONDS: Final = 10.0
+"""Only a busy machine takes long: the pipes of an ended process have an end."""
 
 
 class Log:
@@ -114,7 +116,7 @@ class Child:
     def drain(self) -> None:
         """Take in what an ended process left in its pipes."""
         for thread in self._threads:
-            thread.join(1.0)
+            thread.join(_DRAIN_SECONDS)
 
     def ask_to_stop(self) -> None:
         """Tell it to end once it is idle; also closes its input."""

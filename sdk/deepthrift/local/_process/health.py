@@ -11,6 +11,8 @@ from typing import Final, Literal, TypeAlias, cast
 EngineStatus: TypeAlias = Literal["asleep", "crashed", "ready", "unresponsive"]
 
 _SECONDS: Final = 2.0
+_MOST: Final = 2**20
+"""Bytes of an answer that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def busy_slots(url: str, key: str) -> int | None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=_SECONDS) as answer:
-            slots = cast("list[dict[str, object]]", json.load(answer))
+            slots = cast("list[dict[str, object]]", json.loads(answer.read(_MOST)))
         return sum(slot["is_processing"] is True for slot in slots)
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return None  # an engine that dies while it answers ends in the middle of a line

@@ -23,6 +23,7 @@ LOOPBACK: Final = "127.0.0.1"
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _POLL_SECONDS: Final = 0.02
 _REPORT_SECONDS: Final = 0.1
+_LEAVE_SECONDS: Final = 10.0
 # A cold start reads the weights from disk: allow for a slow one.
 _START_SECONDS: Final = 60.0
 _SLOWEST_DISK: Final = 50_000_000
@@ -87,6 +88,8 @@ def until_ready(
             report("loading", min(resident_bytes(child.pid), size), size)
         yield _POLL_SECONDS
     if event.get("event") != "ready":
+        # It ends by itself after that: killed at once, the engine would not write the end of its log.
+        yield from pauses(lambda: child.poll() is not None, _LEAVE_SECONDS)
         raise _refused(event, child)
     report("ready", size, size)
 

@@ -87,12 +87,12 @@ def serve_command(
     It speaks the OpenAI API, for Deepthrift and for any other program on this machine. With --json, one line is
     written when it is ready.
     """
+    from deepthrift._util.home import home
     from deepthrift.local import Engine, serve
     from deepthrift.local._process.logfile import LogFile
     from deepthrift_router.cli._models.loading import loading
     from deepthrift_router.cli._shared.connect import fetch
     from deepthrift_router.cli._shared.output import Output
-    from deepthrift_router.cli._shared.paths import home
 
     output = Output(as_json=as_json)
     key = os.environ.get(KEY_VARIABLE) or None
@@ -160,7 +160,7 @@ command.add_command(plan_command)
 @contextlib.contextmanager
 def _key_file(engine: Engine) -> Generator[Path]:
     """The engine's key in a file that only this user can read, for as long as it runs."""
-    from deepthrift_router.cli._shared.paths import home
+    from deepthrift._util.home import home
 
     folder = home() / "engines"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import click
 
-from deepthrift_router.cli._shared.options import json_option
+from deepthrift_router.cli._shared.options import json_option, standard_input
 
 if TYPE_CHECKING:
     from deepthrift_pricing import Mode
@@ -26,14 +26,14 @@ Examples:
 
 @click.command("count", epilog=EPILOG)
 @click.argument("text", required=False)
-@click.option("--file", "file", type=click.File(encoding="utf-8"), help="Count the text of a file.")
+@click.option("--file", "file", type=click.File("rb"), help="Count the text of a file, byte for byte.")
 @click.option(
     "--messages",
-    type=click.File(encoding="utf-8"),
+    type=click.File("rb"),
     help='Count a conversation: a JSON list of messages, or {"messages": […], "tools": […]}.',
 )
 @json_option
-def command(text: str | None, file: IO[str] | None, messages: IO[str] | None, as_json: bool) -> None:
+def command(text: str | None, file: IO[bytes] | None, messages: IO[bytes] | None, as_json: bool) -> None:
     """Count tokens exactly as DeepSeek V3.1 does, without a network.
 
     TEXT may be - or left out to read standard input. A prompt is counted as the endpoint would bill it: with V3.1's
@@ -70,23 +70,23 @@ def _plural(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
-def _read(text: str | None, file: IO[str] | None) -> str:
+def _read(text: str | None, file: IO[bytes] | None) -> str:
     if file is not None:
         try:
-            return file.read()
+            return file.read().decode()
         except UnicodeDecodeError as error:
             raise click.BadParameter(f"{file.name} is no text in UTF-8: {error.reason}", param_hint="--file") from None
     if text is not None and text != "-":
         return text
     if text is None and sys.stdin.isatty():
         raise click.UsageError("nothing to count: give TEXT, --file or --messages, or pipe text in")
-    return sys.stdin.read()
+    return standard_input()
 
 
-def _conversation(file: IO[str]) -> tuple[list[dict[str, object]], list[dict[str, object]] | None]:
+def _conversation(file: IO[bytes]) -> tuple[list[dict[str, object]], list[dict[str, object]] | None]:
     try:
-        value: object = json.load(file)
-    except ValueError as error:
+        value: object = json.loads(file.read())  # a byte order mark says how the text is encoded
+    except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"{file.name} is not JSON: {error}", param_hint="--messages") from None
     found: object = value
     tools: object = None

@@ -40,6 +40,8 @@ Examples:
       --host deepseek --model deepseek-chat --at 2025-08-30T17:00Z
   deepthrift price explain --prompt 2000 --completion 500 --host deepseek \\
       --model deepseek-flash --at 2026-11-23T00:59Z --ended 2026-11-23T01:01Z
+  deepthrift price explain --prompt 40000 --completion 500 --host deepseek \\
+      --model deepseek-flash --requests search=2
 """
 
 
@@ -86,6 +88,7 @@ def command(
     stands_alone(ctx)
     if ctx.invoked_subcommand is not None:
         return
+    from deepthrift_pricing._prices.calendar import ending_calendars
     from deepthrift_router.cli._shared.output import Output
 
     output = Output(as_json=as_json)
@@ -94,7 +97,7 @@ def command(
         row
         for row in _rows(prices, host)
         if (host is None or row.host in ("*", host))
-        and (model is None or "*" in row.models or model.lower() in row.models)
+        and (model is None or row.fits(model.lower()))
         and (mode is None or row.mode in (None, mode))
         and row.currency == currency
         and row.tier == (tier or (row.tier if everything else "standard"))
@@ -109,10 +112,13 @@ def command(
             "--all shows every row, --at another moment."
         )
     if as_json:
-        output.document({"at": when, "per_tokens": 1_000_000, "currency": currency, "prices": rows})
+        document = {"at": when, "per_tokens": 1_000_000, "currency": currency, "prices": rows}
+        output.document({**document, "ending_calendars": ending_calendars(fitting, when.date())})
         return
     output.print(f"{currency} per 1,000,000 tokens" + ("" if everything else f", in force at {when:%Y-%m-%d %H:%M %Z}"))
     _show(output, rows)
+    for calendar in ending_calendars(fitting, when.date()):
+        output.print(f"\n{calendar}", style="yellow")
 
 
 def _rows(prices: str | None, host: str | None) -> Sequence[Price]:
@@ -162,13 +168,27 @@ def _show(output: Output, rows: Sequence[Price]) -> None:
         source = f"source: {row.source or 'not given'}, checked {row.checked}"
         if row.stale_at(today):
             source += ", which is long ago: compare it again"
-        lines = (f"{models}; {_holds(row)}", row.note, source)
+        lines = (f"{models}; {_holds(row)}", *_further(row), row.note, source)
         told.setdefault("\n".join(f"  {line}" for line in lines if line), []).append(row.id)
     for text, names in told.items():
         output.print(f"\n{', '.join(names)}", style="dim")
         output.print(text, style="dim", whole=True)
     if any(row.id.startswith("brief/") for row in rows):
         output.print("\nbrief is the project's own yardstick for two modes at two prices, never an official table.")
+
+
+def _further(row: Price) -> list[str]:
+    """What else a row charges: longer prompts, tokens written to the cache, requests."""
+    lines: list[str] = []
+    for each in row.brackets:
+        hit = "as miss" if each.cache_hit is None else f"{each.cache_hit:f}"
+        lines.append(f"prompts above {each.above:,} tokens: {hit} / {each.cache_miss:f} / {each.completion:f}")
+    if row.cache_write is not None:
+        lines.append(f"tokens written to the cache: {row.cache_write:f}")
+    if row.per_request:
+        kinds = ", ".join(f"{kind} {price:f}" for kind, price in row.per_request.items())
+        lines.append(f"per 1,000 requests: {kinds}")
+    return lines
 
 
 def _holds(row: Price) -> str:
@@ -186,6 +206,17 @@ def _holds(row: Price) -> str:
     return " ".join(parts) or "no dates: holds whenever it is chosen"
 
 
+def _counts(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, int]:
+    """`KIND=N` as counts by kind."""
+    found: dict[str, int] = {}
+    for value in values:
+        kind, _, count = value.partition("=")
+        if not kind or not count.isdecimal():
+            raise click.BadParameter(f"{value!r} is no count; write KIND=N, such as search=2", ctx, param)
+        found[kind] = found.get(kind, 0) + int(count)
+    return found
+
+
 @command.command("explain", epilog=EXPLAIN_EPILOG)
 @click.option(
     "--prompt", "prompt", type=click.IntRange(min=0), required=True, help="Prompt tokens, cached ones included."
@@ -193,6 +224,14 @@ def _holds(row: Price) -> str:
 @click.option("--cache-hit", type=click.IntRange(min=0), default=0, help="Prompt tokens read from the cache.")
 @click.option("--completion", type=click.IntRange(min=0), required=True, help="Generated tokens, reasoning included.")
 @click.option("--reasoning", type=click.IntRange(min=0), default=0, help="Generated tokens that are reasoning.")
+@click.option(
+    "--requests",
+    "requests",
+    metavar="KIND=N",
+    multiple=True,
+    callback=_counts,
+    help="Requests, e.g. search=2; repeatable.",
+)
 @click.option("--ended", metavar="MOMENT", type=moment, help="When the request ended.  [default: at once]")
 @_which
 def explain(
@@ -200,6 +239,7 @@ def explain(
     cache_hit: int,
     completion: int,
     reasoning: int,
+    requests: dict[str, int],
     prices: str | None,
     host: str | None,
     model: str | None,
@@ -223,7 +263,7 @@ def explain(
     from deepthrift_router.cli._shared.output import Output
 
     output = Output(as_json=as_json)
-    usage = Usage.of(prompt, completion, cache_hit=cache_hit, reasoning=reasoning)
+    usage = Usage.of(prompt, completion, cache_hit=cache_hit, reasoning=reasoning, requests=requests)
     when = at or datetime.now(UTC)
     books: list[tuple[str, PriceBook]] = [(name, price_book(name)) for name in ([prices] if prices else PROFILES)]
     if host and not prices:

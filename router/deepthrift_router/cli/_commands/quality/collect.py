@@ -7,7 +7,13 @@ from pathlib import Path
 
 import click
 
-from deepthrift_router.cli._shared.options import EndpointOptions, endpoint_options, json_option, number
+from deepthrift_router.cli._shared.options import (
+    EndpointOptions,
+    endpoint_options,
+    json_option,
+    number,
+    unprotected_code_option,
+)
 
 EPILOG = """\b
 Examples:
@@ -52,6 +58,7 @@ Exit codes: 0 every prompt has a row · 1 some have none · 2 the input is wrong
     help="A check of the first standard answer, for calibrate to learn from; may be repeated.",
 )
 @click.option("--at-once", type=click.IntRange(min=1), default=4, show_default=True, help="Prompts under way at once.")
+@unprotected_code_option
 @endpoint_options
 @json_option
 def command(
@@ -63,6 +70,7 @@ def command(
     grader: str | None,
     checks: tuple[str, ...],
     at_once: int,
+    unprotected: bool,
     endpoint: EndpointOptions,
     as_json: bool,
 ) -> int:
@@ -87,5 +95,6 @@ def command(
             grader=grader,
             checks=checks,
             at_once=at_once,
+            unprotected=unprotected,
         )
     )

@@ -15,6 +15,7 @@ from deepthrift_router.cli._shared.options import (
     json_option,
     number,
     said,
+    unprotected_code_option,
 )
 
 EPILOG = """\b
@@ -57,6 +58,7 @@ DATA are graded outcomes, as `collect` writes them: they are replayed through th
 @click.option(
     "--at-once", type=click.IntRange(min=1), default=4, show_default=True, help="Questions under way at once."
 )
+@unprotected_code_option
 @endpoint_options
 @json_option
 def command(
@@ -71,6 +73,7 @@ def command(
     max_tokens: int | None,
     budget: Decimal | None,
     at_once: int,
+    unprotected: bool,
     endpoint: EndpointOptions,
     as_json: bool,
 ) -> int:
@@ -80,13 +83,24 @@ def command(
 
     output = Output(as_json=as_json)
     if not live:
-        if options := said("html", "png", "grader", "cross_checks", "settings", "as_json"):
+        if options := said("html", "png", "grader", "cross_checks", "settings", "unprotected", "as_json"):
             raise click.UsageError(f"{options[0]} goes with --live")
         if grader == "judge":
             raise click.UsageError("--grader judge goes with --live")
         from deepthrift_router.cli._asking.evaluating import replay
 
-        run(replay(data, output, grader=grader, cross_checks=cross_checks, settings=settings, html=html, png=png))
+        run(
+            replay(
+                data,
+                output,
+                grader=grader,
+                cross_checks=cross_checks,
+                settings=settings,
+                html=html,
+                png=png,
+                unprotected=unprotected,
+            )
+        )
         return OK
     if html is not None or png is not None:
         raise click.UsageError("--html and --png go with recorded outcomes")
@@ -108,5 +122,6 @@ def command(
             max_tokens=max_tokens,
             budget=budget,
             at_once=at_once,
+            unprotected=unprotected,
         )
     )
