@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -208,7 +209,8 @@ class TestRace:
             assert reply.cost.amount == server.bill.total
 
     async def test_one_that_fails_leaves_the_other(self) -> None:
-        for standard, thinking in ((Failure(500, "no"), CANBERRA), (AGREED, Failure(500, "no"))):
+        later = replace(CANBERRA, delay=0.3)  # than the failure is noticed
+        for standard, thinking in ((Failure(500, "no"), later), (replace(AGREED, delay=0.3), Failure(500, "no"))):
             async with routing(standard, thinking) as (router, _):
                 reply = await router.chat(
                     QUESTION, max_tokens=100, preferences=Preferences(race=True, policy="cascade")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from deepthrift._types.errors import MalformedResponse
 from deepthrift._wire.large import LARGE, load_json
-from deepthrift._wire.words import error_in
+from deepthrift._wire.words import error_in, json_in
 
 
 class _Loose(BaseModel):
@@ -100,18 +100,19 @@ def parse_chunk(data: bytes) -> Chunk:
     if chunk.choices and b'"error"' not in data and b'"Error"' not in data:
         return chunk
     answered = bool(chunk.choices) or chunk.usage is not None
-    error = error_in(load_json(data), answered=answered)
+    error = error_in(json_in(data), answered=answered)
     return chunk if error is None and chunk.error is None else chunk.model_copy(update={"error": error})
 
 
 def _parsed(data: bytes) -> Chunk:
+    value: object = None
     try:
         if len(data) < LARGE:
             return Chunk.model_validate_json(data)
     except ValidationError:
         pass
     try:  # rare, so it may take its time: what hosts are known to write otherwise is mended first
-        value: object = load_json(data)
+        value = load_json(data)
         return Chunk.model_validate(_mended(value))
     except ValidationError as error:
         if (wrong := error_in(value, answered=False)) is not None:
@@ -159,9 +160,11 @@ def _message(message: dict[str, object]) -> object:
             mended[name] = "".join(map(_part, cast("list[object]", held)))
     calls = message.get("tool_calls")
     if isinstance(calls, dict):
-        calls = [calls]
+        calls = cast("list[object]", [calls])
     if isinstance(calls, list):
-        mended["tool_calls"] = [_call(call) for call in cast("list[object]", calls) if isinstance(call, dict)]
+        mended["tool_calls"] = [
+            _call(cast("dict[str, object]", call)) for call in cast("list[object]", calls) if isinstance(call, dict)
+        ]
     if isinstance(held := message.get("function_call"), dict):
         mended["function_call"] = _function(cast("dict[str, object]", held))
     return mended

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from deepthrift._types.errors import InvalidRequestError, UnsupportedFeature
 from deepthrift._types.options import Options
@@ -26,7 +26,7 @@ def check_tier(options: Options, profile: HostProfile) -> None:
     tier = options.service_tier
     if tier is None:
         return
-    given: object = tier
+    given = cast("object", tier)
     if not isinstance(given, str) or not given:
         raise InvalidRequestError(f"service_tier is the name of a tier, such as 'flex', not {tier!r}")
     if tier in profile.service_tiers or tier in _USUAL:

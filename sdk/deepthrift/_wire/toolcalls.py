@@ -44,9 +44,9 @@ class ToolCalls:
             return max(len(self._calls) - 1, 0), None, None, ""
         if call is None:
             before = self._calls[-1] if self._calls else None
-            if not name and before is not None and before.named_again and not self.whole:
-                name = before.name
             call = _Call(len(self._calls), part.index)
+            if not name and before is not None and before.named_again and not self.whole:
+                name, call.key = before.name, before.key
             self._calls.append(call)
         new_id: str | None = None
         if key and not call.key:
@@ -117,6 +117,7 @@ class _Call:
     """One call under construction."""
 
     __slots__ = (
+        "_extended",
         "_pieces",
         "_scan",
         "_shown",
@@ -140,6 +141,7 @@ class _Call:
         self._pieces: list[str] = []
         self._snapshot: str | None = None
         """The arguments, where each delta has all of them so far."""
+        self._extended = 0
         self._size = 0
         self._scan = _Scan()
         self._shown = 0
@@ -168,22 +170,26 @@ class _Call:
         return name
 
     def add_arguments(self, piece: str, *, whole: bool) -> str:
-        """Take in a piece of the arguments; returns what is new of it."""
+        """Take in a piece of the arguments; returns what is new of it, as far as that is certain."""
         if not piece or (whole and self._pieces):
             return ""
+        opens = piece.lstrip()[:1] == "{"
+        if opens and len(self._pieces) == 1 and self._pieces[0].strip() == "{}":
+            self._pieces, self._size, self._scan = [], 0, _Scan()  # some send it first, and then the arguments
         before, so_far = self._size, None
-        placeholder = len(self._pieces) == 1 and self._pieces[0].strip() == "{}" and piece.lstrip()[:1] == "{"
-        if not whole and before and (len(piece) >= before or placeholder):
+        if opens and before and len(piece) >= before and not whole:
             so_far = "".join(self._pieces) if self._snapshot is None else self._snapshot
         self._pieces.append(piece)
-        if so_far is not None and (placeholder or (so_far.lstrip()[:1] == "{" and piece.startswith(so_far))):
+        if so_far is not None and piece.startswith(so_far):
             self._snapshot, self._size = piece, len(piece)
-            return self._new()
+            self._extended += 1
+            return self._new() if self._extended > 1 else ""
         self._size += len(piece)
         if self._snapshot is not None:
-            self._snapshot += piece
+            self._snapshot = None if self._extended == 1 else self._snapshot + piece  # once may be by chance
+            self._size = len(self.text())
         elif len(self._pieces) == 1 and piece.strip() == "{}" and not whole:
-            return ""  # some send it first, and then the arguments
+            return ""
         elif self._shown == before:
             self._shown += len(piece)
             return piece
