@@ -31,8 +31,8 @@ class EndingCalendar(BaseModel):
         rows = f"{len(self.price_ids)} price row{'' if len(self.price_ids) == 1 else 's'}"
         verb = "ended on" if self.ended else "ends on"
         return (
-            f"the holiday calendar of {self.host} {verb} {self.until} ({rows}); later peak "
-            "hours are booked at the peak price and marked estimated until except_dates and holidays_until go on"
+            f"the holiday calendar of {self.host} {verb} {self.until}. Later peak hours are booked "
+            f"at the peak price, as estimated, until except_dates and holidays_until go on ({rows})"
         )
 
 

@@ -24,7 +24,8 @@ def test_one_entry_for_each_calendar_and_not_for_each_row() -> None:
     assert book.ending_calendars(date(2026, 11, 1)) == ()
     [soon] = book.ending_calendars(date(2026, 12, 1))
     assert (soon.until, soon.price_ids, soon.ended) == (date(2027, 1, 1), ("a", "b"), False)
-    assert "the holiday calendar of h ends on 2027-01-01 (2 price rows)" in str(soon)
+    assert "the holiday calendar of h ends on 2027-01-01." in str(soon)
+    assert "(2 price rows)" in str(soon)
     [over] = book.ending_calendars(date(2027, 1, 2))
     assert over.ended
     assert "ended on 2027-01-01" in str(over)

@@ -84,6 +84,8 @@ def command(
 
 
 def _check(output: Output, ledger: LedgerPlace | None, *, offline: bool) -> int:
+    from rich.text import Text
+
     from deepthrift.cli._checks import Result, checks
 
     found: list[Result] = []
@@ -92,8 +94,8 @@ def _check(output: Output, ledger: LedgerPlace | None, *, offline: bool) -> int:
             result = check.run()
         found.append(result)
         if not output.as_json:
-            output.out.print(MARKS[result.status], style=STYLES[result.status], end="  ")
-            output.print(f"{result.name}: {result.detail}")
+            mark = (MARKS[result.status], STYLES[result.status])
+            output.print(Text.assemble(mark, f"  {result.name}: {result.detail}"))
             if result.mend:
                 output.print(f"      mend: {result.mend}", style="bold", whole=True)
     failed = [result for result in found if result.status == "fail"]
