@@ -5,14 +5,14 @@
 In each, 16 tasks make calls to a server on loopback, one after the other, while a task that wants to run every 5 ms
 measures how long it had to wait:
 
-- the SQLite file is locked by another process for so many seconds;
+- the SQLite file is locked by another process, for `--seconds`;
 - the table in PostgreSQL is locked by another session;
 - the processes of PostgreSQL that serve the ledger are stopped, for which the user has to be root on its machine;
-- another process prunes so many rows;
+- another process prunes rows, `--rows` of them;
 - clients without `await` in other threads make calls while the file is locked.
 
-Afterwards nothing may be left reserved, and every answer has to be booked. Without `--postgres` its two situations are
-left out. The schema `deepthrift_pauses` is made there, and dropped. Run it on an idle machine: a pause of the whole
+Afterwards nothing may be left reserved, and every answer has to be booked. Without `--postgres`, two aren't
+measured. The schema `deepthrift_pauses` is made there, and dropped. Run it on an idle machine: a pause of the whole
 machine is one of the loop, too. The second column shows how long the loop's own thread was at work in that pause: where
 it's short, the loop wanted to go on, and got no processor.
 """

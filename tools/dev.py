@@ -203,7 +203,7 @@ def slow(rest: List[str]) -> int:
 
 
 def busy(rest: List[str]) -> int:
-    """the fast tests beside eight busy processes: `busy --processes 4 --times 1 tests/cli`"""
+    """the fast tests with eight busy processes: `busy --processes 4 --times 1 tests/cli`"""
     parser = argparse.ArgumentParser(prog="busy")
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--times", type=int, default=3)

@@ -1,4 +1,4 @@
-"""53. The fast suite passes beside eight busy processes: here the tests that wait most; `make busy` runs all of it."""
+"""53. The fast suite passes on a busy machine: here the tests that wait most. `make busy` runs all of it."""
 
 from __future__ import annotations
 
