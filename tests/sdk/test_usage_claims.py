@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepthrift import AsyncClient
-from deepthrift._wire.answer import Accumulator
+from deepthrift._wire.accumulator import Accumulator
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.usage_reports import UsageReports
 from deepthrift.errors import StreamInterrupted

@@ -119,7 +119,7 @@ async def with_retries(
         except BudgetExceeded as error:
             no_room = True
             if isinstance(last, DeepthriftError):
-                last.message += f". It was not retried, for a retry reserves its own worst case: {error.message}"
+                last.message += f". It was not retried; a budget has no room for another try: {error.message}"
             raise last from error
         except Exception as error:
             last = error

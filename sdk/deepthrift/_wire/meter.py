@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from deepthrift._types.errors import DeepthriftError
-from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.accumulator import Accumulator
+from deepthrift._wire.answer import Answer
 from deepthrift._wire.body import BodyReader
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.heartbeat import is_heartbeat

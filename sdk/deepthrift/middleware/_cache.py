@@ -112,7 +112,7 @@ def key_of(request: Request) -> bytes:
 
 def is_complete(body: bytes) -> bool:
     """Whether an answer, plain or as events, came to its own end and says something."""
-    from deepthrift._wire.answer import Accumulator
+    from deepthrift._wire.accumulator import Accumulator
     from deepthrift._wire.meter import Meter
     from deepthrift.hosts import HostProfile
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from deepthrift import ReasoningDelta, TextDelta, ToolCallDelta
 from deepthrift._types.events import StreamEvent
-from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.accumulator import Accumulator
+from deepthrift._wire.answer import Answer
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.failures import error_in_answer
 from deepthrift._wire.halves import HalfJoiner, whole

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift._wire.answer import Accumulator
+from deepthrift._wire.accumulator import Accumulator
 from deepthrift._wire.body import BodyReader, lines_of
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.heartbeat import is_end_mark, is_heartbeat, is_heartbeat_name

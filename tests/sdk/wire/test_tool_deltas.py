@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepthrift._types.events import StreamEvent, ToolCallDelta
-from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.accumulator import Accumulator
+from deepthrift._wire.answer import Answer
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift.hosts import HostProfile
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift._types.events import ReasoningDelta, TextDelta
-from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.accumulator import Accumulator
+from deepthrift._wire.answer import Answer
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.markup import TextCall, blocks_of
 from deepthrift.hosts import HostProfile

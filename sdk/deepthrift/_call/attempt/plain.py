@@ -27,7 +27,8 @@ from deepthrift._types.errors import (
 )
 from deepthrift._types.raw import RawResponse
 from deepthrift._util.secrets import shown_url
-from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.accumulator import Accumulator
+from deepthrift._wire.answer import Answer
 from deepthrift._wire.billed import is_free
 from deepthrift._wire.body import lines_of
 from deepthrift._wire.chunk import Chunk, parse_chunk

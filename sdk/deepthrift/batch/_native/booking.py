@@ -16,7 +16,8 @@ from deepthrift._call.attempt.usage_claims import checked_usage, most_tokens, us
 from deepthrift._call.prepare.counting import PromptCount
 from deepthrift._call.target import Target
 from deepthrift._types.errors import BatchError, DeepthriftError, MalformedResponse, ResponseTooLarge
-from deepthrift._wire.answer import Accumulator, Answer
+from deepthrift._wire.accumulator import Accumulator
+from deepthrift._wire.answer import Answer
 from deepthrift._wire.billed import is_free
 from deepthrift._wire.chunk import parse_chunk
 from deepthrift._wire.failures import describe
