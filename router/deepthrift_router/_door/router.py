@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, Unpack, cast, overload
 
 from deepthrift import AsyncClient, CallOptions, Client, Messages
-from deepthrift.errors import ConfigurationError, NoLift, NotEnoughLabels
+from deepthrift.errors import NoLift, NotEnoughLabels
 from deepthrift_router._belief.prior import Prior, Score
 from deepthrift_router._calls.calls import Calls
 from deepthrift_router._decide.outlook import Outlook
 from deepthrift_router._decide.preferences import RouteOptions
+from deepthrift_router._door.either_client import async_of, same_kind, through
 from deepthrift_router._door.parsing import FitsTarget, RoutedParsed, parsed
 from deepthrift_router._door.planner import Planner
 from deepthrift_router._door.settings import RouterSettings, checked
@@ -67,12 +68,12 @@ class ModeRouter(Generic[C]):
         specialist, cross_check = settings.get("specialist"), settings.get("cross_check")
         others = cross_check if isinstance(cross_check, Sequence) else [] if cross_check is None else [cross_check]
         checks = checks_of(
-            settings.get("checks", ()), [self._same_kind(other) for other in others], settings.get("sandbox")
+            settings.get("checks", ()), [same_kind(self._client, other) for other in others], settings.get("sandbox")
         )
         setting, shadowed = read_setting(settings.get("settings")), read_setting(settings.get("shadow"))
         scorer = settings.get("scorer")
         self._base_scorer = scorer or Prior.builtin()
-        self._specialist = None if specialist is None else self._same_kind(specialist)
+        self._specialist = None if specialist is None else same_kind(self._client, specialist)
         # Opened last: a setting that is wrong leaves nothing open.
         self._store, self._own_store = open_store(settings.get("store"))
         self._memory = Memory(self._store, setting, shadowed, max_samples, checks, own_scorer=scorer is not None)
@@ -100,15 +101,7 @@ class ModeRouter(Generic[C]):
 
     @property
     def _async(self) -> AsyncClient:
-        return _async_of(self._client)
-
-    def _same_kind(self, other: AsyncClient | Client) -> AsyncClient:
-        if isinstance(self._client, Client) and isinstance(other, Client):
-            # One loop for both: a client belongs to the loop that it was first used in, and this one is not used yet.
-            return _async_of(other)
-        if not isinstance(other, AsyncClient):
-            raise ConfigurationError("the clients of one router are all AsyncClient, or all Client")
-        return other
+        return async_of(self._client)
 
     @property
     def client(self) -> C:
@@ -146,8 +139,6 @@ class ModeRouter(Generic[C]):
             setting=self._memory.version,
         )
 
-    # -- answers ----------------------------------------------------------------------------------------------------
-
     @overload
     def chat(
         self: ModeRouter[AsyncClient],
@@ -182,7 +173,7 @@ class ModeRouter(Generic[C]):
             APIError: There is no answer, for the endpoint failed; the error carries the spend of every call.
             ResponseError: There is no answer that can be used; the same.
         """
-        return self._through(self._chat(messages, max_tokens, options))
+        return through(self._client, self._chat(messages, max_tokens, options))
 
     @overload
     def stream(
@@ -258,7 +249,7 @@ class ModeRouter(Generic[C]):
             StructuredOutputError: Neither mode gave an answer that fits; `partial` has it, and its cost.
             DeepthriftError: As in `chat`.
         """
-        return self._through(self._parse(messages, into, max_tokens, options))
+        return through(self._client, self._parse(messages, into, max_tokens, options))
 
     @overload
     def run_tools(
@@ -290,9 +281,7 @@ class ModeRouter(Generic[C]):
 
         See `AsyncClient.run_tools` for the arguments and errors.
         """
-        return self._through(self._async.run_tools(messages, tools=tools, max_tokens=max_tokens, **options))
-
-    # -- learning ---------------------------------------------------------------------------------------------------
+        return through(self._client, self._async.run_tools(messages, tools=tools, max_tokens=max_tokens, **options))
 
     def feedback(self, reply: RoutedReply | str, *, correct: bool) -> bool:
         """Say whether an answer was right: the reply, or its `group_id`. Whether the store knew the answer.
@@ -309,14 +298,7 @@ class ModeRouter(Generic[C]):
         Args:
             limit: The latest answers that count; `None`: all that the store keeps.
         """
-        rows = self._store.rows(limit=limit)
-        change = self._planner.changes.latest(self._async)
-        if change is None:
-            return report_of(rows)
-        since = [row for row in rows if row.at >= change.at]
-        labels = sum(row.labelled for row in since)
-        told = f"{change.news} since {change.when}; {len(since)} answers and {labels} labels are from after it"
-        return report_of(rows).model_copy(update={"model_changed": told})
+        return report_of(self._store.rows(limit=limit), self._planner.changes.latest(self._async))
 
     def calibrate(self, folder: SettingsFolder | Path | str | None = None) -> Setting:
         """A setting fitted on the labelled answers of the store, if it is better out of fold than the one in force.
@@ -342,8 +324,6 @@ class ModeRouter(Generic[C]):
         if folder is not None:
             (folder if isinstance(folder, SettingsFolder) else SettingsFolder(folder)).write(setting)
         return setting
-
-    # -- end --------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         return self
@@ -375,12 +355,6 @@ class ModeRouter(Generic[C]):
     def close(self: ModeRouter[Client]) -> None:
         """`aclose` for a router on a `Client`."""
         self.client.run(self.aclose())
-
-    def _through(self, work: Awaitable[M]) -> Awaitable[M] | M:
-        client = self._client
-        if isinstance(client, AsyncClient):
-            return work
-        return client.run(_coroutine(work))
 
     async def _chat(
         self, messages: Messages, max_tokens: int | None, options: RouteOptions, telling: Telling | None = None
@@ -422,11 +396,3 @@ class ModeRouter(Generic[C]):
         deadline: object = options.get("deadline", self._planner.preferences.deadline)
         seconds = max(deadline, _LEAST_TO_PLAN) if isinstance(deadline, int | float) else ledger.lock_seconds
         return await ledger.in_thread(look, timeout=seconds)
-
-
-def _async_of(client: AsyncClient | Client) -> AsyncClient:
-    return client if isinstance(client, AsyncClient) else client.asynchronous
-
-
-async def _coroutine(work: Awaitable[M]) -> M:
-    return await work

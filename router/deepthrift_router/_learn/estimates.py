@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing import Money
 from deepthrift_router._learn.answered import Answered
+from deepthrift_router._record.changes import Change
 
 _Z: Final = 1.96
 _WINDOW: Final = 200
@@ -73,8 +74,16 @@ class AuditReport(BaseModel):
     """That another model, or another version of it, answers since when, and how many answers and labels are of it."""
 
 
-def report_of(rows: Sequence[Answered]) -> AuditReport:
-    """The report on `rows`, the oldest first; answers that were collected for it are no traffic, and do not count."""
+def report_of(rows: Sequence[Answered], change: Change | None = None) -> AuditReport:
+    """The report on `rows`, the oldest first. Answers that were collected for it are no traffic, and don't count.
+
+    Where the model has changed, it says how many answers and labels are from after that.
+    """
+    changed = None
+    if change is not None:
+        since = [row for row in rows if row.at >= change.at]
+        labels = sum(row.labelled for row in since)
+        changed = f"{change.news} since {change.when}; {len(since)} answers and {labels} labels are from after it"
     rows = [row for row in rows if row.label != "collected"]
     seen = [row for row in rows if row.propensity]
     labelled = [row for row in seen if row.labelled]
@@ -83,6 +92,7 @@ def report_of(rows: Sequence[Answered]) -> AuditReport:
     known = [row for row in same if row.saved is not None]
     audit_cost = sum(row.audit_cost for row in same)
     return AuditReport(
+        model_changed=changed,
         answers=len(rows),
         audited=len(seen),
         labelled=len(labelled),

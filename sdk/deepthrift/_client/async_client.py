@@ -66,8 +66,6 @@ class AsyncClient:
         client._session.use_engine(engine, machine_hour)
         return client
 
-    # -- state ------------------------------------------------------------------------------------------------------
-
     @property
     def host(self) -> HostProfile:
         """The profile of the preferred endpoint.
@@ -118,10 +116,7 @@ class AsyncClient:
         return self._session.settings.tags
 
     def __repr__(self) -> str:
-        target = self._session.target
-        if target is None:
-            return f"<{type(self).__name__} of a local engine that is not running>"
-        return f"<{type(self).__name__} {target.profile.name} {target.model} at {shown_url(target.url)}>"
+        return f"<{type(self).__name__} {self._session}>"
 
     async def __aenter__(self) -> Self:
         """Start the local engine, if there is one.
@@ -147,8 +142,6 @@ class AsyncClient:
             ConfigurationError: The client was used in another event loop; its connections can be closed only there.
         """
         await self._session.close(grace)
-
-    # -- calls ------------------------------------------------------------------------------------------------------
 
     async def chat(
         self,
@@ -272,8 +265,6 @@ class AsyncClient:
         """What `complete` will cost, without cache hits. Sends nothing; see `estimate` for arguments and errors."""
         return self._session.estimate(completion_of(prompt, suffix, max_tokens, options), None, expected_length)
 
-    # -- several calls as one ---------------------------------------------------------------------------------------
-
     async def run_tools(
         self,
         messages: Messages,
@@ -362,8 +353,6 @@ class AsyncClient:
         """
         return requests.stream_parse(self, self._session, messages, into, mode, max_tokens, options)
 
-    # -- batches ----------------------------------------------------------------------------------------------------
-
     batch = batches.batch
     batch_file = batches.batch_file
     batch_estimate = batches.batch_estimate
@@ -371,8 +360,6 @@ class AsyncClient:
     batch_status = batches.batch_status
     batch_fetch = batches.batch_fetch
     batch_cancel = batches.batch_cancel
-
-    # -- other requests ---------------------------------------------------------------------------------------------
 
     async def embed(self, texts: str | Sequence[str], *, tags: Mapping[str, str] | None = None) -> Embeddings:
         """Texts as vectors, from a host that makes embeddings, in requests of up to 256 texts, each booked.

@@ -25,6 +25,7 @@ from deepthrift._types.errors import (
 from deepthrift._types.expected_length import ExpectedLength
 from deepthrift._types.options import Options
 from deepthrift._types.reply import Reply
+from deepthrift._util.secrets import shown_url
 from deepthrift.hosts import Feature
 from deepthrift_pricing import Estimate, Ledger, Mode, PrefixTracker, PriceBook
 
@@ -89,6 +90,13 @@ class Session:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.in_flight = UnderWay()
         self._closed = False
+
+    def __str__(self) -> str:
+        """What the client is of, for its `repr`."""
+        target = self.target
+        if target is None:
+            return "of a local engine that is not running"
+        return f"{target.profile.name} {target.model} at {shown_url(target.url)}"
 
     def use_engine(self, engine: Engine, machine_hour: tuple[Decimal | str, Decimal | str] | None) -> None:
         """The calls go to an embedded engine, once it runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,19 @@ class Answer:
     def blank(self) -> bool:
         """Whether nothing at all was said."""
         return not (self.text.strip() or self.tool_calls or (self.reasoning or "").strip())
+
+
+def together(answer: Answer, further: Sequence[Answer]) -> Answer:
+    """All answers of one request as one, for counting: the host reports the tokens of all of them."""
+    if not further:
+        return answer
+    every = (answer, *further)
+    return replace(
+        answer,
+        text=" ".join(each.text for each in every),
+        reasoning=" ".join(each.reasoning or "" for each in every).strip() or None,
+        tool_calls=tuple(call for each in every for call in each.tool_calls),
+    )
 
 
 def judge(

@@ -28,7 +28,7 @@ from deepthrift._types.errors import (
 from deepthrift._types.raw import RawResponse
 from deepthrift._util.secrets import shown_url
 from deepthrift._wire.accumulator import Accumulator
-from deepthrift._wire.answer import Answer
+from deepthrift._wire.answer import Answer, together
 from deepthrift._wire.billed import is_free
 from deepthrift._wire.body import lines_of
 from deepthrift._wire.chunk import Chunk, parse_chunk
@@ -314,11 +314,11 @@ class PlainAttempt(BaseAttempt):
                 incoming = await self._send()
                 data = await incoming.read_all()
             answer = await sized(len(data), self._parse, data)
-            self._book(_together(answer, self.further))
+            self._book(together(answer, self.further))
         except BaseException as error:
             ours = self._translate(error)
             if self._answer is not None:  # cancelled while it was read: all of it had arrived
-                self._book(_together(self._answer, self.further))
+                self._book(together(self._answer, self.further))
             self._book_unanswered(ours, unbilled=self._unbilled)
             self._leave(ours)
             if self._incoming is not None:
@@ -382,19 +382,6 @@ class PlainAttempt(BaseAttempt):
         if begun and self._core.profile.prefix_form == "last_message" and answer.text.startswith(begun):
             return replace(answer, text=answer.text[len(begun) :])
         return answer
-
-
-def _together(answer: Answer, further: Sequence[Answer]) -> Answer:
-    """All answers of one request as one, for counting: the host reports the tokens of all of them."""
-    if not further:
-        return answer
-    every = (answer, *further)
-    return replace(
-        answer,
-        text=" ".join(each.text for each in every),
-        reasoning=" ".join(each.reasoning or "" for each in every).strip() or None,
-        tool_calls=tuple(call for each in every for call in each.tool_calls),
-    )
 
 
 def _accumulator(core: Target, step: Step, choice: int = 0) -> Accumulator:
