@@ -6,7 +6,7 @@ from deepthrift_pricing.errors import DeepthriftError
 
 
 class CalibrationError(DeepthriftError):
-    """The router cannot promise or learn what was asked: what it knows of your traffic does not bear it out."""
+    """The router cannot promise or learn what was asked: what it knows of your traffic does not support it."""
 
 
 class NotEnoughLabels(CalibrationError):
