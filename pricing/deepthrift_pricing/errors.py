@@ -18,41 +18,11 @@ DeepthriftError
 ```
 """
 
-from deepthrift_pricing._values.errors import (
-    BudgetExceeded,
-    CallDetails,
-    ConfigurationError,
-    ContextLengthExceeded,
-    CurrencyMismatch,
-    DeepthriftError,
-    InvalidRequestError,
-    LedgerClosed,
-    LedgerError,
-    LedgerUnavailable,
-    PriceDataError,
-    PriceNotFound,
-    PricingError,
-    RequestInfo,
-    UnknownReservation,
-)
+from deepthrift_pricing._values import errors as _errors
+from deepthrift_pricing._values.errors import *  # noqa: F403  # the same names; `__all__` there lists them
 
-__all__ = [
-    "BudgetExceeded",
-    "CallDetails",
-    "ConfigurationError",
-    "ContextLengthExceeded",
-    "CurrencyMismatch",
-    "DeepthriftError",
-    "InvalidRequestError",
-    "LedgerClosed",
-    "LedgerError",
-    "LedgerUnavailable",
-    "PriceDataError",
-    "PriceNotFound",
-    "PricingError",
-    "RequestInfo",
-    "UnknownReservation",
-]
+__all__: list[str] = []
+__all__ += _errors.__all__
 
 
 for _name in __all__:
