@@ -196,7 +196,7 @@ async def test_a_trickle_ends_with_the_time_of_the_attempt() -> None:
 MEMORY = """
 import asyncio, resource, sys
 from deepthrift import AsyncClient
-from deepthrift.errors import AttemptTimeout, ResponseTooLarge, ServerError
+from deepthrift.errors import DeepthriftError
 from deepthrift.hosts import HostProfile
 
 def peak():

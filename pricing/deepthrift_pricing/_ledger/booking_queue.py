@@ -352,9 +352,9 @@ _EVERY: Final[weakref.WeakSet[BookingQueue]] = weakref.WeakSet()
 
 
 def _write_all_at_exit() -> None:
-    """Writes what a ledger that wasn't closed still has in its queue."""
+    """Writes what a ledger that wasn't closed has in its queue, and waits for what its thread is writing."""
     for queue in list(_EVERY):
-        if queue._jobs and not queue.closed:  # pyright: ignore[reportPrivateUsage]
+        if not queue.closed:
             queue.settle()
 
 

@@ -235,9 +235,10 @@ def test_threads_fetch_once(index: Index) -> None:
 @pytest.mark.slow
 def test_processes_fetch_once(index: Index) -> None:
     script = (
-        "from deepthrift.local import _registry, models\n"
-        f"entry = _registry.ModelEntry.model_validate_json({index.entry().model_dump_json()!r})\n"
-        "_registry.entries = lambda: (entry,)\n"
+        "from deepthrift.local import models\n"
+        "from deepthrift.local._models import registry\n"
+        f"entry = registry.ModelEntry.model_validate_json({index.entry().model_dump_json()!r})\n"
+        "registry.entries = lambda: (entry,)\n"
         "print(models.pull('tiny'))\n"
     )
     started = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(3)]
