@@ -17,6 +17,7 @@ from deepthrift._util.private_files import private_file
 from deepthrift_pricing import Cost, new_id, utc_now
 from deepthrift_pricing._values.text_file import read_text
 from deepthrift_router.cli._asking.history import line_editing
+from deepthrift_router.cli._asking.interrupts import Interrupt
 from deepthrift_router.cli._asking.replies import show_cost, show_stream
 from deepthrift_router.cli._shared.connect import Place, connect, run
 from deepthrift_router.cli._shared.exits import OK, exit_code
@@ -90,7 +91,7 @@ class Chat:
         self._failed: Exception | None = None
         self._stream: AsyncStream | None = None
         self._router: ModeRouter[AsyncClient] | None = None
-        self._answering = False
+        self._interrupt = Interrupt()
 
     def run(self) -> int:
         """Talk until the user leaves; the exit code, which without a terminal is that of the last failure."""
@@ -101,7 +102,8 @@ class Chat:
                 if sys.stdin.isatty() and not self._output.as_json:
                     stack.enter_context(line_editing(self._history))
                 self._greet(client)
-                self._loop(client, runner)
+                with self._interrupt.caught():
+                    self._loop(client, runner)
                 if not self._output.as_json:
                     self._show_cost(client)
             finally:
@@ -124,12 +126,8 @@ class Chat:
         while going:
             try:
                 going = self._turn(client, runner)
-            except KeyboardInterrupt:  # wherever it comes, it never ends the conversation
-                if self._answering:
-                    self._stopped()
-                else:
-                    self._output.note("\n(/quit or Ctrl-D leaves)")
-            self._answering = False
+            except KeyboardInterrupt:
+                self._output.note("\n(/quit or Ctrl-D leaves)")
 
     def _turn(self, client: AsyncClient, runner: asyncio.Runner) -> bool:
         """One line of the user's and what comes of it; whether the conversation goes on."""
@@ -143,7 +141,6 @@ class Chat:
             return True
         if text.startswith("/") and not self._output.as_json:
             return self._command(text, client) != "quit"
-        self._answering = True
         self._answer(text, client, runner)
         return self._failed is None or not self._output.as_json
 
@@ -163,12 +160,13 @@ class Chat:
 
     def _line(self, prompt: str) -> str:
         if self._output.as_json or not sys.stdin.isatty():
-            return input()
-        if sys.stdout.isatty():
+            prompt = ""
+        elif not sys.stdout.isatty():
+            sys.stderr.write(prompt)  # standard output is for answers, and here it is a file or a pipe
+            sys.stderr.flush()
+            prompt = ""
+        with self._interrupt.of_a_read():
             return input(prompt)
-        sys.stderr.write(prompt)  # standard output is for answers, and here it is a file or a pipe
-        sys.stderr.flush()
-        return input()
 
     def _command(self, text: str, client: AsyncClient) -> str | None:
         name, _, argument = text.strip().partition(" ")
@@ -203,11 +201,11 @@ class Chat:
 
     def _undo(self) -> None:
         """Back to before the last question; what it cost stays spent."""
-        asked = [place for place, each in enumerate(self._messages) if each["role"] == "user"]
-        if not asked:
+        questions = [place for place, each in enumerate(self._messages) if each["role"] == "user"]
+        if not questions:
             self._output.note("there is nothing to undo")
             return
-        del self._messages[asked[-1] :]
+        del self._messages[questions[-1] :]
         self._output.note(f"forgotten: the last question and its answer; {len(self._messages)} messages are left")
 
     def _save(self, name: str) -> None:
@@ -238,10 +236,13 @@ class Chat:
         self._output.note(f"{money(total.total)}{mark} for {answers}")
 
     def _answer(self, text: str, client: AsyncClient, runner: asyncio.Runner) -> None:
-        asked: Message = {"role": "user", "content": text}
-        messages = [*self._messages, asked]
+        question: Message = {"role": "user", "content": text}
+        messages = [*self._messages, question]
         try:
-            reply = run(self._ask(client, messages), runner)
+            reply = run(self._interrupt.of_an_answer(self._ask(client, messages)), runner)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            self._stopped()
+            return
         except Exception as error:
             self._stream = None
             self._fail(error)
