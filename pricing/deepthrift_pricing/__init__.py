@@ -3,9 +3,9 @@
 from deepthrift_pricing._estimate.estimate import Estimate, estimate_cost
 from deepthrift_pricing._estimate.prefix import PrefixPrediction, PrefixTrace, PrefixTracker
 from deepthrift_pricing._ledger.bookings import Refit
-from deepthrift_pricing._ledger.identities import ModelIdentity
+from deepthrift_pricing._ledger.counts.refusal_counts import RefusalRow
 from deepthrift_pricing._ledger.ledger import Ledger
-from deepthrift_pricing._ledger.refusal_counts import RefusalRow
+from deepthrift_pricing._ledger.rows.identities import ModelIdentity
 from deepthrift_pricing._ledger.spend import SpendRow
 from deepthrift_pricing._prices.amounts import Bracket
 from deepthrift_pricing._prices.book import PriceBook

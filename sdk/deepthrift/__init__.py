@@ -1,7 +1,7 @@
 """A client for every DeepSeek V3.1 endpoint that knows what a call will cost and never spends past a budget."""
 
 from deepthrift._admission.breaker import CircuitBreaker, CircuitState
-from deepthrift._call.endpoint import Endpoint, EndpointStatus
+from deepthrift._call.endpoints.endpoint import Endpoint, EndpointStatus
 from deepthrift._call.stream import AsyncStream
 from deepthrift._call.sync_stream import Stream
 from deepthrift._client.async_client import AsyncClient

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift_pricing import Identity, Ledger, Mode
-from deepthrift_pricing._ledger.identities import change_of, clean, is_new
+from deepthrift_pricing._ledger.rows.identities import change_of, clean, is_new
 from deepthrift_pricing.alerts import Alert, AlertMonitor, CallbackSink, ModelChanged
 from deepthrift_pricing.errors import LedgerUnavailable
 from tests.pricing.ledgers import NOON, REFERENCE, Clock, cost, wanted

@@ -53,7 +53,7 @@ def test_a_lost_connection_is_made_anew(url: str) -> None:
 
 def test_a_connection_lost_in_the_middle_undoes_everything(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from deepthrift_pricing._ledger import bookings as _ledger_bookings
-    from deepthrift_pricing._ledger import counters as _counters
+    from deepthrift_pricing._ledger.counts import counters as _counters
 
     with Ledger.open(url, budgets=[Budget("1", per="day")]) as ledger:
         attempt = ledger.try_reserve(wanted())

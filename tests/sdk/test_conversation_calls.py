@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift import AsyncClient, Client, Conversation
-from deepthrift._wire.conversation import wire_messages
+from deepthrift._wire.request.conversation import wire_messages
 from deepthrift.errors import InvalidRequestError
 from deepthrift.hosts import HostProfile
 from deepthrift.testing import MockReply, MockTransport

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepthrift import AsyncClient
-from deepthrift._wire.accumulator import Accumulator
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.usage_reports import UsageReports
+from deepthrift._wire.events.chunk import parse_chunk
+from deepthrift._wire.reply.accumulator import Accumulator
+from deepthrift._wire.reply.usage_reports import UsageReports
 from deepthrift.errors import StreamInterrupted
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Ledger, Usage

@@ -8,18 +8,25 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, cast
 
-from deepthrift_pricing._ledger.counters import Counter, Counts, NewScopes, Refusal, add_counts
+from deepthrift_pricing._ledger.counts.counters import Counter, Counts, NewScopes, Refusal, add_counts
+from deepthrift_pricing._ledger.counts.refusals import (
+    NoRoom,
+    can_wait,
+    check_request,
+    count_refusals,
+    no_room,
+    shortage,
+)
 from deepthrift_pricing._ledger.endings import LedgerEndings
-from deepthrift_pricing._ledger.jobs import Job
 from deepthrift_pricing._ledger.outcomes import released
-from deepthrift_pricing._ledger.records import (
+from deepthrift_pricing._ledger.queue.jobs import Job
+from deepthrift_pricing._ledger.rows.records import (
     INSERT,
     SELECT,
     attempt_of,
     reservation,
     reserved_attempt,
 )
-from deepthrift_pricing._ledger.refusals import NoRoom, can_wait, check_request, count_refusals, no_room, shortage
 from deepthrift_pricing._ledger.waiters import Waiter
 from deepthrift_pricing._store.protocol import Store, Transaction
 from deepthrift_pricing._values.attempt import Attempt, AttemptRequest

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final, TypeAlias, cast
 
-from deepthrift_pricing._ledger.counters import counts_of
-from deepthrift_pricing._ledger.identities import Identities
-from deepthrift_pricing._ledger.jobs import Job
+from deepthrift_pricing._ledger.counts.counters import counts_of
+from deepthrift_pricing._ledger.counts.refusals import check_request
 from deepthrift_pricing._ledger.outcomes import Decide, lost, released, settled, unknown, warn_above_reservation
+from deepthrift_pricing._ledger.queue.jobs import Job
 from deepthrift_pricing._ledger.queued import Booking, QueuedBookings
 from deepthrift_pricing._ledger.reads import LedgerReads
-from deepthrift_pricing._ledger.records import (
+from deepthrift_pricing._ledger.rows.identities import Identities
+from deepthrift_pricing._ledger.rows.records import (
     END,
     END_AS_KNOWN,
     INSERT,
@@ -26,7 +27,6 @@ from deepthrift_pricing._ledger.records import (
     reservation,
     reserved_attempt,
 )
-from deepthrift_pricing._ledger.refusals import check_request
 from deepthrift_pricing._ledger.waiters import Queue
 from deepthrift_pricing._store.protocol import Store, Transaction
 from deepthrift_pricing._values.attempt import UNKNOWN_IDENTITY, Attempt, AttemptRequest, Identity

@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Final, Self, cast
 
 from deepthrift_pricing._ledger.alert_claims import Claim, claim
-from deepthrift_pricing._ledger.booking_queue import unavailable
 from deepthrift_pricing._ledger.bookings import LedgerBookings, Refit
-from deepthrift_pricing._ledger.idle_thread import off_loop
-from deepthrift_pricing._ledger.jobs import Job
+from deepthrift_pricing._ledger.counts.refusals import NoRoom
 from deepthrift_pricing._ledger.prune import prune
-from deepthrift_pricing._ledger.refusals import NoRoom
+from deepthrift_pricing._ledger.queue.booking_queue import unavailable
+from deepthrift_pricing._ledger.queue.idle_thread import off_loop
+from deepthrift_pricing._ledger.queue.jobs import Job
 from deepthrift_pricing._ledger.waiters import Waiter
 from deepthrift_pricing._store.open import open_store
 from deepthrift_pricing._store.protocol import Store

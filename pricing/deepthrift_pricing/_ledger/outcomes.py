@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from deepthrift_pricing._ledger.records import Outcome, held
-from deepthrift_pricing._ledger.refusals import check_end
+from deepthrift_pricing._ledger.counts.refusals import check_end
+from deepthrift_pricing._ledger.rows.records import Outcome, held
 from deepthrift_pricing._values.attempt import UNKNOWN_IDENTITY, Attempt, Identity
 from deepthrift_pricing._values.cost import Cost
 from deepthrift_pricing._values.errors import CurrencyMismatch

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, cast
 
-from deepthrift_pricing._ledger.counters import Counter, Counters
+from deepthrift_pricing._ledger.counts.counters import Counter, Counters
 from deepthrift_pricing._store.protocol import Transaction, rest
 
 _STEP: Final = 500

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from deepthrift_pricing._ledger.booking_queue import unavailable
-from deepthrift_pricing._ledger.jobs import Job
 from deepthrift_pricing._ledger.outcomes import Decide, released, settled, unknown
+from deepthrift_pricing._ledger.queue.booking_queue import unavailable
+from deepthrift_pricing._ledger.queue.jobs import Job
 from deepthrift_pricing._values.attempt import UNKNOWN_IDENTITY, Attempt, AttemptRequest, Identity
 from deepthrift_pricing._values.cost import Cost
 from deepthrift_pricing._values.usage import Usage

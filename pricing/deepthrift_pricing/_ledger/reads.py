@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from deepthrift_pricing._ledger.booking_queue import BookingQueue
-from deepthrift_pricing._ledger.counters import Counters
-from deepthrift_pricing._ledger.identities import ModelIdentity, identity_rows
-from deepthrift_pricing._ledger.pages import attempt_pages
-from deepthrift_pricing._ledger.reading import Reading
-from deepthrift_pricing._ledger.records import SELECT, SELECT_USAGE, attempt_of, usage_of
-from deepthrift_pricing._ledger.refusal_counts import RefusalRow, refusal_rows
+from deepthrift_pricing._ledger.counts.counters import Counters
+from deepthrift_pricing._ledger.counts.refusal_counts import RefusalRow, refusal_rows
+from deepthrift_pricing._ledger.queue.booking_queue import BookingQueue
+from deepthrift_pricing._ledger.queue.reading import Reading
+from deepthrift_pricing._ledger.rows.identities import ModelIdentity, identity_rows
+from deepthrift_pricing._ledger.rows.pages import attempt_pages
+from deepthrift_pricing._ledger.rows.records import SELECT, SELECT_USAGE, attempt_of, usage_of
 from deepthrift_pricing._ledger.spend import SpendRow, spend_rows
 from deepthrift_pricing._store.protocol import Store, Value
 from deepthrift_pricing._store.schema import FURTHER, ON_RECORD

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from deepthrift_pricing._ledger.sums import sum_sql, sums_of
+from deepthrift_pricing._ledger.counts.sums import sum_sql, sums_of
 from deepthrift_pricing._store.protocol import Transaction, Value
 from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing._values.money import Currency, Money

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from deepthrift_pricing._ledger.identities import normal
 from deepthrift_pricing._ledger.ledger import Ledger
+from deepthrift_pricing._ledger.rows.identities import normal
 from deepthrift_pricing.alerts._alert import Alert
 
 _RECENT: Final = timedelta(days=7)

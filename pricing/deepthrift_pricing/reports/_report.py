@@ -9,8 +9,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from deepthrift_pricing._ledger.counts.refusal_counts import RefusalRow
 from deepthrift_pricing._ledger.ledger import Ledger
-from deepthrift_pricing._ledger.refusal_counts import RefusalRow
 from deepthrift_pricing._ledger.spend import SpendRow
 from deepthrift_pricing._prices.book import PriceBook
 from deepthrift_pricing._prices.price import Price

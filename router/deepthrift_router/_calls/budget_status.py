@@ -8,7 +8,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from deepthrift_pricing import BudgetStatus, Ledger
-from deepthrift_pricing._ledger.idle_thread import in_event_loop
+from deepthrift_pricing._ledger.queue.idle_thread import in_event_loop
 from deepthrift_pricing.errors import LedgerError
 
 LIMITING: Final = ("wait", "refuse", "downgrade")

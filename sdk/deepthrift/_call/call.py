@@ -10,10 +10,10 @@ from deepthrift._admission.clock import retry_after, with_retries
 from deepthrift._call.attempt.booking import Books
 from deepthrift._call.attempt.plain import PlainAttempt
 from deepthrift._call.attempt.streamed import StreamAttempt
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.failover import Lane, Lanes, is_final, may_go_on, may_retry, more_telling
 from deepthrift._call.prepare.passes import Step
 from deepthrift._call.questions import name_balance
-from deepthrift._call.target import Target
 from deepthrift._types.errors import (
     APIError,
     CircuitOpen,
@@ -31,8 +31,8 @@ from deepthrift._types.options import Options
 from deepthrift._types.raw import RawResponse
 from deepthrift._types.reply import Reply
 from deepthrift._util.secrets import shown_url
-from deepthrift._wire.answer import Answer
-from deepthrift._wire.textcalls import CALLED
+from deepthrift._wire.reply.answer import Answer
+from deepthrift._wire.tool_calls.textcalls import CALLED
 from deepthrift_pricing import Attempt, Cost, Usage
 
 T = TypeVar("T")

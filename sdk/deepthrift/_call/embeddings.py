@@ -13,8 +13,8 @@ from pydantic import BaseModel, FiniteFloat, JsonValue
 from deepthrift._admission.clock import Clock, with_retries
 from deepthrift._call.attempt.booking import Books
 from deepthrift._call.attempt.usage_claims import most_tokens, usage_warning
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.counting import count_some
-from deepthrift._call.target import Target
 from deepthrift._net.sender import RequestBody
 from deepthrift._types.errors import (
     ConnectionFailed,
@@ -28,11 +28,11 @@ from deepthrift._types.errors import (
 )
 from deepthrift._types.reply import Embeddings
 from deepthrift._util.secrets import shown_url
-from deepthrift._wire.billed import is_free
-from deepthrift._wire.failures import not_an_answer, status_error, without_secrets
-from deepthrift._wire.large import LARGE, load_json, sized
+from deepthrift._wire.errors.billed import is_free
+from deepthrift._wire.errors.failures import not_an_answer, status_error, without_secrets
+from deepthrift._wire.events.large import LARGE, load_json, sized
 from deepthrift_pricing import Cost, Identity, Usage, parse_usage
-from deepthrift_pricing._ledger.identities import clean
+from deepthrift_pricing._ledger.rows.identities import clean
 
 _PATH: Final = "/embeddings"
 _BATCH: Final = 256

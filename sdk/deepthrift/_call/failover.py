@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from deepthrift._call.attempt.booking import Books
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.completion import passes_of
 from deepthrift._call.prepare.passes import Step
-from deepthrift._call.target import Target
 from deepthrift._types.errors import (
     APIError,
     AttemptTimeout,

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from deepthrift._call.target import Target
+from deepthrift._call.endpoints.target import Target
 from deepthrift._types.account import Balance, ModelInfo
 from deepthrift._types.errors import (
     AttemptTimeout,
@@ -20,8 +20,8 @@ from deepthrift._types.errors import (
     UnsupportedFeature,
 )
 from deepthrift._util.secrets import shown_url
-from deepthrift._wire.failures import status_error, without_secrets
-from deepthrift._wire.large import read_model, sized
+from deepthrift._wire.errors.failures import status_error, without_secrets
+from deepthrift._wire.events.large import read_model, sized
 
 _PATIENCE: Final = 60.0
 """Seconds: such a question is answered at once or not at all."""

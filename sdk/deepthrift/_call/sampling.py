@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final, cast
 
 from deepthrift._call.call import Call
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.in_flight import UnderWay
-from deepthrift._call.target import Target
 from deepthrift._types.errors import DeepthriftError, InvalidRequestError
 from deepthrift._types.further_options import SampleOptions
 from deepthrift._types.options import Options

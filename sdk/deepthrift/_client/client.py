@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from deepthrift._call.endpoint import EndpointStatus
+from deepthrift._call.endpoints.endpoint import EndpointStatus
 from deepthrift._call.stream import AsyncStream
 from deepthrift._call.sync_stream import Stream, on_loop
 from deepthrift._client.async_client import AsyncClient

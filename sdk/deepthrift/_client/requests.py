@@ -12,7 +12,7 @@ from deepthrift._types.options import CallOptions, ChatOptions, chat_options, op
 from deepthrift_pricing import Mode, Money
 
 if TYPE_CHECKING:
-    from deepthrift._call.target import Target
+    from deepthrift._call.endpoints.target import Target
     from deepthrift._types.samples import Samples
     from deepthrift.structured import AsyncParseStream, Parsed
     from deepthrift.tools import Tool, ToolLoopOptions, ToolReply
@@ -117,7 +117,7 @@ async def count(target: Target, messages: Messages, mode: Mode, tools: Sequence[
     """Prompt tokens of a conversation."""
     from deepthrift._call.prepare.counting import count_prompt
     from deepthrift._call.prepare.tokenize import engine_count
-    from deepthrift._wire.conversation import wire_messages
+    from deepthrift._wire.request.conversation import wire_messages
 
     conversation = options_of(messages, mode, None, {}).messages
     wire = wire_messages(conversation, target.profile, mode=mode, tools=bool(tools))

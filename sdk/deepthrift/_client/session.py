@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
 from deepthrift._admission.breaker import CircuitBreaker
-from deepthrift._call.endpoint import Endpoint
+from deepthrift._call.endpoints.endpoint import Endpoint
+from deepthrift._call.endpoints.settings import Settings
 from deepthrift._call.in_flight import UnderWay
-from deepthrift._call.settings import Settings
 from deepthrift._call.stream import AsyncStream, Source
 from deepthrift._client.settings import ClientSettings
 from deepthrift._net.network import Network
@@ -32,9 +32,9 @@ from deepthrift_pricing import Estimate, Ledger, Mode, PrefixTracker, PriceBook
 # The HTTP stack is loaded with the first client: the command line and the tests of types do without it.
 if TYPE_CHECKING:
     from deepthrift._call.call import Call
+    from deepthrift._call.endpoints.target import Target
+    from deepthrift._call.endpoints.targets import Targets
     from deepthrift._call.prepare.estimate import Bound
-    from deepthrift._call.target import Target
-    from deepthrift._call.targets import Targets
     from deepthrift.local import Engine
     from deepthrift.middleware import Middleware
 
@@ -49,8 +49,8 @@ class Session:
     """The state of one client."""
 
     def __init__(self, base_url: str | None, given: ClientSettings) -> None:
-        from deepthrift._call.target import Shared
-        from deepthrift._call.targets import targets_of
+        from deepthrift._call.endpoints.target import Shared
+        from deepthrift._call.endpoints.targets import targets_of
 
         values = cast("dict[str, object]", given)
         unknown = set(values) - set(ClientSettings.__annotations__)
@@ -193,8 +193,8 @@ class Session:
         engine = self._engine
         if engine is None or self._targets is not None:
             return
-        from deepthrift._call.target import Target
-        from deepthrift._call.targets import Targets
+        from deepthrift._call.endpoints.target import Target
+        from deepthrift._call.endpoints.targets import Targets
 
         self._own_engine = not engine.running
         try:

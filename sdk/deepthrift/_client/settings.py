@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from deepthrift._admission.breaker import CircuitBreaker
-from deepthrift._call.endpoint import Endpoint
+from deepthrift._call.endpoints.endpoint import Endpoint
 from deepthrift._net.network import Cert, Verify
 from deepthrift._types.engine_options import EngineOptions
 from deepthrift._types.messages import JSONObject

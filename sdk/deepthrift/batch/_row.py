@@ -10,8 +10,8 @@ from typing import Final, Literal, NoReturn, TypeAlias, cast, get_args
 from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject, Message, Messages
 from deepthrift._types.options import ChatOptions, options_of
-from deepthrift._wire.conversation import wire_messages
-from deepthrift._wire.request import settled
+from deepthrift._wire.request.conversation import wire_messages
+from deepthrift._wire.request.request import settled
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode
 

@@ -6,7 +6,7 @@ import importlib
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
-from deepthrift._call.targets import Targets
+from deepthrift._call.endpoints.targets import Targets
 from deepthrift.batch._runner import RowAsker
 from deepthrift_pricing import Mode
 

@@ -14,7 +14,7 @@ from deepthrift.batch._chatter import Chatter
 from deepthrift_pricing import Mode
 
 if TYPE_CHECKING:
-    from deepthrift._call.targets import Targets
+    from deepthrift._call.endpoints.targets import Targets
     from deepthrift._client.async_client import AsyncClient
     from deepthrift.cluster._ray import RayWorkers
     from deepthrift.cluster._remote_worker import WorkerSpec

@@ -20,7 +20,7 @@ from deepthrift_pricing import Budget, Ledger, Mode, PriceBook
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
     from deepthrift._admission.breaker import CircuitBreaker
-    from deepthrift._call.settings import Settings
+    from deepthrift._call.endpoints.settings import Settings
     from deepthrift._types.messages import JSONObject
     from deepthrift.batch._runner import Asker
 

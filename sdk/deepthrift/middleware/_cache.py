@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from deepthrift._types.errors import ConfigurationError
-from deepthrift._wire.large import sized
+from deepthrift._wire.events.large import sized
 from deepthrift.middleware._exchange import CallNext, Request, Response
 from deepthrift.middleware._store import Store
 
@@ -112,8 +112,8 @@ def key_of(request: Request) -> bytes:
 
 def is_complete(body: bytes) -> bool:
     """Whether an answer, plain or as events, came to its own end and says something."""
-    from deepthrift._wire.accumulator import Accumulator
-    from deepthrift._wire.meter import Meter
+    from deepthrift._wire.reply.accumulator import Accumulator
+    from deepthrift._wire.reply.meter import Meter
     from deepthrift.hosts import HostProfile
 
     meter = Meter(Accumulator(HostProfile.named("openai"), "standard"))

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 import httpx
 
 from deepthrift._util.secrets import HIDDEN, is_secret
-from deepthrift._wire.failures import without_secrets
+from deepthrift._wire.errors.failures import without_secrets
 from deepthrift.testing._cassette import Exchange, as_json
 from deepthrift_pricing._values.shown_url import is_harmless, shown_query
 

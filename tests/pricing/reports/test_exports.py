@@ -140,7 +140,7 @@ def test_an_empty_ledger_makes_an_empty_table(tmp_path: Path, kind: str) -> None
 
 
 def test_attempts_of_one_moment_are_all_read_over_the_end_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    from deepthrift_pricing._ledger import pages as _pages
+    from deepthrift_pricing._ledger.rows import pages as _pages
 
     monkeypatch.setattr(_pages, "_PAGE", 3)
     books = open_books()

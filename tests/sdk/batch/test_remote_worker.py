@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deepthrift import errors
-from deepthrift._call.settings import Settings
+from deepthrift._call.endpoints.settings import Settings
 from deepthrift.batch import BatchResult, BatchRow
 from deepthrift.batch._result import output_line
 from deepthrift.batch._row import check_row

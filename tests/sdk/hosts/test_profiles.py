@@ -9,8 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from deepthrift._types.options import Options
-from deepthrift._wire.conversation import wire_messages
-from deepthrift._wire.request import build_request
+from deepthrift._wire.request.conversation import wire_messages
+from deepthrift._wire.request.request import build_request
 from deepthrift.errors import ConfigurationError, UnsupportedFeature
 from deepthrift.hosts import Dialect, HostProfile, TwoPass, switch_for
 from deepthrift_pricing import Mode

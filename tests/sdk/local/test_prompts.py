@@ -11,7 +11,7 @@ import pytest
 
 from deepthrift._call.prepare.counting import count_prompt
 from deepthrift._types.options import Options
-from deepthrift._wire.request import build_request
+from deepthrift._wire.request.request import build_request
 from deepthrift.local import Engine
 from deepthrift_pricing.tokens import tools_prompt
 from tests.support.conversations import Conversation, conversations

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift._types.events import ReasoningDelta, StreamEvent, TextDelta
-from deepthrift._wire.accumulator import Accumulator
-from deepthrift._wire.answer import Answer
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.sse import EventDecoder
+from deepthrift._wire.events.chunk import parse_chunk
+from deepthrift._wire.events.sse import EventDecoder
+from deepthrift._wire.reply.accumulator import Accumulator
+from deepthrift._wire.reply.answer import Answer
 from deepthrift.errors import DeepthriftError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode

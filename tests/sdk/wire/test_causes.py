@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deepthrift import errors
-from deepthrift._wire.failures import error_in_answer, status_error
+from deepthrift._wire.errors.failures import error_in_answer, status_error
 from deepthrift.errors import ContextLengthExceeded, InsufficientBalance, StatusError
 
 OVERFLOWS = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift._wire.conversation import question_of, wire_messages, with_question
+from deepthrift._wire.request.conversation import question_of, wire_messages, with_question
 from deepthrift.errors import InvalidRequestError, UnsupportedFeature
 from deepthrift.hosts import HostProfile
 

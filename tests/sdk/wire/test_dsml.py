@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepthrift._types.events import ReasoningDelta, TextDelta
-from deepthrift._wire.accumulator import Accumulator
-from deepthrift._wire.answer import Answer
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.request import WireRequest
+from deepthrift._wire.events.chunk import parse_chunk
+from deepthrift._wire.reply.accumulator import Accumulator
+from deepthrift._wire.reply.answer import Answer
+from deepthrift._wire.request.request import WireRequest
 from deepthrift.hosts import HostProfile
 
 OPENAI = HostProfile.named("openai")

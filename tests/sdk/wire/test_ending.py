@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepthrift._wire.ending import doubt, ending_of
+from deepthrift._wire.reply.ending import doubt, ending_of
 
 
 @pytest.mark.parametrize("reason", ["stop", "STOP", "length", "tool_calls", "tool_call", "content_filter", "eos"])

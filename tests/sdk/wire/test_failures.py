@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift import errors
-from deepthrift._wire.failures import error_in_answer, error_text, retry_after, status_error, without_secrets
+from deepthrift._wire.errors.failures import error_in_answer, error_text, retry_after, status_error, without_secrets
 
 SHAPES: list[tuple[Any, str, int | None]] = [
     ({"error": {"message": "no", "type": "x", "param": None, "code": "invalid_request_error"}}, "no", None),

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from deepthrift import ReasoningDelta, TextDelta, ToolCallDelta
 from deepthrift._types.events import StreamEvent
-from deepthrift._wire.accumulator import Accumulator
-from deepthrift._wire.answer import Answer
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.failures import error_in_answer
+from deepthrift._wire.errors.failures import error_in_answer
+from deepthrift._wire.events.chunk import parse_chunk
 from deepthrift._wire.halves import HalfJoiner, whole
+from deepthrift._wire.reply.accumulator import Accumulator
+from deepthrift._wire.reply.answer import Answer
 from deepthrift.hosts import HostProfile
 
 UNITS = st.one_of(st.characters(), st.sampled_from(["\ud83d", "\ude00", "\U0001f600", "x"]))

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift._wire.accumulator import Accumulator
-from deepthrift._wire.body import BodyReader, lines_of
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.heartbeat import is_end_mark, is_heartbeat, is_heartbeat_name
-from deepthrift._wire.sse import DONE, EventDecoder
+from deepthrift._wire.events.body import BodyReader, lines_of
+from deepthrift._wire.events.chunk import parse_chunk
+from deepthrift._wire.events.heartbeat import is_end_mark, is_heartbeat, is_heartbeat_name
+from deepthrift._wire.events.sse import DONE, EventDecoder
+from deepthrift._wire.reply.accumulator import Accumulator
 from deepthrift.hosts import HostProfile
 
 BEATS = (

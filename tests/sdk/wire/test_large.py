@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from deepthrift._wire import large
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.large import LARGE, load_json, off_loop, read_model, sized
+from deepthrift._wire.events import large
+from deepthrift._wire.events.chunk import parse_chunk
+from deepthrift._wire.events.large import LARGE, load_json, off_loop, read_model, sized
 from deepthrift.errors import MalformedResponse
 
 VALUES = st.recursive(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.logprobs import LogprobReader
+from deepthrift._wire.events.chunk import parse_chunk
+from deepthrift._wire.reply.logprobs import LogprobReader
 
 NAMES = st.sampled_from(["content", "token", "logprob", "top_logprobs", "tokens", "token_logprobs"])
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift._wire.split import ThinkSplitter, late_close
+from deepthrift._wire.events.split import ThinkSplitter, late_close
 
 
 def split(pieces: list[str], *, expected: bool) -> tuple[str, str]:

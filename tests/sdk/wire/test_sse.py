@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deepthrift._wire.sse import EventDecoder
+from deepthrift._wire.events.sse import EventDecoder
 from deepthrift.errors import DeepthriftError, ResponseTooLarge
 
 STREAM = (

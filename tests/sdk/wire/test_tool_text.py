@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift._types.events import ReasoningDelta, TextDelta
-from deepthrift._wire.accumulator import Accumulator
-from deepthrift._wire.answer import Answer
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.markup import TextCall, blocks_of
+from deepthrift._wire.events.chunk import parse_chunk
+from deepthrift._wire.reply.accumulator import Accumulator
+from deepthrift._wire.reply.answer import Answer
+from deepthrift._wire.tool_calls.markup import TextCall, blocks_of
 from deepthrift.hosts import HostProfile
 
 BEGIN = "<｜tool▁calls▁begin｜>"

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepthrift import errors
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.failures import error_in_answer, shown_location, status_error, unreadable
+from deepthrift._wire.errors.failures import error_in_answer, shown_location, status_error, unreadable
+from deepthrift._wire.events.chunk import parse_chunk
 from deepthrift.errors import MalformedResponse, StatusError
 
 WORDS = "the reason in words"

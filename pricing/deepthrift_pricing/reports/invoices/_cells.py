@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from deepthrift_pricing._values.errors import ConfigurationError
 from deepthrift_pricing.reports.invoices._columns import Columns
+from deepthrift_pricing.reports.invoices._files.table import Table
 from deepthrift_pricing.reports.invoices._layouts import key_of
-from deepthrift_pricing.reports.invoices._table import Table
 
 
 def data_rows(table: Table) -> Iterator[tuple[int, list[str]]]:

@@ -17,11 +17,11 @@ from deepthrift_pricing._values.money import Currency, Money
 from deepthrift_pricing._values.zone import zone_of
 from deepthrift_pricing.reports.invoices._amounts import DecimalMark
 from deepthrift_pricing.reports.invoices._columns import Chooser, Columns
+from deepthrift_pricing.reports.invoices._files.table import Table, read_table
+from deepthrift_pricing.reports.invoices._files.unpack import Source, Unpacker
 from deepthrift_pricing.reports.invoices._money_table import MoneyTable
 from deepthrift_pricing.reports.invoices._options import EXACT, Options, Part
-from deepthrift_pricing.reports.invoices._table import Table, read_table
 from deepthrift_pricing.reports.invoices._token_table import TokenTable
-from deepthrift_pricing.reports.invoices._unpack import Source, Unpacker
 
 _PICO: Final = Decimal("1e-12")
 

@@ -13,8 +13,8 @@ from deepthrift_pricing.reports.invoices._amounts import Amount, DecimalMark, am
 from deepthrift_pricing.reports.invoices._cells import data_rows, others
 from deepthrift_pricing.reports.invoices._columns import Columns
 from deepthrift_pricing.reports.invoices._dates import Order, Span, spans_of
+from deepthrift_pricing.reports.invoices._files.table import Table
 from deepthrift_pricing.reports.invoices._options import EXACT, Options, Part
-from deepthrift_pricing.reports.invoices._table import Table
 from deepthrift_pricing.reports.invoices._totals import Label, Sums, label_of, states
 
 _MARKS: Final[tuple[DecimalMark, ...]] = (".", ",")

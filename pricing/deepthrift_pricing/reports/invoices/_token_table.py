@@ -12,9 +12,9 @@ from deepthrift_pricing.reports.invoices._amounts import Amount, amount_of
 from deepthrift_pricing.reports.invoices._cells import data_rows, others
 from deepthrift_pricing.reports.invoices._columns import Columns
 from deepthrift_pricing.reports.invoices._dates import Span, spans_of
+from deepthrift_pricing.reports.invoices._files.table import Table
 from deepthrift_pricing.reports.invoices._layouts import first_of, key_of, layouts
 from deepthrift_pricing.reports.invoices._options import EXACT, Options, Part
-from deepthrift_pricing.reports.invoices._table import Table
 from deepthrift_pricing.reports.invoices._token_prices import TokenPrices
 from deepthrift_pricing.reports.invoices._totals import label_of
 

@@ -91,7 +91,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _own_key(url: str, known: HostProfile) -> str | None:
-    from deepthrift._call.resolve import key_from_environment
+    from deepthrift._call.endpoints.resolve import key_from_environment
 
     return key_from_environment(known, url)
 

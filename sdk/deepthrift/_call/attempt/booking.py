@@ -10,11 +10,11 @@ from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from deepthrift._call.attempt.cost_of import cost_of, price_warnings, whole_cost
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.fit import Fit
 from deepthrift._call.prepare.passes import Passes, Step
-from deepthrift._call.target import Target
 from deepthrift._types.errors import DeepthriftError, LedgerError, LedgerUnavailable, RequestInfo
-from deepthrift._wire.service_tiers import STANDARD, served_tier
+from deepthrift._wire.request.service_tiers import STANDARD, served_tier
 from deepthrift_pricing import (
     Attempt,
     AttemptRequest,
@@ -28,11 +28,11 @@ from deepthrift_pricing import (
     utc_now,
 )
 from deepthrift_pricing._ledger.queued import Booking, all_written
-from deepthrift_pricing._ledger.records import unsent_attempt
+from deepthrift_pricing._ledger.rows.records import unsent_attempt
 from deepthrift_pricing._values.attempt import UNKNOWN_IDENTITY
 
 if TYPE_CHECKING:
-    from deepthrift._wire.request import WireRequest
+    from deepthrift._wire.request.request import WireRequest
     from deepthrift.middleware import Request
 
 _LOG: Final = logging.getLogger("deepthrift")

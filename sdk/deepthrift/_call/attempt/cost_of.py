@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from deepthrift._call.target import Target
+from deepthrift._call.endpoints.target import Target
 from deepthrift._types.errors import PriceNotFound
-from deepthrift._wire.service_tiers import STANDARD
+from deepthrift._wire.request.service_tiers import STANDARD
 from deepthrift_pricing import Attempt, Certainty, Cost, Mode, Money, Usage, least_certain
 
 

@@ -9,8 +9,8 @@ from typing import TypeAlias, cast
 
 from deepthrift._admission.clock import Clock
 from deepthrift._call.attempt.booking import Books
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.passes import Step
-from deepthrift._call.target import Target
 from deepthrift._types.errors import ConfigurationError
 from deepthrift.middleware import Middleware, Request, Response
 from deepthrift_pricing import Attempt

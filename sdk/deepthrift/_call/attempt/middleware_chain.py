@@ -9,8 +9,8 @@ from typing import TypeAlias, cast
 
 from deepthrift._net.sender import Incoming
 from deepthrift._types.errors import ConfigurationError, DeepthriftError
-from deepthrift._wire.large import sized
-from deepthrift._wire.meter import Meter
+from deepthrift._wire.events.large import sized
+from deepthrift._wire.reply.meter import Meter
 from deepthrift.middleware import CallNext, Middleware, Request, Response
 
 Refusal: TypeAlias = tuple[int, Mapping[str, str], bytes]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Final, cast
 
-from deepthrift._wire.chunk import Chunk
-from deepthrift._wire.large import sized
-from deepthrift._wire.request import WireRequest
+from deepthrift._wire.events.chunk import Chunk
+from deepthrift._wire.events.large import sized
+from deepthrift._wire.request.request import WireRequest
 from deepthrift.hosts import HostProfile
 
 _SLACK: Final = 64

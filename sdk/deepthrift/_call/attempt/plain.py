@@ -14,8 +14,8 @@ from deepthrift._admission.admission import Ticket
 from deepthrift._admission.clock import Clock
 from deepthrift._call.attempt.booking import Books
 from deepthrift._call.attempt.usage_claims import usage_of, usage_warning
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.passes import Passes, Step
-from deepthrift._call.target import Target
 from deepthrift._net.sender import Incoming, RequestBody
 from deepthrift._types.errors import (
     AttemptTimeout,
@@ -27,16 +27,16 @@ from deepthrift._types.errors import (
 )
 from deepthrift._types.raw import RawResponse
 from deepthrift._util.secrets import shown_url
-from deepthrift._wire.accumulator import Accumulator
-from deepthrift._wire.answer import Answer, together
-from deepthrift._wire.billed import is_free
-from deepthrift._wire.body import lines_of
-from deepthrift._wire.chunk import Chunk, parse_chunk
-from deepthrift._wire.failures import error_in_answer, status_error, unreadable, without_secrets
-from deepthrift._wire.heartbeat import is_heartbeat
-from deepthrift._wire.large import sized
-from deepthrift._wire.server_tools import with_requests
-from deepthrift._wire.sse import DONE, EventDecoder
+from deepthrift._wire.errors.billed import is_free
+from deepthrift._wire.errors.failures import error_in_answer, status_error, unreadable, without_secrets
+from deepthrift._wire.events.body import lines_of
+from deepthrift._wire.events.chunk import Chunk, parse_chunk
+from deepthrift._wire.events.heartbeat import is_heartbeat
+from deepthrift._wire.events.large import sized
+from deepthrift._wire.events.sse import DONE, EventDecoder
+from deepthrift._wire.reply.accumulator import Accumulator
+from deepthrift._wire.reply.answer import Answer, together
+from deepthrift._wire.request.server_tools import with_requests
 from deepthrift_pricing import Attempt, Usage
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class BaseAttempt:
     async def _send_through(self) -> Incoming:
         """Send through the middleware; what comes out of it is read like a response off the wire."""
         from deepthrift._call.attempt.middleware_chain import Relay, Relayed
-        from deepthrift._wire.meter import Meter
+        from deepthrift._wire.reply.meter import Meter
 
         core, request, found = self._core, self.step.request, self._found
         self._relay = relay = Relay(

@@ -11,8 +11,8 @@ from deepthrift._call.attempt.booking import Books
 from deepthrift._call.attempt.overrun import Overrun
 from deepthrift._call.attempt.plain import BaseAttempt
 from deepthrift._call.attempt.usage_claims import partial_usage_of
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.passes import Passes, Step
-from deepthrift._call.target import Target
 from deepthrift._net.limits import LARGEST_RESPONSE
 from deepthrift._types.errors import (
     AttemptTimeout,
@@ -26,13 +26,13 @@ from deepthrift._types.errors import (
 )
 from deepthrift._types.events import StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._types.raw import RawResponse
-from deepthrift._wire.answer import Answer
-from deepthrift._wire.body import BodyReader
-from deepthrift._wire.failures import error_text, unreadable, without_secrets
-from deepthrift._wire.heartbeat import is_heartbeat
-from deepthrift._wire.large import LARGE, off_loop
-from deepthrift._wire.request import WireRequest
-from deepthrift._wire.sse import DONE, EventDecoder
+from deepthrift._wire.errors.failures import error_text, unreadable, without_secrets
+from deepthrift._wire.events.body import BodyReader
+from deepthrift._wire.events.heartbeat import is_heartbeat
+from deepthrift._wire.events.large import LARGE, off_loop
+from deepthrift._wire.events.sse import DONE, EventDecoder
+from deepthrift._wire.reply.answer import Answer
+from deepthrift._wire.request.request import WireRequest
 from deepthrift_pricing import Usage
 
 _AT_HAND: Final = 2**20

@@ -14,8 +14,8 @@ from deepthrift._call.prepare.counting import (
     received_tokens,
     with_reasoning_tokens,
 )
-from deepthrift._wire.accumulator import Accumulator
-from deepthrift._wire.answer import Answer
+from deepthrift._wire.reply.accumulator import Accumulator
+from deepthrift._wire.reply.answer import Answer
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Usage
 from deepthrift_pricing._values.usage_claims import BEYOND, OWN_BYTES, OWN_FACTOR, Evidence, check_claim

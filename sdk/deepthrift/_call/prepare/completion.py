@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.counting import PromptCount
 from deepthrift._call.prepare.passes import Passes, Step
-from deepthrift._call.target import Target
 from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError, UnsupportedFeature
 from deepthrift._types.expected_length import ExpectedLength, told_length
 from deepthrift._types.further_options import CompletionOptions
 from deepthrift._types.options import Options
-from deepthrift._wire.request import Body, WireRequest, check_options, lowered, written
-from deepthrift._wire.service_tiers import tier_form, tier_of
+from deepthrift._wire.request.request import Body, WireRequest, check_options, lowered, written
+from deepthrift._wire.request.service_tiers import tier_form, tier_of
 from deepthrift.hosts import Completions, HostProfile
 from deepthrift_pricing import Currency, Estimate, Ledger, Mode, PriceBook, estimate_cost
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from deepthrift._types.messages import JSONObject
-from deepthrift._wire.answer import Answer
+from deepthrift._wire.reply.answer import Answer
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Certainty, Mode, PrefixTrace, PrefixTracker, Usage
 

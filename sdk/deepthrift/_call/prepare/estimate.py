@@ -14,10 +14,10 @@ from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError,
 from deepthrift._types.expected_length import ExpectedLength, told_length
 from deepthrift._types.further_options import CompletionOptions
 from deepthrift._types.options import Options
-from deepthrift._wire.conversation import WireMessage, question_of, wire_messages, with_question
-from deepthrift._wire.request import settled
-from deepthrift._wire.server_tools import functions_of, request_bounds
-from deepthrift._wire.service_tiers import STANDARD, tier_of
+from deepthrift._wire.request.conversation import WireMessage, question_of, wire_messages, with_question
+from deepthrift._wire.request.request import settled
+from deepthrift._wire.request.server_tools import functions_of, request_bounds
+from deepthrift._wire.request.service_tiers import STANDARD, tier_of
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import (
     Certainty,
@@ -33,7 +33,7 @@ from deepthrift_pricing import (
 )
 
 if TYPE_CHECKING:
-    from deepthrift._call.target import Target
+    from deepthrift._call.endpoints.target import Target
 
 T = TypeVar("T")
 _NO_FIELDS: Final[Mapping[str, object]] = {}

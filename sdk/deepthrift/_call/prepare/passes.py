@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.counting import PromptCount, count_prompt_async
 from deepthrift._call.prepare.limits import Limits, first_limits, second_limits
 from deepthrift._call.prepare.tokenize import engine_count
 from deepthrift._call.prepare.tool_bounds import check_bounded, with_results
-from deepthrift._call.target import Target
 from deepthrift._types.errors import ContextLengthExceeded
 from deepthrift._types.further_options import SampleOptions
 from deepthrift._types.options import Options
-from deepthrift._wire.answer import Answer
-from deepthrift._wire.conversation import WireMessage, question_of, wire_messages, with_question
-from deepthrift._wire.request import WireRequest, build_request, settled
-from deepthrift._wire.server_tools import functions_of
+from deepthrift._wire.reply.answer import Answer
+from deepthrift._wire.request.conversation import WireMessage, question_of, wire_messages, with_question
+from deepthrift._wire.request.request import WireRequest, build_request, settled
+from deepthrift._wire.request.server_tools import functions_of
 from deepthrift_pricing import Mode
 
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from deepthrift._call.target import Target
+from deepthrift._call.endpoints.target import Target
 from deepthrift._net.sender import RequestBody
 from deepthrift._types.errors import EngineError
 from deepthrift._types.messages import JSONObject
-from deepthrift._wire.conversation import WireMessage
+from deepthrift._wire.request.conversation import WireMessage
 from deepthrift_pricing import Mode
 
 _PATH = "/chat/completions/input_tokens"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.counting import PromptCount
-from deepthrift._call.target import Target
 from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject
 from deepthrift._types.options import Options
-from deepthrift._wire.server_tools import MAX_USES, server_tools_of, uses_of
+from deepthrift._wire.request.server_tools import MAX_USES, server_tools_of, uses_of
 from deepthrift.hosts import HostProfile
 
 

@@ -13,13 +13,13 @@ from typing import BinaryIO, Final, NoReturn, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from deepthrift._call.target import Target
+from deepthrift._call.endpoints.target import Target
 from deepthrift._net.sender import Incoming, RequestBody
 from deepthrift._types.errors import AttemptTimeout, ConnectionFailed, MalformedResponse
 from deepthrift._util.private_files import private_file
 from deepthrift._util.secrets import shown_url
-from deepthrift._wire.failures import status_error, without_secrets
-from deepthrift._wire.large import off_loop, read_model
+from deepthrift._wire.errors.failures import status_error, without_secrets
+from deepthrift._wire.events.large import off_loop, read_model
 from deepthrift.batch._native.wire import NativeBatch
 from deepthrift.hosts import BatchRules
 

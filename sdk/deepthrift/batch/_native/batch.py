@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, cast
 
 from deepthrift._call.attempt.usage_claims import prompt_evidence
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.passes import Passes, Step
-from deepthrift._call.target import Target
 from deepthrift._types.errors import (
     AttemptTimeout,
     BatchError,

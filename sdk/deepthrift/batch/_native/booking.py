@@ -13,15 +13,15 @@ from typing import BinaryIO, Final, cast
 
 from deepthrift._call.attempt.cost_of import cost_of, price_warnings
 from deepthrift._call.attempt.usage_claims import checked_usage, most_tokens, usage_warning
+from deepthrift._call.endpoints.target import Target
 from deepthrift._call.prepare.counting import PromptCount
-from deepthrift._call.target import Target
 from deepthrift._types.errors import BatchError, DeepthriftError, MalformedResponse, ResponseTooLarge
-from deepthrift._wire.accumulator import Accumulator
-from deepthrift._wire.answer import Answer
-from deepthrift._wire.billed import is_free
-from deepthrift._wire.chunk import parse_chunk
-from deepthrift._wire.failures import describe
-from deepthrift._wire.large import load_json
+from deepthrift._wire.errors.billed import is_free
+from deepthrift._wire.errors.failures import describe
+from deepthrift._wire.events.chunk import parse_chunk
+from deepthrift._wire.events.large import load_json
+from deepthrift._wire.reply.accumulator import Accumulator
+from deepthrift._wire.reply.answer import Answer
 from deepthrift.batch._native.job import JobFile, JobRow
 from deepthrift.batch._native.wire import NativeBatch
 from deepthrift.batch._progress import Tally

@@ -14,7 +14,7 @@ import pytest
 from deepthrift_pricing import Money
 from deepthrift_pricing.errors import ConfigurationError
 from deepthrift_pricing.reports import invoice_total, read_invoice
-from deepthrift_pricing.reports.invoices import _unpack
+from deepthrift_pricing.reports.invoices._files import unpack as _unpack
 from tests.pricing.reports.invoices.test_layouts import AWS, AWS_2, DEEPSEEK_AMOUNT, DEEPSEEK_COST, FOCUS
 
 TABLE = "date,cost,currency\n2026-10-01,10.00,USD\n2026-10-02,2.50,USD\n"
@@ -167,7 +167,7 @@ def test_an_archive_of_very_many_files_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_table_of_very_many_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from deepthrift_pricing.reports.invoices import _table
+    from deepthrift_pricing.reports.invoices._files import table as _table
 
     monkeypatch.setattr(_table, "MOST_ROWS", 2)
     with pytest.raises(ConfigurationError, match="more than 2 rows"):

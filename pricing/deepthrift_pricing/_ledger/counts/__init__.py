@@ -1,0 +1,1 @@
+"""The counts that budgets are held against."""

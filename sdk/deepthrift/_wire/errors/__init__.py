@@ -1,0 +1,1 @@
+"""Errors of endpoints, in every shape, as typed errors."""

@@ -1,0 +1,1 @@
+"""The bytes of an answer as events, and events as typed chunks."""

@@ -1,0 +1,1 @@
+"""An answer, put together from its chunks."""

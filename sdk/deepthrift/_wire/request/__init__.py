@@ -1,0 +1,1 @@
+"""What is sent: one request, checked and written as bytes."""

@@ -1,0 +1,1 @@
+"""Tool calls in every form that endpoints send them."""
