@@ -19,12 +19,16 @@ from typing import Any, Final
 import pytest
 from hypothesis import settings
 
+from deepthrift_pricing._ledger.queue import idle_thread
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in the background of a script begins with Ctrl-C ignored, and so would every program that is tested here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("deepthrift", deadline=None)
 settings.load_profile("deepthrift")
+
+idle_thread.IDLE_SECONDS = 0.05  # every test waits for the ledger's threads to end
 
 _GRACE: Final = 60.0
 """Seconds that background work, such as draining a connection, may take to end after a test."""
@@ -91,10 +95,11 @@ def _nothing_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.node.get_closest_marker("engine") is not None:
         return
-    end = time.monotonic() + _GRACE
+    end, pause = time.monotonic() + _GRACE, 0.01
     while (_handles() - handles or _threads() - threads) and time.monotonic() < end:
         gc.collect()
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(2 * pause, 1.0)
     left = sorted(target for _, target in _handles() - handles)
     assert not left, f"left open: {left}"
     running = sorted(thread.name for thread in _threads() - threads)

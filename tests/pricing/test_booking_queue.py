@@ -333,7 +333,7 @@ def test_a_ledger_that_nobody_closes_leaves_no_thread_behind() -> None:
 
 
 def test_an_idle_thread_that_is_woken_at_the_last_moment_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepthrift_pricing._ledger.queue.idle_thread._IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("deepthrift_pricing._ledger.queue.idle_thread.IDLE_SECONDS", 0.0)
     done: list[int] = []
     thread = IdleThread("test", lambda: done.append(1))
     for number in range(300):
