@@ -19,6 +19,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import settings
 
+from deepthrift._admission import clock
 from deepthrift_pricing._ledger.queue import idle_thread
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -29,6 +30,7 @@ settings.register_profile("deepthrift", deadline=None)
 settings.load_profile("deepthrift")
 
 idle_thread.IDLE_SECONDS = 0.05  # every test waits for the ledger's threads to end
+clock.FIRST_BACKOFF = 0.02  # of pauses that no endpoint asked for, the tests need the order, not the length
 
 _GRACE: Final = 60.0
 """Seconds that background work, such as draining a connection, may take to end after a test."""

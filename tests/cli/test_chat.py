@@ -246,6 +246,7 @@ def test_the_last_question_is_undone(server: BillServer, tmp_path: Path) -> None
     assert json.loads(saved.read_text()) == []
 
 
+@pytest.mark.slow
 def test_typed_lines_come_back_with_the_arrow_keys(server: BillServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """From one conversation to the next, privately; only where that is asked for."""
     monkeypatch.setenv("DEEPTHRIFT_HISTORY", "1")
@@ -277,6 +278,7 @@ def test_typed_lines_come_back_with_the_arrow_keys(server: BillServer, monkeypat
     assert history.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_pipe_ends_with_the_code_of_its_last_answer(server: BillServer, tmp_path: Path) -> None:
     gone = ("chat", *PRICES, "--url", "http://127.0.0.1:9/v1", "--host", "deepseek")
     ran = deepthrift(*gone, stdin="One\n")

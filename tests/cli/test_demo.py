@@ -93,6 +93,7 @@ def test_sure_answers_are_accepted_and_audits_measure_the_saving() -> None:
     assert "audit" in {row["key"]["purpose"] for row in rows}
 
 
+@pytest.mark.slow
 def test_unsure_answers_escalate_and_the_page_says_everything_at_80_columns() -> None:
     model = str(tiny_gguf("unsure"))
     for seed in range(3, 9):  # with some seeds two samples agree by chance
@@ -122,6 +123,7 @@ def test_unsure_answers_escalate_and_the_page_says_everything_at_80_columns() ->
     assert amount(totals["second_samples"]) > 0
 
 
+@pytest.mark.slow
 def test_a_saving_below_zero_is_told_as_such() -> None:
     """Every answer of this model is escalated, so routing costs more than thinking at once, and says so."""
     ran = deepthrift("demo", "--questions", "2", "--max-tokens", "8", "--model", str(tiny_gguf("random")))
@@ -131,6 +133,7 @@ def test_a_saving_below_zero_is_told_as_such() -> None:
     assert "Saved" not in page
 
 
+@pytest.mark.slow
 def test_an_audit_that_is_refused_leaves_its_answer_be() -> None:
     """The budget lets the answers through, and no thinking beside them: what the saving is, nobody knows."""
     ask = ("demo", "--questions", "2", "--max-tokens", "150", "--model", str(tiny_gguf("answer")))
@@ -144,6 +147,7 @@ def test_an_audit_that_is_refused_leaves_its_answer_be() -> None:
     assert (told[-1]["complete"], told[-1]["savings"]["basis"]) == (True, "unknown")
 
 
+@pytest.mark.slow
 def test_a_budget_that_refuses_ends_with_3_and_still_shows_the_totals() -> None:
     ran = deepthrift("demo", "--json", "--questions", "2", "--budget", "0.00001", "--model", str(tiny_gguf("answer")))
     assert ran.code == 3
@@ -155,6 +159,7 @@ def test_a_budget_that_refuses_ends_with_3_and_still_shows_the_totals() -> None:
     assert deepthrift("demo", "--budget", "much").code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_shows_what_was_spent_and_leaves_no_engine(number: signal.Signals) -> None:
     with running("demo", "--max-tokens", "2000", "--model", str(tiny_gguf("random"))) as demo:

@@ -33,6 +33,7 @@ def endless() -> str:
     return str(tiny_gguf("random"))
 
 
+@pytest.mark.slow
 def test_ask_on_the_embedded_engine(tiny: str) -> None:
     ran = deepthrift("ask", "--model", tiny, "What is the capital of France?")
     assert ran.code == 0, ran.err
@@ -45,6 +46,7 @@ def test_ask_on_the_embedded_engine(tiny: str) -> None:
     assert {row["key"]["mode"] for row in rows} == {"standard", "thinking"}
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_or_not_a_model(tmp_path: Path) -> None:
     ran = deepthrift("ask", "--model", str(tmp_path / "none.gguf"), "Hi")
     assert ran.code == 4
@@ -57,6 +59,7 @@ def test_a_model_that_is_not_there_or_not_a_model(tmp_path: Path) -> None:
     assert "unheard-of" in ran.err
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_an_answer_leaves_no_engine(endless: str) -> None:
     with running("ask", "--model", endless, "--max-tokens", "3000", "Go on.") as command:
         command.until(lambda: len(command.out) > 200)
@@ -69,6 +72,7 @@ def test_ctrl_c_in_an_answer_leaves_no_engine(endless: str) -> None:
     assert not [pid for pid in engines if lives(pid)]
 
 
+@pytest.mark.slow
 def test_the_engine_in_the_foreground(tiny: str) -> None:
     with running("engine", tiny, "--json", "--context", "2048") as command:
         command.until(lambda: command.out.endswith("\n"))
@@ -93,6 +97,7 @@ def test_the_engine_in_the_foreground(tiny: str) -> None:
     assert key not in ran.out + ran.err
 
 
+@pytest.mark.slow
 def test_the_engine_tells_people_how_to_use_it_and_shows_no_key(tiny: str) -> None:
     secret = "a-key-of-my-own"
     with running("engine", tiny, env={"DEEPTHRIFT_ENGINE_KEY": secret}) as command:
@@ -129,6 +134,7 @@ def test_routing_on_the_embedded_engine(tiny: str) -> None:
     assert "% sure" in ran.err
 
 
+@pytest.mark.slow
 def test_a_plan_starts_and_fetches_nothing(tiny: str) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_NO_CACHE_DIR": "1"}
     for model in ((), ("--model", tiny)):
@@ -155,6 +161,7 @@ def test_models_are_listed_without_a_network(tiny: str) -> None:
     assert "unheard-of" in ran.err
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_fetched_is_an_engine_failure() -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_NO_CACHE_DIR": "1"}
     ran = deepthrift("models", "pull", "--json", env=nowhere)

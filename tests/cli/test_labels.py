@@ -76,6 +76,7 @@ def test_collect(run: Run, env: dict[str, str], server: BillServer, tmp_path: Pa
     assert "raise the budget" in short.err
 
 
+@pytest.mark.slow
 def test_what_stopped_it_decides_the_exit_code(run: Run, env: dict[str, str], tmp_path: Path) -> None:
     source, out = prompts(tmp_path / "in.jsonl", 12), tmp_path / "out.jsonl"
     gone = {**env, "DEEPTHRIFT_URL": "http://127.0.0.1:9/v1"}
@@ -156,6 +157,7 @@ def test_evaluate_live(run: Run, env: dict[str, str], server: BillServer, tmp_pa
     assert run("evaluate", *RATES, str(source), "--live", "--cross-check", "x", env=env).code == 2
 
 
+@pytest.mark.slow
 def test_evaluate_replays_what_was_recorded(run: Run, env: dict[str, str], tmp_path: Path) -> None:
     data = recorded(tmp_path / "data.jsonl", 60)
     ran = run("evaluate", str(data), "--json", env=env)

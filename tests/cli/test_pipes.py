@@ -41,6 +41,7 @@ def test_a_pipe_gets_the_answer_letter_by_letter(env: dict[str, str], mode: str)
     assert done.stdout.decode() == f"{EXACT}\n"
 
 
+@pytest.mark.slow
 def test_letters_that_the_pipe_has_not_are_escaped(env: dict[str, str]) -> None:
     narrow = {**env, "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     ran = deepthrift("ask", *RATES, "A makefile?", env=narrow)

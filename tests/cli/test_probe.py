@@ -235,6 +235,7 @@ def test_a_profile_survives_being_written(name: str) -> None:
     assert HostProfile.parse(toml_of(profile)) == profile
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 async def test_the_embedded_engine(run: Run, tmp_path: Path) -> None:
     """A real server, in V3.1's architecture and with its template; the profile that comes out drives it."""

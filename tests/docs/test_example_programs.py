@@ -88,6 +88,7 @@ def test_budget(tmp_path: Path) -> None:
     assert not left.startswith("-")
 
 
+@pytest.mark.slow
 def test_fleet_budget(tmp_path: Path) -> None:
     """Three processes on one PostgreSQL ledger: all of the budget that fits is used, and not a cent more."""
     with BillServer(answer) as server, postgres_url() as ledger:
@@ -157,6 +158,7 @@ def test_batch_file(tmp_path: Path) -> None:
     assert "3 answered, 0 of them now" in again
 
 
+@pytest.mark.slow
 def test_calibrate_on_your_labels(tmp_path: Path) -> None:
     """Both modes are asked, graded and learned from."""
     draw = random.Random(4)
@@ -177,6 +179,7 @@ def test_calibrate_on_your_labels(tmp_path: Path) -> None:
     assert "of accuracy lost at 95% confidence" in out
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_embedded_engine(tmp_path: Path) -> None:
     """On the tiny model in V3.1's architecture: a real engine, both modes, and a ledger that adds up."""
@@ -186,6 +189,7 @@ def test_embedded_engine(tmp_path: Path) -> None:
     assert re.search(r"completion tokens, [1-9]\d* of them reasoning", out)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_offline_engine(tmp_path: Path) -> None:
     """With no network in the process's world at all, where this user may make one; else under its own guard."""
@@ -205,6 +209,7 @@ def test_the_guard_of_the_offline_example_lets_nothing_out() -> None:
         guard("socket.getaddrinfo", ("example.com", 80))
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_engine_service(tmp_path: Path) -> None:
     """The engine serves requests while the service runs, and ends with it."""
@@ -245,6 +250,7 @@ def test_structured_extraction(tmp_path: Path) -> None:
     assert re.search(r"not a receipt, for 0\.000\d+ USD: .+", out)
 
 
+@pytest.mark.slow
 def test_fastapi_spend(tmp_path: Path) -> None:
     """Each customer has an account and a limit, and Prometheus reads what the ledger has."""
     with BillServer(answer) as server, serving("fastapi_spend.py", server.url, tmp_path, LIMIT="0.00047") as browser:

@@ -26,6 +26,7 @@ def client_of(server: ReplayServer, ledger: Ledger) -> AsyncClient:
     return AsyncClient(server.url, host="vllm", model=server.model, prices="brief", ledger=ledger, max_retries=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 async def test_the_same_decisions_row_by_row(name: str) -> None:
     for each in ROWS[name]:

@@ -184,6 +184,7 @@ async def test_a_burst_that_is_refused_halves_the_limit_once_and_successes_raise
         assert client.endpoints[0].limit == 5
 
 
+@pytest.mark.slow
 async def test_retry_after_holds_for_every_call_that_waits() -> None:
     loop = asyncio.get_running_loop()
     times: list[float] = []

@@ -158,6 +158,7 @@ def test_a_tool_result_is_answered(engines: dict[str, Running]) -> None:
     assert (message["content"], reason) == (tiny.TOOL_ANSWER, "stop")
 
 
+@pytest.mark.slow
 def test_standard_may_be_unsure_where_thinking_is_sure(engines: dict[str, Running]) -> None:
     def answers(mode: Mode) -> set[str]:
         return {engines["unsure"].ask(mode, temperature=1, seed=seed)[0]["content"] for seed in range(16)}
@@ -167,6 +168,7 @@ def test_standard_may_be_unsure_where_thinking_is_sure(engines: dict[str, Runnin
     assert {engines["unsure"].ask("standard")[0]["content"] for _ in range(3)} < set(tiny.UNSURE_STANDARD)
 
 
+@pytest.mark.slow
 def test_noise_goes_on_until_the_limit(engines: dict[str, Running]) -> None:
     message, reason = engines["random"].ask("standard", max_tokens=32)
     assert reason == "length"

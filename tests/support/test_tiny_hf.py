@@ -6,9 +6,12 @@ import json
 from math import prod
 from pathlib import Path
 
+import pytest
+
 from tests.support.tiny_hf import CONFIG, build_tiny_hf
 
 
+@pytest.mark.slow
 def test_the_folder_holds_what_a_loader_reads(tmp_path: Path) -> None:
     folder = build_tiny_hf(tmp_path / "model", "answer")
     config = json.loads((folder / "config.json").read_text("utf-8"))

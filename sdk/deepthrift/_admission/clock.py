@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 _LONGEST_PAUSE: Final = 120.0
 """Seconds: a `Retry-After` beyond it is not waited for; the error says what was asked."""
+FIRST_BACKOFF = 1.0
+"""Seconds before the first retry at most; each further one may take twice as long."""
 _LONGEST_BACKOFF: Final = 16.0
 _RESOLUTION: Final = time.get_clock_info("monotonic").resolution
 """Seconds by which asyncio's timers may go off early: next to nothing, or, on Windows, a sixtieth of a second."""
@@ -141,7 +143,7 @@ def _retrying(
         if (seconds := asked(error)) is not None:
             return seconds
         slower = 2.0 if isinstance(error, Overloaded) else 1.0
-        most = min(_LONGEST_BACKOFF, slower * 0.5 * 2.0**state.attempt_number)
+        most = min(_LONGEST_BACKOFF, slower * FIRST_BACKOFF * 2.0 ** (state.attempt_number - 1))
         return random.uniform(most / 2, most)  # noqa: S311  # spreads load, guards nothing
 
     def give_up(state: tenacity.RetryCallState) -> bool:

@@ -136,6 +136,7 @@ async def test_slots_answer_side_by_side(engine: Engine) -> None:
     assert contents == [STANDARD_ANSWER, THINKING_ANSWER] * 3
 
 
+@pytest.mark.slow
 async def test_two_engines_at_once(engine: Engine) -> None:
     async with Engine(tiny_gguf("unsure")) as other:
         assert other.url != engine.url
@@ -146,6 +147,7 @@ async def test_two_engines_at_once(engine: Engine) -> None:
         assert (await ask(other))["choices"][0]["message"]["content"].startswith("The answer is 4")
 
 
+@pytest.mark.slow
 async def test_progress_log_port_key_and_a_second_start(
     tiny: Path, tmp_path: Path, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,6 +177,7 @@ def test_no_orphan_when_the_parent_is_killed_while_the_model_loads(tiny: Path, t
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 async def test_a_start_that_hangs_can_be_given_up(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "xllamacpp.py").write_text(STUCK)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -211,6 +212,7 @@ def test_no_orphan_when_the_parent_ends_by_itself(tiny: Path, script: str) -> No
         assert ends(first_pid(process))
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_the_parents_to_handle(tiny: Path) -> None:
     """Ctrl-C reaches every process of the terminal's group; the engine still answers while the parent cleans up."""
     script = """

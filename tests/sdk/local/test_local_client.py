@@ -62,6 +62,7 @@ def test_the_synchronous_door(tiny: Path) -> None:
         assert client.chat("Hello", mode="thinking").text == THINKING_ANSWER
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sharing needs locks of files")
 async def test_clients_share_an_engine_by_asking_for_the_same_one(tiny: Path) -> None:
     async with AsyncClient.local(tiny, context=256, share=True) as mine:

@@ -38,6 +38,7 @@ def test_the_price_file_says_the_same(tmp_path: Path) -> None:
     assert (row.cache_hit, row.cache_miss, row.completion) == (made.cache_hit, made.cache_miss, made.completion)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 async def test_calls_are_booked_at_what_this_machine_costs() -> None:
     engine = Engine(tiny_gguf("answer"), context=1024, slots=2)
@@ -67,6 +68,7 @@ def test_a_wrong_figure_is_refused_before_a_model_is_loaded(hour: str, busy: str
         AsyncClient.local("not-here.gguf", machine_hour=hour, utilisation=busy)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_from_the_command_line(tmp_path: Path) -> None:
     model, out = str(tiny_gguf("answer")), tmp_path / "mine.toml"

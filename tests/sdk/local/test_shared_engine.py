@@ -62,6 +62,7 @@ def files() -> list[Path]:
     return sorted(path for path in Path(os.environ["DEEPTHRIFT_HOME"]).rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 async def test_it_outlives_the_process_that_started_it_and_ends_with_the_last(tiny: Path) -> None:
     with user(tiny) as (first, pid):
         engine = Engine(tiny, share="one")

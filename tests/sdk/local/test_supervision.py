@@ -31,6 +31,7 @@ def kill(engine: Engine, number: signal.Signals = signal.SIGKILL) -> int:
     return pid
 
 
+@pytest.mark.slow
 async def test_a_dead_engine_is_started_again_and_told(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
     told: list[EngineCrashed] = []
     engine = Engine(tiny, key="a-key-of-mine", on_crash=told.append)
@@ -53,6 +54,7 @@ async def test_a_dead_engine_is_started_again_and_told(tiny: Path, caplog: pytes
     assert "The engine died" in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_death_in_the_middle_of_answers_is_blamed_and_booked(chatty: Path) -> None:
     ledger = Ledger.open("memory:")
     engine = Engine(chatty, slots=2)
