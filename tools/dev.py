@@ -146,6 +146,9 @@ def environment() -> Dict[str, str]:
     """This process's environment with the virtual environment in front."""
     changed = dict(os.environ, VIRTUAL_ENV=str(VENV), PATH=f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}")
     changed.pop("PYTHONHOME", None)
+    # Tests start hundreds of programs: compiled code is kept, even where it isn't wanted in the source folders.
+    if changed.pop("PYTHONDONTWRITEBYTECODE", None):
+        changed["PYTHONPYCACHEPREFIX"] = str(VENV / "pycache")
     return changed
 
 
