@@ -60,8 +60,10 @@ def test_a_full_budget_stays_full(url: str) -> None:
             ledger.try_reserve(wanted(attempt="b", worst=BILL))
 
 
-def test_space_is_given_back(tmp_path: Path) -> None:
+def test_space_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, path = Clock(), tmp_path / "l.db"
+    steps: list[float] = []
+    monkeypatch.setattr("deepthrift_pricing._store.sqlite_compact.rest", steps.append)
     with Ledger.open(path, clock=clock) as ledger:
         for number in range(2000):
             ledger.try_reserve(wanted(attempt=f"a{number}", call=f"c{number}"))
@@ -70,6 +72,9 @@ def test_space_is_given_back(tmp_path: Path) -> None:
         ledger.prune(clock.now, compact=False)
         with sqlite3.connect(path) as before:
             pages = before.execute("PRAGMA page_count").fetchone()[0]
+            free = before.execute("PRAGMA freelist_count").fetchone()[0]
         before.close()
         assert ledger.prune(clock.now) == 0
+    assert 1 < free / 256
+    assert len(steps) <= free / 256  # a step moves many pages, not one
     assert path.stat().st_size < pages * 4096 / 5
