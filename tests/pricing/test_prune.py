@@ -75,6 +75,6 @@ def test_space_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             free = before.execute("PRAGMA freelist_count").fetchone()[0]
         before.close()
         assert ledger.prune(clock.now) == 0
-    assert 1 < free / 256
+    assert free > 256
     assert len(steps) <= free / 256  # a step moves many pages, not one
     assert path.stat().st_size < pages * 4096 / 5
