@@ -11,6 +11,7 @@ import pytest
 from deepthrift import AsyncClient, TextDelta
 from deepthrift.errors import ConfigurationError, StreamInterrupted
 from deepthrift_pricing import Ledger
+from deepthrift_pricing.tokens import count_text
 from deepthrift_router import ModeRouter
 from tests.sdk.raw_server import END, Step, part, plain, raw_server, stream_head
 from tests.support.doors import DOORS, ask, booked, events_of, every_door, every_stream, settings
@@ -122,6 +123,7 @@ RUNAWAYS: dict[str, dict[str, object]] = {
 
 
 STOPS = {"stop_beyond_max_tokens": True}
+GOES_ON = {"stop_beyond_max_tokens": False}
 
 
 @every_stream
@@ -130,7 +132,7 @@ async def test_a_stream_far_past_its_limit_is_ended_and_booked(door: Any, kind: 
     ledger = Ledger.open("memory:")
     mode = "thinking" if kind == "reasoning" else "standard"
     async with raw_server(runaway(RUNAWAYS[kind])) as server:
-        reply = await ask(door, server.url, "hi", mode=mode, max_tokens=10, client={"ledger": ledger, **STOPS})
+        reply = await ask(door, server.url, "hi", mode=mode, max_tokens=10, client={"ledger": ledger})
     assert reply.finish_reason == "length"
     assert any("past max_tokens=10" in warning for warning in reply.warnings)
     assert 10 < reply.usage.completion_tokens < 1_000
@@ -143,24 +145,30 @@ async def test_a_stream_far_past_its_limit_is_ended_and_booked(door: Any, kind: 
 async def test_letters_are_no_tokens(door: Any) -> None:
     """A server that sends a letter at a time is not past its limit before its words are."""
     async with raw_server(runaway({"content": "a"}, 400)) as server:
-        reply = await ask(door, server.url, "hi", max_tokens=100, client=STOPS)
+        reply = await ask(door, server.url, "hi", max_tokens=100)
     assert (len(reply.text), reply.finish_reason) == (400, "stop")
 
 
 @every_stream
-async def test_it_is_off_by_default_and_can_be_switched_and_extra_body_counts(door: Any) -> None:
+async def test_it_is_on_by_default_and_can_be_switched_and_extra_body_counts(door: Any) -> None:
     async with raw_server(runaway({"content": "word "}, 500)) as server:
-        for client, options in (
-            ({}, {}),
-            ({"stop_beyond_max_tokens": False}, {}),
-            (STOPS, {"stop_beyond_max_tokens": False}),
-            (STOPS, {"extra_body": {"max_tokens": 5_000}}),
-        ):
+        for client, options in ((GOES_ON, {}), (STOPS, GOES_ON), ({}, {"extra_body": {"max_tokens": 5_000}})):
             reply = await ask(door, server.url, "hi", max_tokens=10, client=client, **options)
             assert (len(reply.text), reply.finish_reason) == (2_500, "stop")
-        off = {"stop_beyond_max_tokens": False}
-        events = await events_of(door, server.url, "hi", max_tokens=10, stop_beyond_max_tokens=True, client=off)
-        assert sum(isinstance(event, TextDelta) for event in events) < 200
+        for client, options in (({}, {}), (GOES_ON, STOPS)):
+            events = await events_of(door, server.url, "hi", max_tokens=10, client=client, **options)
+            assert 100 < sum(isinstance(event, TextDelta) for event in events) <= 200
+
+
+@every_stream
+async def test_what_was_shown_is_the_reply_and_what_was_dropped_is_booked(door: Any) -> None:
+    """The piece that crosses the limit is not shown, and its tokens count."""
+    async with raw_server(runaway({"content": "one two three four five six seven eight nine ten " * 4})) as server:
+        events = await events_of(door, server.url, "hi", max_tokens=10)
+    shown = "".join(event.text for event in events if isinstance(event, TextDelta))
+    reply = events[-1].reply
+    assert reply.text == shown
+    assert reply.usage.completion_tokens > count_text(shown) + 30
 
 
 def test_it_is_on_or_off() -> None:

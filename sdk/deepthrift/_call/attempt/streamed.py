@@ -28,6 +28,7 @@ from deepthrift._types.events import StreamEvent, TextDelta, ToolCallDelta
 from deepthrift._types.raw import RawResponse
 from deepthrift._wire.errors.failures import error_text, unreadable, without_secrets
 from deepthrift._wire.events.body import BodyReader
+from deepthrift._wire.events.chunk import Chunk
 from deepthrift._wire.events.heartbeat import is_heartbeat
 from deepthrift._wire.events.large import LARGE, off_loop
 from deepthrift._wire.events.sse import DONE, EventDecoder
@@ -60,7 +61,8 @@ class StreamAttempt(BaseAttempt):
         """The last JSON that was no part of a chat."""
         self._silence: Silence | None = None
         self._unbilled = False
-        self._counting_due = False
+        self._due: Chunk | None = None
+        """The chunk that may be far past `max_tokens`; it waits for the count."""
         self._cut = False
         self.ended = False
 
@@ -108,8 +110,8 @@ class StreamAttempt(BaseAttempt):
                         self._add(block, events)
                     else:
                         await off_loop(self._add, block, events)
-                    if self._counting_due:
-                        await self._count()
+                    if self._due is not None:
+                        await self._count(self._due, events)
                     if self._accumulator.done:
                         break
                 if self._accumulator.done or data is None:
@@ -135,20 +137,23 @@ class StreamAttempt(BaseAttempt):
         if chunk.choices is None and chunk.usage is None:
             self._stray = block  # a gateway's own: no reason to lose an answer that is paid for
             return
-        events += self._accumulator.add(chunk)
-        if self._overrun is not None:
-            self._counting_due = self._overrun.add(chunk)
+        if self._overrun is not None and self._overrun.add(chunk):
+            self._due = chunk
+        else:
+            events += self._accumulator.add(chunk)
 
-    async def _count(self) -> None:
-        """Count what has arrived, and end the stream if it is far past `max_tokens`."""
-        self._counting_due = False
-        overrun = self._overrun
+    async def _count(self, chunk: Chunk, events: list[StreamEvent]) -> None:
+        """Counts what has arrived, and ends the stream before `chunk` if that is far past `max_tokens`."""
+        overrun, self._due = self._overrun, None
         if overrun is not None and await overrun.far_past():
             self._cut = True
-            self._accumulator.cut_at_limit(
+            warning = (
                 f"the endpoint went on past max_tokens={self.step.request.max_tokens:,}; the stream was ended after "
                 f"about {overrun.tokens:,} tokens, which are booked; stop_beyond_max_tokens=False lets it go on"
             )
+            self._accumulator.cut_at_limit(warning, overrun.tokens)
+        else:
+            events += self._accumulator.add(chunk)
 
     def _finish(self, events: list[StreamEvent], *, at_end: bool) -> None:
         events += self._accumulator.flush()

@@ -28,7 +28,7 @@ class Settings:
     extra_body: Mapping[str, object] = field(default_factory=dict[str, object])
     middleware: tuple[Middleware, ...] = ()
     max_response_bytes: int = LARGEST_RESPONSE
-    stop_beyond_max_tokens: bool = False
+    stop_beyond_max_tokens: bool = True
 
     def __post_init__(self) -> None:
         """Check what the user set."""

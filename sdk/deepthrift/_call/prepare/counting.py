@@ -115,7 +115,8 @@ def received_tokens(profile: HostProfile, model: str, answer: Answer, pieces: in
     """
     reasoning, text = count_some(answer.reasoning or ""), count_some(answer.text)
     calls = sum(count_some(call.name) + count_some(call.arguments) for call in answer.tool_calls)
-    total = max(reasoning + text + calls, len(answer.logprobs or ()) + len(answer.reasoning_logprobs or ()))
+    named = len(answer.logprobs or ()) + len(answer.reasoning_logprobs or ())
+    total = max(reasoning + text + calls, named, answer.counted)
     if not profile.counts_as_v31(model):
         total = max(total, pieces)
     return total, min(reasoning, total)

@@ -69,12 +69,14 @@ class Accumulator:
         self._cites = False
         self._chunks = 0
         self._cut: str | None = None
+        self._counted = 0
         self.done = False
         """Whether the end-of-stream mark has arrived."""
 
-    def cut_at_limit(self, warning: str) -> None:
-        """No more is wanted: the answer ends here as if `max_tokens` had ended it."""
+    def cut_at_limit(self, warning: str, tokens: int) -> None:
+        """Ends the answer here as if `max_tokens` had ended it; `tokens` have arrived."""
         self._finish = "length"
+        self._counted = tokens
         self._cut = warning
         self.done = True
 
@@ -257,6 +259,7 @@ class Accumulator:
             identity=Identity(clean(self._model), clean(self._fingerprint)),
             service_tier=self._tier,
             cites=self._cites,
+            counted=self._counted,
         )
         if self._raw:  # plain text is what it is, whatever tags it holds
             return replace(with_doubt(draft), mode="standard")

@@ -44,6 +44,8 @@ class Answer:
     """The service tier that served it, in the host's own words."""
     cites: bool = False
     """Whether it cites what a tool of the host has found."""
+    counted: int = 0
+    """Completion tokens that arrived before the client ended the stream, with those of the piece that it dropped."""
 
     @property
     def blank(self) -> bool:
