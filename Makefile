@@ -2,7 +2,7 @@
 # Arguments for a task go into ARGS: make test ARGS="tests/pricing -x"
 .DEFAULT_GOAL := help
 PY := $(shell command -v python3 || command -v python)
-TASKS := demo test coverage busy lint slow check format docs site bench release clean
+TASKS := demo test coverage busy lint slow check format docs hosts site bench release clean
 
 .PHONY: help run $(TASKS)
 

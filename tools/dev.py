@@ -262,6 +262,12 @@ def docs(rest: List[str]) -> int:
     return call(["python", "tools/reference.py", *rest])
 
 
+def hosts(rest: List[str]) -> int:
+    """write what follows from the host profiles: index, tables of docs/hosts.md, wire fixtures and test rows"""
+    install("test")
+    return call(["python", "-m", "tools.hosts", *rest])
+
+
 def site(rest: List[str]) -> int:
     """build the documentation site into site/; a broken link fails"""
     install("dev")
@@ -338,6 +344,7 @@ TASKS: Dict[str, Callable[[List[str]], int]] = {
     "check": check,
     "format": tidy,
     "docs": docs,
+    "hosts": hosts,
     "site": site,
     "bench": bench,
     "release": release,

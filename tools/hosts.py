@@ -1,17 +1,26 @@
-"""What follows from the host profiles: the index that is read in their place, and the tables of docs/hosts.md."""
+"""What follows from the host profiles: the index that is read in their place, the tables of docs/hosts.md, and the
+wire fixtures of their tests.
+
+python -m tools.hosts            writes them
+python -m tools.hosts --check    only says which of them are out of date
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 from deepthrift.hosts import Dialect, HostProfile
+from tools.host_fixtures import fixture
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "sdk" / "deepthrift" / "hosts"
+INDEX = FOLDER / "index.json"
+GOLDEN = ROOT / "tests" / "sdk" / "hosts" / "golden"
 PAGE = ROOT / "docs" / "hosts.md"
-MARKED = re.compile(r"(<!-- (?P<name>\w+): written by `make docs` -->\n).*?(<!-- end -->)", re.S)
+MARKED = re.compile(r"(<!-- (?P<name>\w+): written by `make hosts` -->\n).*?(<!-- end -->)", re.S)
 
 SWITCHES: dict[Dialect, str] = {
     "ctk_both": "`chat_template_kwargs`: `thinking` and `enable_thinking`",
@@ -118,3 +127,38 @@ def _notes() -> list[tuple[str, ...]]:
         source = re.sub(r"https://\S+", lambda found: f"<{found[0]}>", each.source)
         rows.append((f"`{name}`", unsure, each.note.replace("|", "\\|"), f"{source}, {each.checked}"))
     return rows
+
+
+def derived() -> dict[Path, str]:
+    """Every file that follows from the profiles, with its text."""
+    fixtures = {
+        GOLDEN / f"{name}.json": json.dumps(fixture(profile), indent=1, ensure_ascii=False) + "\n"
+        for name, profile in builtin().items()
+    }
+    return {INDEX: index(), PAGE: page(), **fixtures}
+
+
+def stale() -> list[Path]:
+    """The files that say something else, are missing, or belong to no profile."""
+    texts = derived()
+    changed = [path for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
+    return [*changed, *(path for path in sorted(GOLDEN.glob("*.json")) if path not in texts)]
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or check them."""
+    texts, paths = derived(), stale()
+    for path in paths:
+        if "--check" not in arguments and path in texts:
+            path.write_text(texts[path], "utf-8")
+        elif "--check" not in arguments:
+            path.unlink()
+        done = (
+            "is out of date: run `make hosts`" if "--check" in arguments else "written" if path in texts else "removed"
+        )
+        print(f"{path.relative_to(ROOT)} {done}")
+    return 1 if paths and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,5 +1,6 @@
 """Hosts as data: how each kind of V3.1 endpoint wants to be spoken to."""
 
+from deepthrift.hosts._answers import AnswerForm
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
 from deepthrift.hosts._profile import (
     BatchRules,
@@ -17,6 +18,7 @@ from deepthrift.hosts._profile import (
 from deepthrift.hosts._service import ServerTool, ServiceTier
 
 __all__ = [
+    "AnswerForm",
     "BatchRules",
     "CachedTokens",
     "Completions",

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 GENERIC: Final = "openai"
 """The profile of any other server."""
 INDEX: Final = "index.json"
-"""Written by `python tools/reference.py` from the profiles."""
+"""Written by `make hosts` from the profiles."""
 
 
 class Entry(TypedDict, total=False):

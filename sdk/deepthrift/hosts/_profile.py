@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, Valid
 
 from deepthrift._types.errors import ConfigurationError
 from deepthrift.hosts import _catalog
+from deepthrift.hosts._answers import AnswerForm
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
 from deepthrift.hosts._service import ServerTool, ServiceTier
 from deepthrift_pricing import Mode
@@ -216,6 +217,8 @@ class HostProfile(BaseModel):
     embeddings: bool = False
     """Whether the host turns texts into vectors at `/embeddings`."""
     cached_tokens: CachedTokens = "unknown"
+    answers: AnswerForm = Field(default_factory=AnswerForm)
+    """How answers look on the wire, where the host's documentation shows more than the usual fields."""
     stream_usage: bool = True
     """Whether `stream_options.include_usage` is sent."""
     samples: bool = False

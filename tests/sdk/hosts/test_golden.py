@@ -1,6 +1,7 @@
 """The golden files: what each host is sent in each mode, and an answer and a stream in that host's own shape.
 
-They are the wire forms of the hosts' documentation; change them only with a source.
+`make hosts` writes them from the hosts' TOML files. Read their diff: it shows what a change of a profile changes on
+the wire.
 """
 
 from __future__ import annotations
@@ -11,34 +12,31 @@ from typing import Any
 
 import pytest
 
-from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode
-from tests.sdk.hosts.rows import ROWS
-from tests.sdk.hosts.test_profiles import MODES, request_of
+from tests.sdk.hosts.rows import ROWS, golden
 from tests.support.bill_server import BillServer, RawBody
 from tests.support.doors import Door, ask
+from tools import hosts
+from tools.host_fixtures import MODES
 
-GOLDEN = Path(__file__).parent / "golden"
-NAMES = sorted(path.name.removesuffix(".json") for path in GOLDEN.glob("*.json"))
 CACHED = {"bare": 0}
 """Cache hits that usage of a shape tells; 3 where it tells of them."""
 
 
-def golden(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
-    return found
+def test_what_follows_from_the_profiles_is_written() -> None:
+    stale = sorted(str(path.relative_to(hosts.ROOT)) for path in hosts.stale())
+    assert not stale, f"{', '.join(stale)} do not follow from sdk/deepthrift/hosts/*.toml: run `make hosts`"
 
 
-def test_every_profile_has_a_golden_file() -> None:
-    assert sorted(HostProfile.names()) == NAMES
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_what_each_host_is_sent(name: str) -> None:
-    held, profile = golden(name), HostProfile.named(name)
-    for mode in MODES:
-        assert request_of(profile, mode, stream=False) == held[mode]
-        assert request_of(profile, mode, stream=True) == held[f"{mode}, streamed"]
+def test_a_new_profile_without_its_files_fails_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in hosts.FOLDER.glob("*.toml"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "new-host.toml").write_text('name = "new-host"\n', encoding="utf-8")
+    monkeypatch.setattr(hosts, "FOLDER", tmp_path)
+    with pytest.raises(AssertionError, match=r"golden/new-host\.json.* run `make hosts`"):
+        test_what_follows_from_the_profiles_is_written()
 
 
 @pytest.mark.parametrize("door", ["async", "async stream"])

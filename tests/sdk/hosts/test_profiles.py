@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
-from deepthrift._types.options import Options
-from deepthrift._wire.request.conversation import wire_messages
-from deepthrift._wire.request.request import build_request
 from deepthrift.errors import ConfigurationError, UnsupportedFeature
 from deepthrift.hosts import Dialect, HostProfile, TwoPass, switch_for
-from deepthrift_pricing import Mode
 from tests.support.bill_server import Answer, BillServer
 from tests.support.doors import ask
-
-MODES: tuple[Mode, ...] = ("standard", "thinking")
-
-
-def request_of(profile: HostProfile, mode: Mode, *, stream: bool) -> dict[str, Any]:
-    """What a small call sends, body and headers."""
-    options = Options(messages="Hi", mode=mode)
-    built = build_request(
-        options,
-        profile,
-        model=profile.model or "some-model",
-        messages=wire_messages("Hi", profile),
-        max_tokens=50,
-        send_max_tokens=True,
-        stream=stream,
-        extra_body={},
-    )
-    return {"model": built.model, "headers": dict(built.headers), "body": json.loads(built.body)}
+from tools.host_fixtures import MODES, request_of
 
 
 @pytest.mark.parametrize("name", HostProfile.names())

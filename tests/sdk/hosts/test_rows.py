@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tomllib
 from importlib import resources
-from typing import Any
 
 import pytest
 
@@ -15,30 +14,12 @@ from deepthrift.errors import InvalidRequestError
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode, PriceBook
 from tests.sdk.hosts.rows import ROWS, Row
-from tests.sdk.hosts.test_profiles import MODES, request_of
 from tests.support.bill_server import Answer, BillServer
 from tests.support.doors import prices
+from tools.host_fixtures import MODES
 
 BUILTIN = PriceBook.builtin()
 each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.host)
-
-
-def test_every_profile_has_a_row() -> None:
-    assert sorted(row.host for row in ROWS) == sorted(set(HostProfile.names()) - {"local"})
-
-
-@each_row
-def test_what_goes_over_the_wire(row: Row) -> None:
-    profile = HostProfile.named(row.host)
-    for mode, sent, model in zip(MODES, row.sent, row.models, strict=True):
-        usual: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 50}
-        assert request_of(profile, mode, stream=False) == {
-            "model": model,
-            "headers": {},
-            "body": {**usual, "stream": False, **sent},
-        }
-        streamed = request_of(profile, mode, stream=True)["body"]
-        assert streamed == {**usual, "stream": True, "stream_options": {"include_usage": True}, **sent}
 
 
 @each_row
@@ -48,9 +29,9 @@ def test_limits_and_addresses(row: Row) -> None:
     assert tuple(profile.rules(mode).max_tokens_limit for mode in MODES) == row.limits
     for rules in (profile.standard, profile.thinking):
         assert 1_024 <= (rules.max_tokens_limit or 1_024) <= profile.context <= 2**20
-    if row.url is not None:
-        assert HostProfile.for_url(row.url) is profile
-        assert HostProfile.for_url("https://evil.example/?" + row.url).name == "openai"
+    for url in row.urls:
+        assert HostProfile.for_url(url, model=profile.model) is profile
+        assert HostProfile.for_url("https://evil.example/?" + url).name == "openai"
     if profile.base_url is not None:
         assert profile.owns(profile.base_url)
         assert HostProfile.for_url(profile.base_url, model=profile.model) is profile
@@ -77,9 +58,8 @@ async def test_both_modes_come_back_as_asked(row: Row) -> None:
         assert any("no reasoning came back" in warning for warning in thinking.warnings)
     else:
         # A suffix, and a host that is off when told nothing, have no explicit off form.
-        assert asked == [None if row.dialect == "model-suffix" or not row.sent[0] else "standard", "thinking"] or (
-            row.dialect == "model-name"
-        )
+        explicit = row.default == "thinking" or row.dialect == "model-name"
+        assert asked == ["standard" if explicit else None, "thinking"]
         assert thinking.mode == "thinking"
         assert thinking.reasoning == "France is asked for."
     if HostProfile.named(row.host).cached_tokens != "none":
