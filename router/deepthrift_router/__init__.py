@@ -9,7 +9,7 @@ from deepthrift_router._door.parsing import RoutedParsed
 from deepthrift_router._door.router import ModeRouter
 from deepthrift_router._door.settings import RouterSettings
 from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream
-from deepthrift_router._evidence.checks import CheckName
+from deepthrift_router._evidence.own_checks import Check, CheckResult, CheckVerdict
 from deepthrift_router._evidence.sandbox import Sandbox, SandboxResult
 from deepthrift_router._evidence.validators import Fits, Matches, PassesTests, Validator, Verdict
 from deepthrift_router._evidence.watch import PartialValidator
@@ -33,7 +33,9 @@ __all__ = [
     "AuditReport",
     "Belief",
     "Cells",
-    "CheckName",
+    "Check",
+    "CheckResult",
+    "CheckVerdict",
     "Decision",
     "Escalated",
     "Evidence",

@@ -8,6 +8,7 @@ from deepthrift import AsyncClient, Client, Reply
 from deepthrift_router import (
     AsyncRoutedStream,
     AuditReport,
+    CheckResult,
     Fits,
     ModeRouter,
     Preferences,
@@ -24,8 +25,27 @@ class City:
     name: str
 
 
+class Capital:
+    """A check of a user's own."""
+
+    name = "capital"
+
+    async def judge(self, question: str, reply: Reply) -> CheckResult | None:
+        return CheckResult("fine", likelihood=(0.9, 0.4)) if question else None
+
+
+class Plain:
+    """The same without `await`."""
+
+    name = "plain"
+
+    def judge(self, question: str, reply: Reply) -> str:
+        return "short" if len(reply.text) < 10 else "long"
+
+
 async def awaited(client: AsyncClient) -> None:
     router = ModeRouter(client, preferences=Preferences(target_share=0.2), validators=[Fits(City)])
+    ModeRouter(client, checks=["program", Capital(), Plain()], check_seconds=2)
     reply = await router.chat("How many primes are below 1,000?", max_tokens=256, policy="cascade")
     assert_type(reply, RoutedReply)
     plain: Reply = reply

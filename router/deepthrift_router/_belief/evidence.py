@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict
 
 from deepthrift_pricing import Money
+
+OWN_CHECK: Final = "check "
+"""How the signals of a user's own checks begin. Their outcomes are words of the user's, and mean nothing else."""
 
 
 class Evidence(BaseModel):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from deepthrift_router._belief.belief import Belief
+from deepthrift_router._belief.evidence import OWN_CHECK
 from deepthrift_router._belief.likelihoods import Likelihoods
 
 Seen: TypeAlias = tuple[str, str, str]
@@ -14,6 +15,8 @@ Seen: TypeAlias = tuple[str, str, str]
 
 def decisive(signal: str, outcome: str) -> bool:
     """Whether an outcome settles the matter: there is no answer, or a validator refused it."""
+    if signal.startswith(OWN_CHECK):
+        return False
     if signal == "finish":
         return outcome != "complete"
     return outcome == "cut" or (signal.startswith("validator ") and outcome == "refused")

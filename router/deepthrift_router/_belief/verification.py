@@ -11,7 +11,7 @@ from deepthrift_pricing import Money
 from deepthrift_router._answers.answers import Answer, same_answer
 from deepthrift_router._answers.hedging import hedging_of
 from deepthrift_router._belief.belief import Belief
-from deepthrift_router._belief.evidence import Evidence
+from deepthrift_router._belief.evidence import OWN_CHECK, Evidence
 from deepthrift_router._belief.likelihoods import Likelihoods
 
 AGREEMENT: Final = "agreement"
@@ -67,7 +67,8 @@ class Verification:
     @property
     def agreed(self) -> bool:
         """Whether another sample gives the chosen answer."""
-        return any(item.outcome in ("agree", "with_first", "with_second") for item in self.evidence)
+        agreeing = ("agree", "with_first", "with_second")
+        return any(item.outcome in agreeing and not item.signal.startswith(OWN_CHECK) for item in self.evidence)
 
     def observe(
         self,
@@ -79,8 +80,13 @@ class Verification:
         detail: str = "",
         decisive: bool = False,
         matter_of_course: bool = False,
+        stated: tuple[float, float] | None = None,
     ) -> None:
-        """Moves the belief by one reading and records it."""
+        """Moves the belief by one reading and records it.
+
+        `stated` is how often the outcome comes when the standard answer is right and when it's wrong, for signals that
+        nothing was measured of.
+        """
         before, weight = self.belief, None
         if decisive:
             self.belief = before.without_standard()
@@ -88,6 +94,10 @@ class Verification:
             table = self._likelihoods.table(signal, condition, self._familiarity)
             if table is not None and outcome in table:
                 self.belief = before.given(table[outcome], self._likelihoods.temper(signal, self._familiarity))
+                weight = _log_odds(self.belief.p_standard) - _log_odds(before.p_standard)
+            elif stated is not None:
+                right, wrong = stated
+                self.belief = before.given((right, right, wrong, wrong))
                 weight = _log_odds(self.belief.p_standard) - _log_odds(before.p_standard)
             elif not matter_of_course:
                 self.missing.append(f"{signal}: no recorded outcomes, so it has no weight")

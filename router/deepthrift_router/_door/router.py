@@ -17,7 +17,7 @@ from deepthrift_router._decide.preferences import RouteOptions
 from deepthrift_router._door.either_client import async_of, same_kind, through
 from deepthrift_router._door.parsing import FitsTarget, RoutedParsed, parsed
 from deepthrift_router._door.planner import Planner
-from deepthrift_router._door.settings import RouterSettings, checked
+from deepthrift_router._door.settings import RouterSettings, checked, own_checks_in
 from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream
 from deepthrift_router._evidence.checks import checks_of
 from deepthrift_router._evidence.validators import Validator
@@ -64,6 +64,7 @@ class ModeRouter(Generic[C]):
 
     def __init__(self, client: C, **settings: Unpack[RouterSettings[C]]) -> None:
         base, max_samples, audit_rate = checked(settings)
+        own_checks = own_checks_in(settings)
         self._client: AsyncClient | Client = client
         specialist, cross_check = settings.get("specialist"), settings.get("cross_check")
         others = cross_check if isinstance(cross_check, Sequence) else [] if cross_check is None else [cross_check]
@@ -92,6 +93,7 @@ class ModeRouter(Generic[C]):
             tuple(settings.get("partial_validators", ())),
             checks,
             self._memory.version,
+            *own_checks,
         )
         grader, on_drift = settings.get("grader"), settings.get("on_drift")
         self._audits = Audits(self._async, audit_rate, self._store, grader, on_drift)

@@ -11,7 +11,7 @@ from deepthrift import AsyncClient, Client
 from deepthrift.errors import ConfigurationError
 from deepthrift_router._belief.prior import Scorer
 from deepthrift_router._decide.preferences import Amount, Preferences
-from deepthrift_router._evidence.checks import CheckName
+from deepthrift_router._evidence.own_checks import DEFAULT_SECONDS, Check, own_checks_of
 from deepthrift_router._evidence.sandbox import Sandbox
 from deepthrift_router._evidence.validators import Validator
 from deepthrift_router._evidence.watch import PartialValidator
@@ -45,8 +45,12 @@ class RouterSettings(TypedDict, Generic[C], total=False):
     """Your own checks of an answer: `True`, or `False` or a reason. A refused answer is escalated."""
     partial_validators: Sequence[PartialValidator]
     """The same for the text of a streamed standard answer so far: a refused one is cut and escalated."""
-    checks: Sequence[CheckName]
-    """Checks that take a call, by name. `auto` buys one where it has data and pays; `cascade` buys all."""
+    checks: Sequence[str | Check]
+    """Checks that take a call, by name: `"program"` answers the question by a program that is run in a sandbox,
+    `"self_check"` is the model's own verdict, `"margin"` scores the candidate answers. `auto` buys one where it has
+    data and pays; `cascade` buys all. And objects of your own, which look at every standard answer; see `Check`."""
+    check_seconds: float
+    """The most seconds that your own checks of an answer may take; a later result is no evidence. Default: 30."""
     cross_check: C | Sequence[C] | None
     """A client of another endpoint, or two, whose answers to the same question are one more check."""
     specialist: C | None
@@ -70,6 +74,18 @@ class RouterSettings(TypedDict, Generic[C], total=False):
     sandbox: Sandbox | None
     """The limits of code that checks run. `Sandbox(required=False)` runs it unprotected where it can't be isolated;
     otherwise such a check is left out, and `Decision.missing` says why."""
+
+
+def own_checks_in(settings: RouterSettings[C]) -> tuple[tuple[Check, ...], float]:
+    """The user's own checks, and the most seconds that they may take.
+
+    Raises:
+        ConfigurationError: One of the checks is none, or the seconds aren't above 0.
+    """
+    seconds = settings.get("check_seconds", DEFAULT_SECONDS)
+    if not seconds > 0:
+        raise ConfigurationError(f"check_seconds is above 0, not {seconds!r}")
+    return own_checks_of(settings.get("checks", ())), seconds
 
 
 def checked(settings: RouterSettings[C]) -> tuple[Preferences, int, float]:

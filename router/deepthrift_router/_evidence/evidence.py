@@ -9,26 +9,40 @@ from deepthrift import Reply
 from deepthrift_pricing import Money
 from deepthrift_router._belief.verification import Verification, extent_of
 from deepthrift_router._evidence.draft import Draft, unusable
+from deepthrift_router._evidence.own_checks import DEFAULT_SECONDS, Check, judged
 from deepthrift_router._evidence.signals import FinishSignal, free_signals
 from deepthrift_router._evidence.validators import Validator
 
 if TYPE_CHECKING:
     from deepthrift_router._calls.request import Request
-    from deepthrift_router._evidence.checks import Check
+    from deepthrift_router._evidence.call_check import CallCheck
 
 
 class Reader:
     """Reads the answers to one question, and keeps them."""
 
-    def __init__(self, seen: Verification, request: Request, validators: Sequence[Validator], free: Money) -> None:
+    def __init__(
+        self,
+        seen: Verification,
+        request: Request,
+        validators: Sequence[Validator],
+        free: Money,
+        own_checks: Sequence[Check] = (),
+    ) -> None:
         self._seen = seen
         self._request = request
         self._validators = validators
         self._free = free
+        self._own_checks = own_checks
         self.drafts: list[Draft] = []
 
-    async def first(self, reply: Reply, *, cut: tuple[str, str] | None = None) -> None:
-        """The free signals of the first standard answer; `cut`: the signal and detail that ended it early."""
+    async def first(
+        self, reply: Reply, *, cut: tuple[str, str] | None = None, seconds: float = DEFAULT_SECONDS
+    ) -> None:
+        """The free signals of the first standard answer, and what the user's own checks say of it.
+
+        `cut` has the signal and the detail that ended the answer early. `seconds` limits the user's own checks.
+        """
         draft = Draft.of(reply, self._request.question)
         self.drafts.append(draft)
         if cut is not None:
@@ -51,6 +65,11 @@ class Reader:
             if read.decisive:
                 return
         self._seen.start(draft.answer, self._free)
+        for name, result in await judged(self._own_checks, self._request.question, reply, seconds):
+            if isinstance(result, str):
+                self._seen.missing.append(f"{name}: {result}")
+                continue
+            self._seen.observe(name, result.outcome, self._free, detail=result.detail, stated=result.likelihood)
 
     def sample(self, reply: Reply) -> None:
         """A further standard answer, compared with those before it."""
@@ -59,7 +78,7 @@ class Reader:
         problem = unusable(reply)
         self._seen.sample(draft.answer, reply.cost.total, problem=None if problem is None else problem[1])
 
-    async def bought(self, check: Check, replies: Sequence[Reply | None]) -> None:
+    async def bought(self, check: CallCheck, replies: Sequence[Reply | None]) -> None:
         """What a check says of the first answer."""
         read = await check.read(replies, self.drafts, self._request)
         if isinstance(read, str):

@@ -14,8 +14,8 @@ from deepthrift_pricing import utc_now
 from deepthrift_router._belief.belief import Belief, Cells
 from deepthrift_router._belief.likelihoods import Likelihoods, SignalData, Table
 from deepthrift_router._belief.posterior import decisive, posterior
-from deepthrift_router._belief.verification import CROSS_CHECK
-from deepthrift_router._evidence.checks import CHECKS
+from deepthrift_router._belief.verification import CROSS_CHECK, THIRD
+from deepthrift_router._evidence.checks import check_names
 from deepthrift_router._learn.answered import Answered, process_of
 from deepthrift_router._learn.setting import Lift, PriorShift, Setting
 
@@ -134,7 +134,7 @@ def _process(rows: Sequence[Answered], likelihoods: Likelihoods) -> str:
         for signal, condition, _ in row.evidence:
             if signal == CROSS_CHECK and likelihoods.table(signal, condition):
                 seen[f"{signal} {condition}"] += 1
-            elif signal in CHECKS and likelihoods.table(signal):
+            elif signal in check_names() and likelihoods.table(signal):
                 seen[signal] += 1
     checks = [name for name, count in seen.items() if count > len(rows) / 2]
     return process_of(int(samples.pop().removeprefix("samples=")), checks)
@@ -228,7 +228,7 @@ def _tables(rows: Sequence[Answered], name: str, shipped: Likelihoods, familiari
     by_condition: dict[str, list[tuple[str, int]]] = {}
     for row in rows:
         # Once the second answer was taken, the label is about that one, and not about the first.
-        if any(outcome == "with_second" for _, _, outcome in row.evidence):
+        if any(signal == THIRD and outcome == "with_second" for signal, _, outcome in row.evidence):
             continue
         for signal, condition, outcome in row.evidence:
             if signal == name:

@@ -15,7 +15,7 @@ from deepthrift_router._belief.prior import Scorer
 from deepthrift_router._decide.outlook import Outlook
 from deepthrift_router._decide.preferences import Preferences
 from deepthrift_router._decide.share import ShareControl
-from deepthrift_router._evidence.checks import Check
+from deepthrift_router._evidence.call_check import CallCheck
 from deepthrift_router._learn.answered import Answered, LabelSource, answered, process_of
 from deepthrift_router._learn.risk_control import LabelledCall, RiskControl, control_quality_loss
 from deepthrift_router._learn.setting import Setting, SettingsFolder
@@ -49,7 +49,7 @@ class Memory:
         setting: Setting | None,
         shadow: Setting | None,
         max_samples: int,
-        checks: Sequence[Check] = (),
+        checks: Sequence[CallCheck] = (),
         *,
         own_scorer: bool,
     ) -> None:

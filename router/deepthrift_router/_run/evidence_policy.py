@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift.errors import DeepthriftError
 from deepthrift_pricing import Money
+from deepthrift_router._belief.evidence import OWN_CHECK, Evidence
 from deepthrift_router._belief.verification import Verification
 from deepthrift_router._calls.call_spec import Asked
 from deepthrift_router._calls.calls import Calls
@@ -18,7 +19,7 @@ from deepthrift_router._decide.tiers import Rung
 from deepthrift_router._evidence.evidence import Reader
 
 if TYPE_CHECKING:
-    from deepthrift_router._evidence.checks import Check
+    from deepthrift_router._evidence.call_check import CallCheck
 
 _AGREEING: Final = frozenset({"agreement", "cross_check", "program"})
 _DOUBTS: Final = frozenset({"disagree", "no", "other", "no_answer", "first", "second", "against", "differ"})
@@ -32,7 +33,7 @@ class Buyer:
     outlook: Outlook
     seen: Verification
     reader: Reader
-    checks: Sequence[Check]
+    checks: Sequence[CallCheck]
     spent: set[str]
     """Signals that were bought or tried, or have nothing to ask."""
 
@@ -99,7 +100,7 @@ class Buyer:
                 return check.name
         if self.reader.drafts[0].answer is None:
             return "accept"
-        doubted = any(item.outcome in _DOUBTS and item.signal != "agreement" for item in seen.evidence)
+        doubted = any(_doubts(item) for item in seen.evidence)
         agreed = seen.agreed or (bought & _AGREEING and "agreement" not in bought)
         return "accept" if agreed and not doubted else "escalate"
 
@@ -120,7 +121,7 @@ class Buyer:
                 found.append(Offer(check.name, price, ahead))
         return found
 
-    def _price(self, check: Check) -> float | str:
+    def _price(self, check: CallCheck) -> float | str:
         """What a check is expected to cost, or why it cannot be had."""
         asked = self.ask(check)
         if isinstance(asked, str):
@@ -149,8 +150,15 @@ class Buyer:
             return short
         return float(sum((each.likely or each.worst).pico for each in estimates))
 
-    def ask(self, check: Check) -> Asked | str:
+    def ask(self, check: CallCheck) -> Asked | str:
         """The call that `check` needs, or why it has nothing to ask."""
         host = (check.clients[0] or self.calls.client).host
         logprobs = "logprobs" in host.rules("standard").features
         return check.ask(self.reader.drafts, self.outlook.request, logprobs=logprobs)
+
+
+def _doubts(item: Evidence) -> bool:
+    """Whether a piece of evidence speaks against the answer, for the cascade."""
+    if item.signal.startswith(OWN_CHECK):
+        return (item.weight or 0.0) < 0
+    return item.outcome in _DOUBTS and item.signal != "agreement"

@@ -15,7 +15,7 @@ from deepthrift_pricing import Money
 from deepthrift_router._calls.calls import Calls
 from deepthrift_router._decide.outlook import Outlook
 from deepthrift_router._decide.tiers import Rung, RungName
-from deepthrift_router._evidence.checks import Check
+from deepthrift_router._evidence.call_check import CallCheck
 from deepthrift_router._evidence.draft import unusable
 from deepthrift_router._learn.audits import Outcomes
 from deepthrift_router._record.presenter import Telling
@@ -193,7 +193,7 @@ class Route:
             self._steps.trail.why = why_accept(seen, len(self._steps.reader.drafts), short, threshold)
             return None
 
-    async def _check(self, check: Check) -> None:
+    async def _check(self, check: CallCheck) -> None:
         """Buys one check. A failure is missing evidence, and it is not tried again."""
         asked = self._steps.buyer.ask(check)
         self._steps.buyer.spent.add(check.name)

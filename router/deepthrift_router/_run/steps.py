@@ -15,9 +15,10 @@ from deepthrift_router._calls.call_spec import Asked
 from deepthrift_router._calls.calls import Calls
 from deepthrift_router._decide.outlook import Outlook
 from deepthrift_router._decide.tiers import Rung, RungName, bound_of
-from deepthrift_router._evidence.checks import Check
+from deepthrift_router._evidence.call_check import CallCheck
 from deepthrift_router._evidence.draft import Draft, unusable
 from deepthrift_router._evidence.evidence import Reader
+from deepthrift_router._evidence.own_checks import DEFAULT_SECONDS, Check
 from deepthrift_router._evidence.validators import Validator
 from deepthrift_router._evidence.watch import PartialValidator, Watch
 from deepthrift_router._learn.audits import Outcomes
@@ -46,8 +47,11 @@ class Setup:
     likelihoods: Likelihoods
     validators: Sequence[Validator] = ()
     partial_validators: Sequence[PartialValidator] = ()
-    checks: Sequence[Check] = ()
+    checks: Sequence[CallCheck] = ()
     setting: str = "shipped"
+    own_checks: Sequence[Check] = ()
+    check_seconds: float = DEFAULT_SECONDS
+    """The most seconds that the user's own checks may take."""
 
 
 @dataclass(slots=True)
@@ -73,7 +77,9 @@ class Steps:
         self.setup = setup
         self.telling = telling
         self.seen = Verification(outlook.score.belief, outlook.score.weight, setup.likelihoods)
-        self.reader = Reader(self.seen, outlook.request, setup.validators, Money.zero(outlook.value.currency))
+        self.reader = Reader(
+            self.seen, outlook.request, setup.validators, Money.zero(outlook.value.currency), setup.own_checks
+        )
         self.trail = Trail(degraded=list(outlook.degraded))
         self.lost: DeepthriftError = ConfigurationError("the standard call of a race was never made")
         self.buyer = Buyer(calls, outlook, self.seen, self.reader, setup.checks, set())
@@ -107,7 +113,8 @@ class Steps:
             sure = self.outlook.plan == "standard"
             watch = None if sure else Watch(self.setup.partial_validators, self.buyer.would_escalate)
             reply = await self.calls.send(asked, tell=lambda event: telling.hear(event, sure=sure), watch=watch)
-        await self.reader.first(reply, cut=None if watch is None else watch.problem)
+        limits = [self.setup.check_seconds] if self.calls.left is None else [self.setup.check_seconds, self.calls.left]
+        await self.reader.first(reply, cut=None if watch is None else watch.problem, seconds=max(0.0, min(limits)))
         return reply
 
     async def send_up(self, rung: Rung | None, purpose: Purpose, hint: str | None = None, *, sure: bool) -> Reply:
@@ -147,7 +154,7 @@ class Steps:
             return None
 
     async def send_or_none(
-        self, asked: Asked, check: Check | None = None, client: AsyncClient | None = None
+        self, asked: Asked, check: CallCheck | None = None, client: AsyncClient | None = None
     ) -> Reply | None:
         """A call whose failure leaves the earlier answer standing; the failure is part of the decision."""
         try:

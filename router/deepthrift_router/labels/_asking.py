@@ -19,7 +19,7 @@ from deepthrift_pricing import Money, Purpose, new_id
 from deepthrift_router._answers.answers import final_text
 from deepthrift_router._calls.call_spec import Asked
 from deepthrift_router._calls.request import Request
-from deepthrift_router._evidence.checks import Check
+from deepthrift_router._evidence.call_check import CallCheck
 from deepthrift_router._evidence.draft import Draft, unusable
 from deepthrift_router.evaluation import Extra, Outcome
 
@@ -52,7 +52,7 @@ class Asker:
     samples: int
     max_tokens: int | None
     grader: ReferenceGrader | None
-    checks: Sequence[Check]
+    checks: Sequence[CallCheck]
     others: Mapping[str, AsyncClient]
 
     def question(self, prompt: Outcome, tags: Mapping[str, str]) -> Question:

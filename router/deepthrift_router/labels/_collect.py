@@ -15,7 +15,7 @@ from deepthrift._util.private_files import private_descriptor
 from deepthrift.batch._lock import lock
 from deepthrift.errors import ConfigurationError, DeepthriftError, InvalidRequestError
 from deepthrift_pricing import Currency, Money
-from deepthrift_router._evidence.checks import CHECKS, CheckName, checks_of
+from deepthrift_router._evidence.checks import check_names, checks_of
 from deepthrift_router._evidence.sandbox import Sandbox
 from deepthrift_router.evaluation import Outcome
 from deepthrift_router.labels._asking import HOPELESS, Asker, StoppedBy, stopped_by
@@ -74,7 +74,7 @@ class Collector:
     max_tokens: int | None = None
     budget: Money | None = None
     grader: ReferenceGrader | None = None
-    checks: Sequence[CheckName] = ()
+    checks: Sequence[str] = ()
     others: Mapping[str, AsyncClient] = field(default_factory=dict[str, "AsyncClient"])
     sandbox: Sandbox | None = None
     at_once: int = 4
@@ -84,9 +84,9 @@ class Collector:
             raise ConfigurationError(f"samples is 1 to 8, not {self.samples!r}")
         if self.at_once < 1:
             raise ConfigurationError(f"at_once is 1 or more, not {self.at_once!r}")
-        unknown = [name for name in self.checks if name not in CHECKS]
+        unknown = [name for name in self.checks if name not in check_names()]
         if unknown:
-            raise ConfigurationError(f"{unknown[0]!r} is not a check; use one of {', '.join(CHECKS)}")
+            raise ConfigurationError(f"{unknown[0]!r} is not a check; use one of {', '.join(check_names())}")
         if len(self.others) > 2:
             raise ConfigurationError(f"others are one or two clients, not {len(self.others)}")
 

@@ -17,7 +17,7 @@ from deepthrift_router.cli._shared.output import table
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
     from deepthrift_pricing import Currency, Money
-    from deepthrift_router import CheckName, Figure, Sandbox
+    from deepthrift_router import Figure, Sandbox
     from deepthrift_router.cli._shared.output import Output
     from deepthrift_router.evaluation import Outcome
     from deepthrift_router.labels import Collected, Contestant, LiveGraderName, LiveReport, ReferenceGrader
@@ -61,7 +61,7 @@ async def collect(
             max_tokens=max_tokens,
             budget=_money(client, budget),
             grader=None if grader is None else _grader(client, grader, unprotected=unprotected),
-            checks=cast("Sequence[CheckName]", checks),
+            checks=checks,
             sandbox=sandbox_for(unprotected=unprotected),
             at_once=at_once,
         )

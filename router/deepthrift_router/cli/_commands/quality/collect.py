@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from deepthrift_router._evidence.checks import check_names
 from deepthrift_router.cli._shared.options import (
     EndpointOptions,
     endpoint_options,
@@ -54,7 +55,7 @@ Exit codes: 0 every prompt has a row · 1 some have none · 2 the input is wrong
     "--check",
     "checks",
     multiple=True,
-    type=click.Choice(["program", "self_check", "margin"]),
+    type=click.Choice(check_names()),
     help="A check of the first standard answer, for calibrate to learn from; may be repeated.",
 )
 @click.option("--at-once", type=click.IntRange(min=1), default=4, show_default=True, help="Prompts under way at once.")
