@@ -33,7 +33,9 @@ def breakages(root: Path, tag: str) -> Iterator[griffe.Breakage]:
             continue
         before = griffe.load_git(package, ref=tag, repo=root, search_paths=[folder], resolve_aliases=True)
         now = griffe.load(package, search_paths=[root / folder], resolve_aliases=True)
-        yield from griffe.find_breaking_changes(before, now)
+        for each in griffe.find_breaking_changes(before, now):
+            if not each.obj.path.startswith(f"{package}.shared"):  # for the packages of this distribution alone
+                yield each
 
 
 def unreleased(changelog: str) -> str:

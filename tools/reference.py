@@ -25,8 +25,8 @@ import click
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 HOSTS = DOCS.parent / "sdk" / "deepthrift" / "hosts"
 PACKAGES = ("deepthrift", "deepthrift_router", "deepthrift_pricing")
-NOT_A_SURFACE = ("deepthrift_router.cli",)
-"""Reached through the command, not by importing."""
+NOT_A_SURFACE = ("deepthrift_router.cli", "deepthrift.shared", "deepthrift_pricing.shared")
+"""Reached through the command, or meant for the other packages of this distribution."""
 
 
 def public_modules() -> Iterator[str]:

@@ -8,8 +8,8 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from deepthrift_pricing import BudgetStatus, Ledger
-from deepthrift_pricing._ledger.queue.idle_thread import in_event_loop
 from deepthrift_pricing.errors import LedgerError
+from deepthrift_pricing.shared.bookings import in_event_loop
 
 LIMITING: Final = ("wait", "refuse", "downgrade")
 _PATIENCE: Final = 1.0

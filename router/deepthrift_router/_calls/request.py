@@ -11,7 +11,7 @@ from deepthrift_router._calls.call_spec import Asked
 
 if TYPE_CHECKING:
     from deepthrift import ChatOptions, HostProfile, Message, Messages
-    from deepthrift.structured._target import Target
+    from deepthrift.shared.structured import Target
     from deepthrift_pricing import Mode, Purpose
 
 SAMPLE_TEMPERATURE: Final = 0.7

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift.errors import BudgetExceeded
 from deepthrift_pricing import Mode, Money, utc_now
-from deepthrift_pricing._ledger.queue.idle_thread import in_event_loop
+from deepthrift_pricing.shared.bookings import in_event_loop
 from deepthrift_router._belief.belief import Belief
 from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.prior import Prior, Score, Scorer

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from deepthrift._types.options import options_of
 from deepthrift.errors import DeepthriftError, InvalidRequestError
+from deepthrift.shared import calls
 from deepthrift_pricing import Mode, Money, Price, Usage, utc_now
 from deepthrift_router._decide.economy import Spread, cost_of, expected_length
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
-    from deepthrift._call.prepare.estimate import Bound
     from deepthrift_router._belief.prior import Prior
     from deepthrift_router._calls.call_spec import Asked
     from deepthrift_router._calls.request import Request
@@ -86,15 +85,14 @@ def rung_of(
     )
 
 
-def bound_of(client: AsyncClient, asked: Asked) -> Bound:
+def bound_of(client: AsyncClient, asked: Asked) -> calls.Bound:
     """The most that a call can come to; what is likely is worked out here.
 
     Raises:
         InvalidRequestError: The request is wrong.
         PriceNotFound: It has no price.
     """
-    options = options_of(asked.messages, asked.mode, asked.max_tokens, asked.options)
-    return client._session.bound(options)  # pyright: ignore[reportPrivateUsage]
+    return calls.bound_of(client, asked.messages, asked.mode, asked.max_tokens, asked.options)
 
 
 def specialist_rung(

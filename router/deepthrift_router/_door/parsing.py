@@ -9,7 +9,7 @@ from deepthrift_router._evidence.validators import Fits
 from deepthrift_router._record.reply import RoutedReply
 
 if TYPE_CHECKING:
-    from deepthrift.structured._target import Target
+    from deepthrift.shared.structured import Target
 
 M = TypeVar("M")
 
@@ -35,7 +35,7 @@ def parsed(reply: RoutedReply, target: Target[M]) -> RoutedParsed[M]:
     Raises:
         StructuredOutputError: Neither mode gave one that fits; it carries the reply, its attempts and its spend.
     """
-    from deepthrift.structured._target import Misfit
+    from deepthrift.shared.structured import Misfit
 
     try:
         value = target.read(reply.text)

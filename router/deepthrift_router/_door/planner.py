@@ -19,7 +19,7 @@ from deepthrift_router._learn.memory import Memory
 from deepthrift_router._record.changes import Changes
 
 if TYPE_CHECKING:
-    from deepthrift.structured._target import Target
+    from deepthrift.shared.structured import Target
 
 
 @dataclass(slots=True)

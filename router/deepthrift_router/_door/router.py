@@ -35,7 +35,7 @@ from deepthrift_router._run.route import Route
 from deepthrift_router._run.steps import Setup
 
 if TYPE_CHECKING:
-    from deepthrift.structured._target import Target
+    from deepthrift.shared.structured import Target
     from deepthrift.tools import Tool, ToolReply
 
 C = TypeVar("C", bound=AsyncClient | Client)
@@ -369,7 +369,7 @@ class ModeRouter(Generic[C]):
     async def _parse(
         self, messages: Messages, into: type[M], max_tokens: int | None, options: RouteOptions
     ) -> RoutedParsed[M]:
-        from deepthrift.structured._target import Target
+        from deepthrift.shared.structured import Target
 
         target = Target(into)
         found = cast("Target[object]", target)

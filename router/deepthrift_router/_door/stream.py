@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 from deepthrift import Finished
-from deepthrift._sync.pulled import Pulled
 from deepthrift.errors import ConfigurationError
+from deepthrift.shared.streams import Pulled
 from deepthrift_router._record.presenter import RoutedEvent, StreamMode, Telling
 from deepthrift_router._record.reply import RoutedReply
 

@@ -44,14 +44,14 @@ class Fits:
     """
 
     def __init__(self, into: type[object]) -> None:
-        from deepthrift.structured._target import Target
+        from deepthrift.shared.structured import Target
 
         self._read: Callable[[str], object] = Target(into).read
         self.__name__ = f"Fits({into.__name__})"
 
     def __call__(self, reply: Reply) -> bool | str:
         """Whether it fits, or what does not."""
-        from deepthrift.structured._target import Misfit
+        from deepthrift.shared.structured import Misfit
 
         try:
             self._read(reply.text)

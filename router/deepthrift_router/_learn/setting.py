@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deepthrift.errors import ConfigurationError
-from deepthrift_pricing._values.text_file import read_text
+from deepthrift_pricing.shared.files import read_text
 from deepthrift_router._belief.belief import Belief, Cells
 from deepthrift_router._belief.likelihoods import Likelihoods, SignalData
 from deepthrift_router._belief.prior import Score, Scorer

@@ -12,8 +12,8 @@ import httpx
 import openai
 
 from deepthrift import AsyncClient, Client, HostProfile
-from deepthrift._util.secrets import shown_url
 from deepthrift.errors import ConfigurationError
+from deepthrift.shared.urls import shown_url
 from deepthrift_pricing import Budget, Ledger, PriceBook
 from deepthrift_router._door.router import ModeRouter
 from deepthrift_router.compat._failures import as_openai, standing_for
@@ -22,7 +22,7 @@ from deepthrift_router.compat._routes import Routes
 from deepthrift_router.compat._transport import RETRIES, AsyncTransport, Door, Transport
 
 if TYPE_CHECKING:
-    from deepthrift._client.settings import ClientSettings
+    from deepthrift import ClientSettings
 
 C = TypeVar("C", bound=AsyncClient | Client)
 _NO_KEY: Final = "none"

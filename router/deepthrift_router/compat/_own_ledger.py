@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from deepthrift._util.home import home
 from deepthrift.errors import ConfigurationError, LedgerUnavailable
+from deepthrift.shared.files import home
 from deepthrift_pricing import Budget, Ledger
 
 VARIABLE: Final = "DEEPTHRIFT_LEDGER"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deepthrift.errors import ConfigurationError
-from deepthrift_pricing._values.text_file import encoding_by_mark
+from deepthrift_pricing.shared.files import encoding_by_mark
 from deepthrift_router._answers.answers import Answer, normal_form, parse_answer
 from deepthrift_router._answers.features import conversation_text
 

@@ -11,9 +11,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from deepthrift._util.private_files import private_descriptor
-from deepthrift.batch._lock import lock
 from deepthrift.errors import ConfigurationError, DeepthriftError, InvalidRequestError
+from deepthrift.shared.batches import lock
+from deepthrift.shared.files import private_descriptor
 from deepthrift_pricing import Currency, Money
 from deepthrift_router._evidence.checks import check_names, checks_of
 from deepthrift_router._evidence.sandbox import Sandbox

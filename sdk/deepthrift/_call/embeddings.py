@@ -32,7 +32,7 @@ from deepthrift._wire.errors.billed import is_free
 from deepthrift._wire.errors.failures import not_an_answer, status_error, without_secrets
 from deepthrift._wire.events.large import LARGE, load_json, sized
 from deepthrift_pricing import Cost, Identity, Usage, parse_usage
-from deepthrift_pricing._ledger.rows.identities import clean
+from deepthrift_pricing.shared.bookings import clean
 
 _PATH: Final = "/embeddings"
 _BATCH: Final = 256
@@ -227,7 +227,7 @@ def _parsed(answer: bytes, target: Target, sent: bytes) -> _Answer:
 
 def _used(target: Target, found: _Answer, texts: Sequence[str], bound: int) -> Usage:
     """The tokens of the texts as the host counted them; where it tells none that can be, their upper bound."""
-    from deepthrift_pricing._values.usage_claims import Evidence, check_claim
+    from deepthrift_pricing.shared.claims import Evidence, check_claim
 
     told = parse_usage({**found.usage, "completion_tokens": 0}, prompt_tokens=bound) if found.usage else None
     if told is None:

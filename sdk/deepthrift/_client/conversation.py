@@ -12,7 +12,7 @@ from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError
 from deepthrift._types.messages import JSONObject, Message, ToolMessage
 from deepthrift._types.reply import Reply
 from deepthrift_pricing import Mode
-from deepthrift_pricing._values.text_file import read_text
+from deepthrift_pricing.shared.files import read_text
 
 _VERSION: Final = 1
 

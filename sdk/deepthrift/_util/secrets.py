@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from deepthrift_pricing._values.shown_url import HIDDEN, shown_url, url_secrets, without_secrets_in
+from deepthrift_pricing.shared.urls import HIDDEN, shown_url, url_secrets, without_secrets_in
 
 __all__ = ["HIDDEN", "is_secret", "shown", "shown_url", "url_secrets", "without_secrets_in"]
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 from deepthrift._types.errors import BatchError, InvalidRequestError
 from deepthrift.batch._row import BatchRow, parse_line
-from deepthrift_pricing._values.text_file import encoding_by_mark
+from deepthrift_pricing.shared.files import encoding_by_mark
 
 _MOST_PROBLEMS: Final = 20
 _AT_A_TIME: Final = 100

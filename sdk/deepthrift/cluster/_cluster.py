@@ -137,7 +137,7 @@ def _key_variable(cluster: RayCluster, key: str | None, usual: str | None) -> st
 
 def _ledger_variable(cluster: RayCluster, url: str) -> str | None:
     """The variable that holds the ledger's URL with its password, if it does here."""
-    from deepthrift_pricing._store.url import safe_url
+    from deepthrift_pricing.shared.urls import safe_url
 
     whole = os.environ.get(cluster.ledger_variable)
     return cluster.ledger_variable if whole and whole != url and safe_url(whole) == url else None

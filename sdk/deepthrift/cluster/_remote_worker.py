@@ -112,7 +112,7 @@ class RowWorker:
     async def _made(self) -> Asker:
         from deepthrift import AsyncClient
         from deepthrift.batch._runner import Asker
-        from deepthrift_pricing._store.url import safe_url
+        from deepthrift_pricing.shared.urls import safe_url
 
         spec = self._spec
         if spec.version != version():

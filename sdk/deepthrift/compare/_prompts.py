@@ -11,7 +11,7 @@ from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject, Messages
 from deepthrift.batch import BatchRow
 from deepthrift.batch._row import parse_row
-from deepthrift_pricing._values.text_file import read_text
+from deepthrift_pricing.shared.files import read_text
 
 _FIELDS: Final = frozenset({"id", "messages", "mode", "prompt"})
 

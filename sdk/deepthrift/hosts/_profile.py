@@ -15,7 +15,7 @@ from deepthrift.hosts._answers import AnswerForm
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
 from deepthrift.hosts._service import ServerTool, ServiceTier
 from deepthrift_pricing import Mode
-from deepthrift_pricing._values.text_file import read_text
+from deepthrift_pricing.shared.files import read_text
 
 Feature: TypeAlias = Literal[
     "forced_tool_choice",

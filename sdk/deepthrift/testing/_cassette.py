@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from deepthrift._types.errors import ConfigurationError
-from deepthrift_pricing._values.text_file import read_text
+from deepthrift_pricing.shared.files import read_text
 
 _VERSION: Final = 1
 

@@ -16,7 +16,7 @@ import httpx
 from deepthrift._util.secrets import HIDDEN, is_secret
 from deepthrift._wire.errors.failures import without_secrets
 from deepthrift.testing._cassette import Exchange, as_json
-from deepthrift_pricing._values.shown_url import is_harmless, shown_query
+from deepthrift_pricing.shared.urls import is_harmless, shown_query
 
 _FIELD: Final = re.compile(
     r"api[-_]?key|authorization|passw|secret|credential|cookie|(access|auth|bearer|session|refresh|id)[-_]?token",

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 import click
 
-from deepthrift._util.private_files import private_file
+from deepthrift.shared.files import private_file
 from deepthrift_pricing import Cost, new_id, utc_now
-from deepthrift_pricing._values.text_file import read_text
+from deepthrift_pricing.shared.files import read_text
 from deepthrift_router.cli._asking.history import line_editing
 from deepthrift_router.cli._asking.interrupts import Interrupt
 from deepthrift_router.cli._asking.replies import show_cost, show_stream

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from deepthrift._util.private_files import private_text
+from deepthrift.shared.files import private_text
 from deepthrift_router.cli._shared.connect import Place, connect
 from deepthrift_router.cli._shared.exits import ENDPOINT, FAILURE, OK, exit_code
 from deepthrift_router.cli._shared.format import money, seconds

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepthrift._util.secrets import shown_url
+from deepthrift.shared.urls import shown_url
 from deepthrift_router.cli._batches.run import RunOptions, progress, send_file
 from deepthrift_router.cli._shared.connect import Place, connect
 
@@ -70,8 +70,8 @@ def check_place(place: Place) -> None:
     Raises:
         click.UsageError: It is.
     """
-    from deepthrift.cluster._cluster import LEDGER_VARIABLE
-    from deepthrift_pricing._store.url import safe_url
+    from deepthrift.shared.clusters import LEDGER_VARIABLE
+    from deepthrift_pricing.shared.urls import safe_url
 
     endpoint, ledger = place.endpoint, place.ledger
     if endpoint.local:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from deepthrift._util.home import home
+from deepthrift.shared.files import home
 from deepthrift_router.cli._shared.format import size
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ def measured(
 ) -> None:
     """Start the engine, measure it, and show, or write, what came of it."""
     from deepthrift.local import Engine, measure
-    from deepthrift.local._engine.measure import price_file
+    from deepthrift.shared.engine import price_file
 
     engine = Engine(model, slots=slots, threads=threads, on_progress=loading(output))
 

@@ -12,14 +12,13 @@ from typing import Any, Final, cast
 import httpx
 
 from deepthrift import AsyncClient, Reply
-from deepthrift._net.choose import transport_for
-from deepthrift._net.network import Network
 from deepthrift.errors import (
     ConfigurationError,
     PriceNotFound,
     ResponseError,
 )
 from deepthrift.hosts import Dialect, Feature, HostProfile, ModeRules, Switch, switch_for
+from deepthrift.shared.network import Network, transport_for
 from deepthrift_pricing import Ledger, Mode, Money, PriceBook, utc_now
 from deepthrift_router.cli._models.found import Found
 from deepthrift_router.cli._models.probe_profile import profile_of

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, cast
 
-from deepthrift._util.secrets import without_secrets_in
 from deepthrift.hosts import HostProfile, ModeRules, Switch, Unverified, switch_for
+from deepthrift.shared.urls import without_secrets_in
 from deepthrift_pricing import Mode, utc_now
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from deepthrift import AsyncClient
-from deepthrift._util.secrets import shown_url
 from deepthrift.errors import APIError, ConfigurationError, PriceNotFound, ResponseError
 from deepthrift.hosts import HostProfile
+from deepthrift.shared.urls import shown_url
 from deepthrift_pricing import Ledger, Money, PriceBook, utc_now
 from deepthrift_router.cli._models.probe import Probe, base_profile
 from deepthrift_router.cli._models.probe_profile import toml_of
@@ -91,7 +91,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _own_key(url: str, known: HostProfile) -> str | None:
-    from deepthrift._call.endpoints.resolve import key_from_environment
+    from deepthrift.shared.network import key_from_environment
 
     return key_from_environment(known, url)
 

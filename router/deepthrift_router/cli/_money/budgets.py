@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from deepthrift._util.file_locks import held
+from deepthrift.shared.files import held
 from deepthrift_router.cli._shared.paths import budgets_file
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def load(path: Path | None = None) -> list[Budget]:
     Raises:
         ConfigurationError: The file is damaged. Spending on while a limit is unreadable would be worse.
     """
-    from deepthrift_pricing._values.text_file import read_text
     from deepthrift_pricing.errors import ConfigurationError
+    from deepthrift_pricing.shared.files import read_text
 
     place = path or budgets_file()
     try:

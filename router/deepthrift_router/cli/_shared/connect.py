@@ -148,7 +148,7 @@ async def planning(place: Place) -> AsyncGenerator[AsyncClient]:
 
     with open_ledger(place.ledger, budgets=place.budgets) as ledger:
         if place.endpoint.local:
-            from deepthrift.local._engine.planned import planned_profile
+            from deepthrift.shared.engine import planned_profile
 
             host = planned_profile(place.endpoint.model)
             prices = "brief" if place.prices is None else place.prices

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from deepthrift._util.secrets import shown_url
+from deepthrift.shared.urls import shown_url
 
 if TYPE_CHECKING:
     from deepthrift_router.cli._shared.options import EndpointOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deepthrift._util.home import home
+from deepthrift.shared.files import home
 
 
 def default_ledger() -> Path:

@@ -28,7 +28,7 @@ def moments_in(zone: str, **texts: str | None) -> list[datetime | None]:
 
 
 def _zone(name: str) -> tzinfo:
-    from deepthrift_pricing._values.zone import zone_of
+    from deepthrift_pricing.shared.zones import zone_of
 
     try:
         return zone_of(name)

@@ -27,9 +27,7 @@ from deepthrift_pricing import (
     new_id,
     utc_now,
 )
-from deepthrift_pricing._ledger.queued import Booking, all_written
-from deepthrift_pricing._ledger.rows.records import unsent_attempt
-from deepthrift_pricing._values.attempt import UNKNOWN_IDENTITY
+from deepthrift_pricing.shared.bookings import UNKNOWN_IDENTITY, Booking, all_written, unsent_attempt
 
 if TYPE_CHECKING:
     from deepthrift._wire.request.request import WireRequest

@@ -18,7 +18,7 @@ from deepthrift._wire.reply.accumulator import Accumulator
 from deepthrift._wire.reply.answer import Answer
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Usage
-from deepthrift_pricing._values.usage_claims import BEYOND, OWN_BYTES, OWN_FACTOR, Evidence, check_claim
+from deepthrift_pricing.shared.claims import BEYOND, OWN_BYTES, OWN_FACTOR, Evidence, check_claim
 
 if TYPE_CHECKING:
     from deepthrift._call.prepare.passes import Step

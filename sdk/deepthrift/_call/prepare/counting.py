@@ -88,7 +88,7 @@ async def count_prompt_async(
     prefixes: PrefixTracker | None = None,
 ) -> PromptCount:
     """`count_prompt` without holding up the event loop for long conversations, or while the vocabulary is loaded."""
-    from deepthrift_pricing.tokens._text import is_loaded
+    from deepthrift_pricing.shared.vocabulary import is_loaded
 
     size = sum(len(str(message.get("content") or "")) for message in messages)
     if size < _LONG and (not profile.counts_as_v31(model) or is_loaded()):

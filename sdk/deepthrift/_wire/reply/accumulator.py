@@ -21,7 +21,7 @@ from deepthrift._wire.tool_calls.textcalls import CALLED, CUT_OFF, TextCalls, to
 from deepthrift._wire.tool_calls.toolcalls import ToolCalls
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Identity, Mode, Usage
-from deepthrift_pricing._ledger.rows.identities import clean
+from deepthrift_pricing.shared.bookings import clean
 
 if TYPE_CHECKING:
     from deepthrift._wire.request.request import WireRequest

@@ -11,7 +11,7 @@ from deepthrift._wire.events.split import late_close
 from deepthrift._wire.reply.ending import doubt
 from deepthrift._wire.tool_calls.textcalls import CALLED, CUT_OFF, TextCalls
 from deepthrift_pricing import Identity, Mode, Usage
-from deepthrift_pricing._values.attempt import UNKNOWN_IDENTITY
+from deepthrift_pricing.shared.bookings import UNKNOWN_IDENTITY
 
 if TYPE_CHECKING:
     pass

@@ -29,8 +29,8 @@ from deepthrift.batch._result import Outcome
 from deepthrift.hosts import BatchRules
 from deepthrift_pricing import Attempt, Mode, Money, Usage, new_id, utc_now
 from deepthrift_pricing import parse_usage as read_usage
-from deepthrift_pricing._values.attempt import UNKNOWN_IDENTITY
-from deepthrift_pricing._values.usage_claims import Evidence
+from deepthrift_pricing.shared.bookings import UNKNOWN_IDENTITY
+from deepthrift_pricing.shared.claims import Evidence
 
 _AT_A_TIME: Final = 50
 

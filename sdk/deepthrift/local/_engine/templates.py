@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deepthrift._types.errors import ConfigurationError, ModelFileError
 from deepthrift.local._models.gguf import GGUFHeader
-from deepthrift_pricing._values.text_file import read_text
+from deepthrift_pricing.shared.files import read_text
 
 
 class Family(StrEnum):

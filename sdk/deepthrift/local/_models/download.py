@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from deepthrift._types.errors import DownloadError
-from deepthrift_pricing._store.quiet import quiet
+from deepthrift_pricing.shared.urls import quiet
 
 _BLOCK: Final = 1024 * 1024
 _SECONDS: Final = 60.0

@@ -87,9 +87,9 @@ def serve_command(
     It speaks the OpenAI API, for Deepthrift and for any other program on this machine. With --json, one line is
     written when it is ready.
     """
-    from deepthrift._util.home import home
     from deepthrift.local import Engine, serve
-    from deepthrift.local._process.logfile import LogFile
+    from deepthrift.shared.engine import LogFile
+    from deepthrift.shared.files import home
     from deepthrift_router.cli._models.loading import loading
     from deepthrift_router.cli._shared.connect import fetch
     from deepthrift_router.cli._shared.output import Output
@@ -160,7 +160,7 @@ command.add_command(plan_command)
 @contextlib.contextmanager
 def _key_file(engine: Engine) -> Generator[Path]:
     """The engine's key in a file that only this user can read, for as long as it runs."""
-    from deepthrift._util.home import home
+    from deepthrift.shared.files import home
 
     folder = home() / "engines"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -191,7 +191,7 @@ def measure_command(
     """Measure tokens per second of MODEL on this machine, and price them by what the machine costs."""
     if out is not None and hour is None:
         raise click.UsageError("--out needs --hour: what this machine costs for an hour")
-    from deepthrift.local._engine.measure import check_hour
+    from deepthrift.shared.engine import check_hour
     from deepthrift_router.cli._models.measuring import measured
     from deepthrift_router.cli._shared.connect import fetch
     from deepthrift_router.cli._shared.output import Output

@@ -164,7 +164,7 @@ def reset_command(name: str, as_json: bool) -> None:
     The ledger keeps every attempt; only the count begins again.
     """
     from deepthrift_pricing import Budget
-    from deepthrift_pricing._values.zone import zone_of
+    from deepthrift_pricing.shared.zones import zone_of
     from deepthrift_router.cli._money.budgets import changing
     from deepthrift_router.cli._shared.output import Output
 

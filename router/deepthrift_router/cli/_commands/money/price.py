@@ -88,7 +88,7 @@ def command(
     stands_alone(ctx)
     if ctx.invoked_subcommand is not None:
         return
-    from deepthrift_pricing._prices.calendar import ending_calendars
+    from deepthrift_pricing import PriceBook
     from deepthrift_router.cli._shared.output import Output
 
     output = Output(as_json=as_json)
@@ -111,13 +111,14 @@ def command(
             f"no {currency} price in force at {when:%Y-%m-%d %H:%M} for {asked or 'this'}; "
             "--all shows every row, --at another moment."
         )
+    ending_calendars = PriceBook(fitting).ending_calendars(when.date())
     if as_json:
         document = {"at": when, "per_tokens": 1_000_000, "currency": currency, "prices": rows}
-        output.document({**document, "ending_calendars": ending_calendars(fitting, when.date())})
+        output.document({**document, "ending_calendars": ending_calendars})
         return
     output.print(f"{currency} per 1,000,000 tokens" + ("" if everything else f", in force at {when:%Y-%m-%d %H:%M %Z}"))
     _show(output, rows)
-    for calendar in ending_calendars(fitting, when.date()):
+    for calendar in ending_calendars:
         output.print(f"\n{calendar}", style="yellow")
 
 
