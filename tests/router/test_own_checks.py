@@ -12,8 +12,10 @@ import pytest
 
 from deepthrift import Client, Reply
 from deepthrift.errors import ConfigurationError
-from deepthrift_router import CheckResult, Evidence, ModeRouter
+from deepthrift_router import CheckResult, Evidence, ModeRouter, Preferences
+from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.posterior import decisive
+from deepthrift_router._learn.calibrate import _process
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, by_mode, routing
 from tests.router.test_checks import fitted
 from tests.support.bill_server import Answer, BillServer
@@ -146,6 +148,20 @@ async def test_a_slow_check_is_given_up() -> None:
         *reply.decision.missing
     }
     assert never.cancelled
+
+
+async def test_labels_count_only_where_the_same_checks_looked() -> None:
+    """A promise holds for answers whose evidence is that of the labels."""
+    share = Preferences(target_share=0.3)
+    async with routing([SYDNEY] * 3, CANBERRA, checks=[Says(AGAINST)], preferences=share) as (router, _):
+        await router.chat(QUESTION, max_tokens=400)
+        [row] = router.store.rows()
+    assert row.process == "samples=3, check 'capital'"
+    labelled = [
+        row.model_copy(update={"kept_right": False, "thinking_right": number % 3 > 0, "group_id": str(number)})
+        for number in range(90)
+    ]
+    assert _process(labelled, Likelihoods.builtin()) == row.process
 
 
 async def test_cancelling_the_answer_cancels_its_checks() -> None:

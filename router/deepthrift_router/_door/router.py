@@ -17,7 +17,7 @@ from deepthrift_router._decide.preferences import RouteOptions
 from deepthrift_router._door.either_client import async_of, same_kind, through
 from deepthrift_router._door.parsing import FitsTarget, RoutedParsed, parsed
 from deepthrift_router._door.planner import Planner
-from deepthrift_router._door.settings import RouterSettings, checked, own_checks_in
+from deepthrift_router._door.settings import RouterSettings, checked, others_in, own_checks_in
 from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream
 from deepthrift_router._evidence.checks import checks_of
 from deepthrift_router._evidence.validators import Validator
@@ -66,18 +66,18 @@ class ModeRouter(Generic[C]):
         base, max_samples, audit_rate = checked(settings)
         own_checks = own_checks_in(settings)
         self._client: AsyncClient | Client = client
-        specialist, cross_check = settings.get("specialist"), settings.get("cross_check")
-        others = cross_check if isinstance(cross_check, Sequence) else [] if cross_check is None else [cross_check]
-        checks = checks_of(
-            settings.get("checks", ()), [same_kind(self._client, other) for other in others], settings.get("sandbox")
-        )
+        specialist = settings.get("specialist")
+        others = [same_kind(self._client, other) for other in others_in(settings)]
+        checks = checks_of(settings.get("checks", ()), others, settings.get("sandbox"))
         setting, shadowed = read_setting(settings.get("settings")), read_setting(settings.get("shadow"))
         scorer = settings.get("scorer")
         self._base_scorer = scorer or Prior.builtin()
         self._specialist = None if specialist is None else same_kind(self._client, specialist)
         # Opened last: a setting that is wrong leaves nothing open.
         self._store, self._own_store = open_store(settings.get("store"))
-        self._memory = Memory(self._store, setting, shadowed, max_samples, checks, own_scorer=scorer is not None)
+        self._memory = Memory(
+            self._store, setting, shadowed, max_samples, checks, own_checks[0], own_scorer=scorer is not None
+        )
         self._planner = Planner(
             self._async,
             base,
@@ -95,8 +95,7 @@ class ModeRouter(Generic[C]):
             self._memory.version,
             *own_checks,
         )
-        grader, on_drift = settings.get("grader"), settings.get("on_drift")
-        self._audits = Audits(self._async, audit_rate, self._store, grader, on_drift)
+        self._audits = Audits(self._async, audit_rate, self._store, settings.get("grader"), settings.get("on_drift"))
 
     def __repr__(self) -> str:
         return f"<ModeRouter {self._planner.preferences.policy} on {self._client!r}>"

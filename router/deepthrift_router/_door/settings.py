@@ -76,6 +76,12 @@ class RouterSettings(TypedDict, Generic[C], total=False):
     otherwise such a check is left out, and `Decision.missing` says why."""
 
 
+def others_in(settings: RouterSettings[C]) -> Sequence[C]:
+    """The clients whose answers are a cross-check."""
+    others = settings.get("cross_check")
+    return others if isinstance(others, Sequence) else [] if others is None else [others]
+
+
 def own_checks_in(settings: RouterSettings[C]) -> tuple[tuple[Check, ...], float]:
     """The user's own checks, and the most seconds that they may take.
 

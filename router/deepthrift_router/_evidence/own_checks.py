@@ -86,6 +86,11 @@ def own_checks_of(checks: Sequence[object]) -> tuple[Check, ...]:
     return tuple(own)
 
 
+def signal_of(check: Check) -> str:
+    """The name of a check in decisions and in tables of likelihoods."""
+    return f"{OWN_CHECK}{check.name!r}"
+
+
 def _is_check(check: object) -> bool:
     if not isinstance(check, Check) or inspect.isclass(check):
         return False
@@ -96,8 +101,10 @@ async def judged(
     checks: Sequence[Check], question: str, reply: Reply, seconds: float
 ) -> list[tuple[str, CheckResult | str]]:
     """What each check says, by its name in decisions; text says why it says nothing."""
+    if not checks:
+        return []
     results = await asyncio.gather(*(_result(check, question, reply, seconds) for check in checks))
-    return [(f"{OWN_CHECK}{check.name!r}", result) for check, result in zip(checks, results, strict=True)]
+    return [(signal_of(check), result) for check, result in zip(checks, results, strict=True)]
 
 
 async def _result(check: Check, question: str, reply: Reply, seconds: float) -> CheckResult | str:

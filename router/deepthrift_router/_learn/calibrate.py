@@ -12,6 +12,7 @@ from typing import Final
 from deepthrift.errors import NoLift, NotEnoughLabels
 from deepthrift_pricing import utc_now
 from deepthrift_router._belief.belief import Belief, Cells
+from deepthrift_router._belief.evidence import OWN_CHECK
 from deepthrift_router._belief.likelihoods import Likelihoods, SignalData, Table
 from deepthrift_router._belief.posterior import decisive, posterior
 from deepthrift_router._belief.verification import CROSS_CHECK, THIRD
@@ -134,7 +135,7 @@ def _process(rows: Sequence[Answered], likelihoods: Likelihoods) -> str:
         for signal, condition, _ in row.evidence:
             if signal == CROSS_CHECK and likelihoods.table(signal, condition):
                 seen[f"{signal} {condition}"] += 1
-            elif signal in check_names() and likelihoods.table(signal):
+            elif signal.startswith(OWN_CHECK) or (signal in check_names() and likelihoods.table(signal)):
                 seen[signal] += 1
     checks = [name for name, count in seen.items() if count > len(rows) / 2]
     return process_of(int(samples.pop().removeprefix("samples=")), checks)

@@ -16,6 +16,7 @@ from deepthrift_router._decide.outlook import Outlook
 from deepthrift_router._decide.preferences import Preferences
 from deepthrift_router._decide.share import ShareControl
 from deepthrift_router._evidence.call_check import CallCheck
+from deepthrift_router._evidence.own_checks import Check, signal_of
 from deepthrift_router._learn.answered import Answered, LabelSource, answered, process_of
 from deepthrift_router._learn.risk_control import LabelledCall, RiskControl, control_quality_loss
 from deepthrift_router._learn.setting import Setting, SettingsFolder
@@ -50,6 +51,7 @@ class Memory:
         shadow: Setting | None,
         max_samples: int,
         checks: Sequence[CallCheck] = (),
+        own_checks: Sequence[Check] = (),
         *,
         own_scorer: bool,
     ) -> None:
@@ -58,7 +60,8 @@ class Memory:
         self.shadow = shadow
         self.likelihoods = Likelihoods.builtin() if setting is None else setting.likelihoods()
         weighed = [check for check in checks if self.likelihoods.table(check.name, check.condition or "any")]
-        self.process = process_of(max_samples, [f"{each.name} {each.condition or ''}".strip() for each in weighed])
+        bought = [f"{each.name} {each.condition or ''}".strip() for each in weighed]
+        self.process = process_of(max_samples, [*bought, *map(signal_of, own_checks)])
         # Scores of another scorer are other scores: what was learned under one says nothing of the other.
         version = "shipped" if setting is None else setting.version
         self.version = f"{version}+own scorer" if own_scorer else version
