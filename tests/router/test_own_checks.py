@@ -231,9 +231,21 @@ async def test_seconds_are_above_0() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [("", None), (" ", None), ("x", (0.0, 0.5)), ("x", (0.5, 1.1)), ("x", (0.5, float("nan")))]
+    "values",
+    [
+        ("", None),
+        (3, None),
+        ("x", (0.5, 0.5), None),
+        ("x", (0.5, 0.5, 0.5)),
+        ("x", [0.5, 0.5]),
+        ("x", 0.5),
+        (" ", None),
+        ("x", (0.0, 0.5)),
+        ("x", (0.5, 1.1)),
+        ("x", (0.5, float("nan"))),
+    ],
 )
-def test_a_result_that_makes_no_sense_is_refused(values: tuple[str, Any]) -> None:
+def test_a_result_that_makes_no_sense_is_refused(values: tuple[Any, ...]) -> None:
     with pytest.raises(ConfigurationError):
         CheckResult(*values)
 

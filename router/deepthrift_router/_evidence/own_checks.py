@@ -20,7 +20,7 @@ class CheckResult:
     """What a check of your own says about an answer.
 
     Raises:
-        ConfigurationError: The outcome is empty, or a likelihood isn't above 0 and at most 1.
+        ConfigurationError: The outcome is no word, or the likelihood isn't two numbers above 0 and at most 1.
     """
 
     outcome: str
@@ -32,10 +32,21 @@ class CheckResult:
     """A note for the record."""
 
     def __post_init__(self) -> None:
-        if not self.outcome.strip():
-            raise ConfigurationError("the outcome of a check is a word, not empty text")
-        if self.likelihood is not None and not all(0 < chance <= 1 for chance in self.likelihood):
-            raise ConfigurationError(f"a likelihood is above 0 and at most 1, not {self.likelihood!r}")
+        outcome, detail, likelihood = cast(
+            "tuple[object, object, object]", (self.outcome, self.detail, self.likelihood)
+        )
+        if not isinstance(outcome, str) or not outcome.strip():
+            raise ConfigurationError(f"the outcome of a check is a word, not {outcome!r}")
+        if not isinstance(detail, str):
+            raise ConfigurationError(f"the detail of a check is text, not {detail!r}")
+        if likelihood is not None and not _are_chances(likelihood):
+            raise ConfigurationError(f"a likelihood is two numbers above 0 and at most 1, not {likelihood!r}")
+
+
+def _are_chances(values: object) -> bool:
+    """Whether these are two probabilities that can be weighed: above 0, and no more than 1."""
+    chances = cast("tuple[object, ...]", values) if isinstance(values, tuple) else ()
+    return len(chances) == 2 and all(isinstance(chance, int | float) and 0 < chance <= 1 for chance in chances)
 
 
 CheckVerdict: TypeAlias = CheckResult | str | None
