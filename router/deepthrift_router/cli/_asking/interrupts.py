@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator
+from types import FrameType
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -23,10 +24,10 @@ class Interrupt:
         self._task: asyncio.Task[object] | None = None
 
     @contextlib.contextmanager
-    def caught(self) -> Iterator[None]:
+    def caught(self) -> Generator[None, None, None]:
         """Inside, Ctrl-C comes here."""
         try:
-            before = signal.signal(signal.SIGINT, lambda *_: self._press())
+            before = signal.signal(signal.SIGINT, self._press)
         except ValueError:  # only the main thread may set a handler, and only there Ctrl-C comes out
             yield
             return
@@ -36,7 +37,7 @@ class Interrupt:
             signal.signal(signal.SIGINT, before)
 
     @contextlib.contextmanager
-    def of_a_read(self) -> Iterator[None]:
+    def of_a_read(self) -> Generator[None, None, None]:
         """Inside, a line is read.
 
         Raises:
@@ -62,7 +63,7 @@ class Interrupt:
         finally:
             self._task = None
 
-    def _press(self) -> None:
+    def _press(self, _number: int = signal.SIGINT, _frame: FrameType | None = None) -> None:
         if self._reading:
             self._reading = False  # a second one may come before the first is dealt with
             raise KeyboardInterrupt
