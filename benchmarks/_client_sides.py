@@ -87,7 +87,7 @@ class Deepthrift(Side):
         from deepthrift import TextDelta
 
         self.calls += 1
-        async with self.clients[kind].stream(MESSAGES, max_tokens=256) as stream:
+        async with self.clients[kind].stream(MESSAGES, max_tokens=1024) as stream:
             async for event in stream:
                 if isinstance(event, TextDelta):
                     yield event.text

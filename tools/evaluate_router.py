@@ -29,7 +29,7 @@ from deepthrift_router._belief.belief import Belief
 from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.prior import Prior
 from deepthrift_router._belief.verification import CROSS_CHECK
-from deepthrift_router._decide.decide import Stakes
+from deepthrift_router._decide.decide import Utilities
 from deepthrift_router.evaluation import (
     Evaluation,
     Judged,
@@ -345,8 +345,8 @@ def at_tokens(outcomes: Sequence[Outcome], scores: np.ndarray) -> str:
     return f"{share.value:.2f} | {TOKENS:.2f} | {_interval(pgr)}"
 
 
-def _at_stake(value: float, asked: int) -> Stakes:
-    return Stakes(value, 0.1, 1.0, asked < 3, True)
+def _at_stake(value: float, asked: int) -> Utilities:
+    return Utilities(value, 0.1, 1.0, asked < 3, True)
 
 
 def _differ(outcome: Outcome) -> bool:

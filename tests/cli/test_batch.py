@@ -138,7 +138,7 @@ def test_an_interrupt_finishes_what_is_under_way(
     server: BillServer, env: dict[str, str], files: tuple[str, str], tmp_path: Path
 ) -> None:
     stopping = threading.Event()
-    server.script = Answer(gate=stopping)
+    server.script = Answer(admission=stopping)
     source = write_rows(tmp_path / "many.jsonl", [row(str(number)) for number in range(40)])
     args = ("batch", "run", str(source), files[1], *RATES, "--concurrency", "2")
     with running(*args, env=env) as command:

@@ -92,7 +92,7 @@ async def test_one_that_is_refused_does_not_touch_the_others_of_its_group(url: s
 async def test_who_comes_while_an_earlier_one_is_still_being_refused_stays_behind(url: str) -> None:
     """The order is that of coming, not that in which the store says no."""
     async with Ledger.open(url, budgets=[Budget("0.01", per="total")]) as ledger:
-        under_way = await ledger.reserve(wanted("0.009"))
+        in_flight = await ledger.reserve(wanted("0.009"))
         served: list[str] = []
 
         async def one(name: str, worst: str) -> None:
@@ -106,7 +106,7 @@ async def test_who_comes_while_an_earlier_one_is_still_being_refused_stays_behin
             await asyncio.sleep(0)
         tasks.append(asyncio.create_task(one("tiny", "0.0001")))
         await asyncio.sleep(0)
-        ledger.queued.release(under_way, ended_at=NOON)
+        ledger.queued.release(in_flight, ended_at=NOON)
         await asyncio.gather(*tasks)
         assert served == ["large", "small", "tiny"]
 

@@ -292,12 +292,12 @@ def test_a_budget_counts_what_was_booked_before_it_existed(tmp_path: Path) -> No
         ]
         with Ledger.open(url, budgets=budgets, clock=clock) as other:
             figures = [(s.spent.amount, s.reserved.amount, s.unknown.amount) for s in other.budget_status()]
-            bill, unknown, under_way = (Money.of(text).amount for text in (BILL, "0.001", "0.002"))
+            bill, unknown, in_flight = (Money.of(text).amount for text in (BILL, "0.001", "0.002"))
             assert figures == [
-                (bill + unknown, under_way, unknown),
-                (bill * 2 + unknown, under_way, unknown),
+                (bill + unknown, in_flight, unknown),
+                (bill * 2 + unknown, in_flight, unknown),
                 (bill, 0, 0),
-                (bill * 2 + unknown, under_way, unknown),
+                (bill * 2 + unknown, in_flight, unknown),
                 (0, 0, 0),
             ]
             settle(ledger, open_one.id, "0.0001")  # by a process that does not know the budgets

@@ -156,8 +156,8 @@ def test_200_kills_lose_and_double_nothing(tmp_path: Path) -> None:
         assert sent <= rows.keys()
         assert all(rows[id_].status == "settled" and rows[id_].cost.total == Money.of("0.001") for id_ in settled)
         assert {row.status for row in rows.values()} <= {"settled", "reserved"}
-        under_way = [row for row in rows.values() if row.status == "reserved"]
-        assert len(under_way) <= 2 * 200  # two threads in each process
+        in_flight = [row for row in rows.values() if row.status == "reserved"]
+        assert len(in_flight) <= 2 * 200  # two threads in each process
         for status in ledger.budget_status():
-            assert status.spent == Money.of("0.001") * (len(rows) - len(under_way))
-            assert status.reserved == Money.of("0.002") * len(under_way)
+            assert status.spent == Money.of("0.001") * (len(rows) - len(in_flight))
+            assert status.reserved == Money.of("0.002") * len(in_flight)

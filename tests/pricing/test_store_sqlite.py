@@ -146,7 +146,7 @@ from tests.pricing.ledgers import settle, wanted, spent
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path(sys.argv[1])
 ledger = Ledger.open(path, budgets=[Budget("1", per="day")])
-under_way = [ledger.try_reserve(wanted("0.001")) for _ in range(5)]
+in_flight = [ledger.try_reserve(wanted("0.001")) for _ in range(5)]
 largest = max(file.stat().st_size for file in path.parent.iterdir())
 resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 20_000, resource.RLIM_INFINITY))
 reserved = 0
@@ -159,7 +159,7 @@ for _ in range(100):
     reserved += 1
 else:
     raise SystemExit("the disk was never full")
-for attempt in under_way:
+for attempt in in_flight:
     try:
         settle(ledger, attempt.id, "0.0001")
     except LedgerUnavailable as error:

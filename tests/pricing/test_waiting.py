@@ -64,11 +64,11 @@ async def test_a_budget_that_refuses_does_so_at_once(url: str, opened: ExitStack
 
 async def test_what_can_never_fit_is_refused_at_once(url: str, opened: ExitStack) -> None:
     ledger = opened.enter_context(Ledger.open(url, budgets=[Budget("0.003", per="total")]))
-    under_way = ledger.try_reserve(wanted())
+    in_flight = ledger.try_reserve(wanted())
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(BudgetExceeded):
             await ledger.reserve(wanted("0.0031"))
-        settle(ledger, under_way.id)
+        settle(ledger, in_flight.id)
         with pytest.raises(BudgetExceeded):
             await ledger.reserve(wanted())
 
@@ -76,14 +76,14 @@ async def test_what_can_never_fit_is_refused_at_once(url: str, opened: ExitStack
 async def test_a_waiter_goes_on_the_moment_room_comes_free(url: str, opened: ExitStack) -> None:
     ledger = opened.enter_context(Ledger.open(url, budgets=[Budget("0.003", per="total")]))
     for end in ("settle", "release"):
-        under_way = ledger.try_reserve(wanted("0.0025"))
+        in_flight = ledger.try_reserve(wanted("0.0025"))
         waiting = asyncio.create_task(ledger.reserve(wanted("0.0025")))
         await until_waiting(ledger, 1)
         assert not waiting.done()
         if end == "settle":
-            settle(ledger, under_way.id, "0.0001")
+            settle(ledger, in_flight.id, "0.0001")
         else:
-            ledger.release(under_way.id, ended_at=NOON)
+            ledger.release(in_flight.id, ended_at=NOON)
         async with asyncio.timeout(PATIENCE):
             attempt = await waiting
         settle(ledger, attempt.id, "0.0001")
@@ -91,10 +91,10 @@ async def test_a_waiter_goes_on_the_moment_room_comes_free(url: str, opened: Exi
 
 async def test_a_waiter_is_refused_once_nothing_can_come_free(url: str, opened: ExitStack) -> None:
     ledger = opened.enter_context(Ledger.open(url, budgets=[Budget("0.003", per="total")]))
-    under_way = ledger.try_reserve(wanted("0.002"))
+    in_flight = ledger.try_reserve(wanted("0.002"))
     waiting = asyncio.create_task(ledger.reserve(wanted("0.002")))
     await until_waiting(ledger, 1)
-    settle(ledger, under_way.id, "0.002")
+    settle(ledger, in_flight.id, "0.002")
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(BudgetExceeded) as refused:
             await waiting
@@ -130,13 +130,13 @@ async def test_callers_are_served_in_order_and_a_small_one_does_not_overtake(url
 async def test_those_who_wait_for_one_budget_do_not_hold_up_another(url: str, opened: ExitStack) -> None:
     budgets = [Budget("0.002", per="total", tags={"team": team}) for team in ("ads", "search")]
     ledger = opened.enter_context(Ledger.open(url, budgets=budgets))
-    under_way = ledger.try_reserve(wanted(tags={"team": "ads"}))
+    in_flight = ledger.try_reserve(wanted(tags={"team": "ads"}))
     waiting = asyncio.create_task(ledger.reserve(wanted(tags={"team": "ads"})))
     await until_waiting(ledger, 1)
     async with asyncio.timeout(PATIENCE):
         other = await ledger.reserve(wanted(tags={"team": "search"}))
         free = await ledger.reserve(wanted())
-    ledger.release(under_way.id, ended_at=NOON)
+    ledger.release(in_flight.id, ended_at=NOON)
     async with asyncio.timeout(PATIENCE):
         last = await waiting
     for attempt in (other, free, last):
@@ -159,12 +159,12 @@ async def test_a_timeout_is_kept_and_told(url: str, opened: ExitStack) -> None:
 
 async def test_cancelled_waiters_leave_nothing_and_pass_their_turn_on(url: str, opened: ExitStack) -> None:
     ledger = opened.enter_context(Ledger.open(url, budgets=[Budget("0.002", per="total")]))
-    under_way = ledger.try_reserve(wanted())
+    in_flight = ledger.try_reserve(wanted())
     waiting = [asyncio.create_task(ledger.reserve(wanted())) for _ in range(20)]
     await until_waiting(ledger, 20)
     for task in waiting[:10]:
         task.cancel()
-    ledger.release(under_way.id, ended_at=NOON)
+    ledger.release(in_flight.id, ended_at=NOON)
     for task in waiting[10:19]:
         task.cancel()
     async with asyncio.timeout(PATIENCE):
@@ -237,11 +237,11 @@ async def test_room_made_by_another_ledger_on_the_file_is_found(opened: ExitStac
     url = f"sqlite:///{tmp_path / 'spend.db'}"
     budgets = [Budget("0.003", per="total")]
     one, other = (opened.enter_context(Ledger.open(url, budgets=budgets)) for _ in range(2))
-    under_way = one.try_reserve(wanted())
+    in_flight = one.try_reserve(wanted())
     waiting = asyncio.create_task(other.reserve(wanted("0.001")))
     await until(waiting.done)
     waiting_more = asyncio.create_task(other.reserve(wanted()))
-    settle(one, under_way.id, "0.00001")
+    settle(one, in_flight.id, "0.00001")
     async with asyncio.timeout(PATIENCE):
         first = await waiting
         settle(other, first.id, "0.00001")
@@ -292,7 +292,7 @@ def test_a_thread_that_waits_too_long_is_told(opened: ExitStack) -> None:
 async def test_waiting_survives_a_loop_that_has_died(opened: ExitStack) -> None:
     """A waiter whose loop is gone is woken in vain, and must not break who settles."""
     ledger = opened.enter_context(Ledger.open("memory:", budgets=[Budget("0.003", per="total")]))
-    under_way = ledger.try_reserve(wanted())
+    in_flight = ledger.try_reserve(wanted())
 
     def abandon() -> None:
         loop = asyncio.new_event_loop()
@@ -306,5 +306,5 @@ async def test_waiting_survives_a_loop_that_has_died(opened: ExitStack) -> None:
         loop.close()
 
     await asyncio.to_thread(abandon)
-    settle(ledger, under_way.id)
+    settle(ledger, in_flight.id)
     assert len(ledger.attempts()) == 1

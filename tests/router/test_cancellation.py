@@ -32,13 +32,13 @@ async def test_cancelled_during(stage: int) -> None:
 
 
 async def test_the_client_serves_on_after_many_cancels() -> None:
-    gate = threading.Event()
-    async with routing(Answer("Canberra.", gate=gate)) as (router, server):
+    admission = threading.Event()
+    async with routing(Answer("Canberra.", admission=admission)) as (router, server):
         tasks = [asyncio.ensure_future(router.chat(QUESTION, max_tokens=50)) for _ in range(30)]
         await server.until(lambda seen: len(seen.requests) >= 15)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        gate.set()
+        admission.set()
         reply = await router.chat(QUESTION, max_tokens=50)
     assert reply.text == "Canberra."

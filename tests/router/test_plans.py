@@ -20,7 +20,7 @@ from deepthrift_pricing import Budget, Ledger
 from deepthrift_router import Belief, ModeRouter, Preferences, RouterStore
 from deepthrift_router._belief.verification import Prospect
 from deepthrift_router._calls import calls as _calls
-from deepthrift_router._decide.decide import Offer, Stakes, best_step
+from deepthrift_router._decide.decide import Offer, Utilities, best_step
 from deepthrift_router._decide.share import ShareControl
 from tests.router.support import CANBERRA, QUESTION, SYDNEY, Pace, by_mode, route, routing
 from tests.router.test_audits import labelled_row
@@ -329,9 +329,9 @@ amounts = st.floats(1, 1e9)
 def test_evidence_is_never_bought_for_more_than_it_is_worth(
     belief: Belief, a: Belief, b: Belief, value: float, price: float, thinking: float, chance: float, can: bool
 ) -> None:
-    stakes = Stakes(value, price, thinking, True, can)
+    values = Utilities(value, price, thinking, True, can)
     offers = [Offer("check", price, (Prospect(chance, a), Prospect(1 - chance, b)))]
-    step, utilities = best_step(belief, stakes, offers)
+    step, utilities = best_step(belief, values, offers)
     now = max(utilities["accept"], utilities.get("escalate", float("-inf")))
     if step == "check":
         assert can
@@ -343,7 +343,7 @@ def test_evidence_is_never_bought_for_more_than_it_is_worth(
 
 @given(cells, amounts, amounts)
 def test_thinking_is_never_bought_for_more_than_its_gain(belief: Belief, value: float, thinking: float) -> None:
-    step, _ = best_step(belief, Stakes(value, 1.0, thinking, False, True), ())
+    step, _ = best_step(belief, Utilities(value, 1.0, thinking, False, True), ())
     assert (step == "escalate") == (value * belief.p_thinking - thinking > value * belief.p_standard)
 
 

@@ -28,10 +28,10 @@ async def _route_all(samples: Callable[[Case], list[str]]) -> dict[str, RoutedRe
 
     async with BillServer(handle) as server, AsyncClient(**settings(server)) as client:
         router = ModeRouter(client)
-        gate = asyncio.Semaphore(8)
+        admission = asyncio.Semaphore(8)
 
         async def one(question: str) -> RoutedReply:
-            async with gate:
+            async with admission:
                 return await router.chat(question, max_tokens=400)
 
         replies = await asyncio.gather(*(one(question) for question in BY_QUESTION))

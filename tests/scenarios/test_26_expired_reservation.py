@@ -69,7 +69,7 @@ async def test_a_call_that_outlives_its_lease_is_still_settled_exactly(tmp_path:
     url = f"sqlite:///{tmp_path / 'spend.db'}"
     clock, swept = Clock(), threading.Event()
     with Ledger.open(url, lease=0.2) as ledger, Ledger.open(url, lease=0.2, clock=clock) as other:
-        async with BillServer(REFERENCE.but(gate=swept)) as server:
+        async with BillServer(REFERENCE.but(admission=swept)) as server:
             call = asyncio.create_task(ask("async", server, mode="thinking", max_tokens=500, client={"ledger": ledger}))
             await server.until(lambda s: len(s.requests) == 1)
             clock.ahead = timedelta(seconds=60)

@@ -221,7 +221,7 @@ async def test_the_breaker_of_an_empty_balance_opens_again(monkeypatch: pytest.M
         with pytest.raises(InsufficientBalance, match="nothing was sent"):
             await client.chat("Hi", max_tokens=5)
         assert client._session.target is not None
-        client._session.target.gate.circuit._now = lambda: time.monotonic() + 3600
+        client._session.target.admission.circuit._now = lambda: time.monotonic() + 3600
         assert (await client.chat("Hi", max_tokens=5)).text == "Paris."
 
 

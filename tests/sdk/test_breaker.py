@@ -149,7 +149,7 @@ async def test_it_opens_after_failures_in_a_row_and_one_call_tries_again(door: D
         inner = client if isinstance(client, AsyncClient) else client._async
         assert (inner.endpoints[0].circuit, inner.endpoints[0].failures) == ("open", 3)
         assert inner._session.target is not None
-        inner._session.target.gate.circuit._until = 0.0
+        inner._session.target.admission.circuit._until = 0.0
         assert inner.endpoints[0].circuit == "half-open"
         await call(door, client)
         assert inner.endpoints[0].circuit == "closed"
@@ -167,7 +167,7 @@ async def test_only_one_call_tries_an_endpoint_that_failed() -> None:
         with pytest.raises(ServerError):
             await client.chat("Hi", max_tokens=5)
         assert client._session.target is not None
-        client._session.target.gate.circuit._until = 0.0
+        client._session.target.admission.circuit._until = 0.0
         probe = asyncio.create_task(client.chat("Hi", max_tokens=5))
         await server.until(lambda s: len(s.requests) == 2)
         with pytest.raises(CircuitOpen, match="being tried"):
@@ -184,7 +184,7 @@ async def test_a_cancelled_probe_leaves_the_next_call_to_try() -> None:
         with pytest.raises(ServerError):
             await client.chat("Hi", max_tokens=5)
         assert client._session.target is not None
-        client._session.target.gate.circuit._until = 0.0
+        client._session.target.admission.circuit._until = 0.0
         probe = asyncio.create_task(client.chat("Hi", max_tokens=5))
         await server.until(lambda s: len(s.requests) == 2)
         probe.cancel()

@@ -411,12 +411,12 @@ async def test_a_book_in_yuan_books_in_yuan() -> None:
 
 
 async def test_a_cancelled_call_leaves_the_others_alone() -> None:
-    gate = threading.Event()
-    async with BillServer(Answer("Paris.", gate=gate)) as server, AsyncClient(**settings(server)) as client:
+    admission = threading.Event()
+    async with BillServer(Answer("Paris.", admission=admission)) as server, AsyncClient(**settings(server)) as client:
         tasks = [asyncio.create_task(through_async(client, "Hi", streamed=n % 2 == 0, max_tokens=5)) for n in range(10)]
         await server.until(lambda s: s.in_flight == 10)
         tasks[3].cancel()
-        gate.set()
+        admission.set()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(result, BaseException) for result in results) == 1
         assert not any(isinstance(result, DeepthriftError) for result in results)

@@ -21,8 +21,8 @@ HANGING = Answer("Paris.", hold=60.0)
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_calls_under_way_finish_within_the_grace(streamed: bool) -> None:
-    gate = threading.Event()
-    async with BillServer(Answer("Paris.", gate=gate)) as server:
+    admission = threading.Event()
+    async with BillServer(Answer("Paris.", admission=admission)) as server:
         client = AsyncClient(**settings(server))
         calls = [asyncio.create_task(through_async(client, "Hi", streamed=streamed, max_tokens=5)) for _ in range(3)]
         await server.until(lambda s: len(s.requests) == 3)
@@ -32,7 +32,7 @@ async def test_calls_under_way_finish_within_the_grace(streamed: bool) -> None:
             await client.chat("Hi", max_tokens=5)
         with pytest.raises(ClientClosed):
             client.stream("Hi", max_tokens=5)
-        gate.set()
+        admission.set()
         assert [reply.text for reply in await asyncio.gather(*calls)] == ["Paris."] * 3
         await closing
         await server.wait_quiet(connections=0)

@@ -73,7 +73,7 @@ async def test_many_calls_share_one_connection_and_the_servers_limit(
         assert {reply.text for reply in await asyncio.gather(*calls)} == {" the the the"}
         assert server.connections == 1
         assert server.peak <= 4
-        assert connection(opened).under_way == 0
+        assert connection(opened).in_flight == 0
 
 
 @pytest.mark.parametrize("what", ["hang", "stall"])
@@ -114,7 +114,7 @@ async def test_a_storm_of_cancellations_leaves_nothing_behind(authority: trustme
         server.script = lambda _: "answer"
         for _ in range(5):
             assert (await opened.chat("Hi", max_tokens=9)).text == "Paris."
-        assert connection(opened).under_way == 0
+        assert connection(opened).in_flight == 0
         assert server.connections == 1
     assert {attempt.status for attempt in ledger.attempts()} <= {"settled", "released", "unknown"}
     ledger.close()

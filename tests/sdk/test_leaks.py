@@ -101,8 +101,8 @@ async def test_a_storm_of_5000_cancellations_leaves_nothing_behind(tmp_path: Pat
 
 
 async def test_a_burst_larger_than_the_limit_leaves_every_place_free() -> None:
-    gate = threading.Event()
-    async with BillServer([Answer("Paris."), *[Answer("Paris.", gate=gate)] * 200]) as server:
+    admission = threading.Event()
+    async with BillServer([Answer("Paris."), *[Answer("Paris.", admission=admission)] * 200]) as server:
         transport = OriginTransport(server.url, limit=20)
         async with AsyncClient(**settings(server, transport=transport)) as client:
             await client.chat("Hi", max_tokens=5)
@@ -111,6 +111,6 @@ async def test_a_burst_larger_than_the_limit_leaves_every_place_free() -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            gate.set()
+            admission.set()
             assert transport.places == 20
             assert (await client.chat("Hi", max_tokens=5)).text == "Paris."

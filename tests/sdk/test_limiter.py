@@ -166,16 +166,16 @@ async def test_waiting_counts_against_the_deadline() -> None:
 
 
 async def test_a_burst_that_is_refused_halves_the_limit_once_and_successes_raise_it() -> None:
-    gate = threading.Event()
+    admission = threading.Event()
 
     def script(request: Received) -> Answer | Failure:
-        return Failure(429, "slow down", gate=gate) if request.number < 8 else Answer("Paris.")
+        return Failure(429, "slow down", admission=admission) if request.number < 8 else Answer("Paris.")
 
     async with BillServer(script) as server, AsyncClient(**settings(server, max_retries=0)) as client:
         assert client.endpoints[0].limit is None
         calls = [asyncio.ensure_future(client.chat("Hi", max_tokens=5)) for _ in range(8)]
         await server.until(lambda s: s.in_flight == 8)
-        gate.set()
+        admission.set()
         refused = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(each, RateLimited) for each in refused)
         assert client.endpoints[0].limit == 4

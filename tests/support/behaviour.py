@@ -68,7 +68,7 @@ class Answer:
     obeys_max_tokens: bool = True
     delay: float = 0.0
     """Waiting in the queue: a client that leaves now pays nothing."""
-    gate: threading.Event | None = None
+    admission: threading.Event | None = None
     """Waiting in the queue until it is set."""
     token_delay: float = 0.0
     """Between two chunks, streamed or not."""
@@ -147,7 +147,7 @@ class Failure:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     delay: float = 0.0
-    gate: threading.Event | None = None
+    admission: threading.Event | None = None
     """Waiting until it is set."""
     billed: Answer | None = None
 

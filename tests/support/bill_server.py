@@ -257,7 +257,7 @@ class BillServer:
             generation = Generation(what, request, self.bill)
             return await (answer_stream if request.stream else answer_plain)(wire, generation)
         await wire.pause(what.delay)
-        await wire.wait(what.gate if isinstance(what, Failure) else None)
+        await wire.wait(what.admission if isinstance(what, Failure) else None)
         if what.billed is not None:
             generation = Generation(what.billed, request, self.bill)
             generation.all_at_once()

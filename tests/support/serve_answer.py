@@ -150,7 +150,7 @@ async def answer_plain(wire: Wire, generation: Generation) -> None:
     """The whole answer in one body."""
     answer = generation.answer
     await wire.pause(answer.delay)
-    await wire.wait(answer.gate)
+    await wire.wait(answer.admission)
     if answer.keep_alive:
         await wire.head(200, {"content-type": "application/json", **answer.headers})
         for _ in range(answer.keep_alive):
@@ -206,7 +206,7 @@ async def answer_stream(wire: Wire, generation: Generation) -> None:
     """The answer as server-sent events."""
     answer = generation.answer
     await wire.pause(answer.delay)
-    await wire.wait(answer.gate)
+    await wire.wait(answer.admission)
     await wire.head(200, {"content-type": "text/event-stream", **answer.headers})
     try:
         ended = await _tokens(wire, generation)

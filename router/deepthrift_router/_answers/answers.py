@@ -114,9 +114,9 @@ def normal_form(answer: str, question: str = "") -> Answer | None:
         return Answer("text", plain)
     asked = question_of(question)
     wordy = all(token[0].isalnum() for token in tokens)
-    telling = [token for token in tokens if token not in _FILLERS and token not in _NEGATIONS]
-    core = tuple(token for token in telling if token not in asked) if wordy else ()
-    echo = tuple(token for token in telling if token in asked)
+    presenter = [token for token in tokens if token not in _FILLERS and token not in _NEGATIONS]
+    core = tuple(token for token in presenter if token not in asked) if wordy else ()
+    echo = tuple(token for token in presenter if token in asked)
     sentence = wordy and any(token in _FILLERS for token in tokens)
     negations = sum(token in _NEGATIONS or token.endswith("n't") for token in tokens)
     low = plain.casefold()

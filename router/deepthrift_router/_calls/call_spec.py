@@ -9,7 +9,7 @@ from deepthrift_pricing import Mode, Purpose
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CallSpec:
     """One call to be made."""
 
     mode: Mode

@@ -11,7 +11,7 @@ from deepthrift import ChatOptions, Finished, Reply, StreamEvent, TextDelta
 from deepthrift.errors import DeadlineExceeded, DeepthriftError
 from deepthrift_pricing import Attempt, Cost, Currency, Money, Usage
 from deepthrift_router._calls.budget_status import refresh_statuses
-from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.call_spec import CallSpec
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -64,7 +64,7 @@ class Calls:
         return None if self._end is None else self._end - time.monotonic()
 
     async def send(
-        self, asked: Asked, *, client: AsyncClient | None = None, tell: Tell | None = None, watch: Watch | None = None
+        self, spec: CallSpec, *, client: AsyncClient | None = None, tell: Tell | None = None, watch: Watch | None = None
     ) -> Reply:
         """One call; with `tell` or `watch` it is streamed. Cut by `watch`, it is the reply as far as it came.
 
@@ -72,18 +72,18 @@ class Calls:
             DeepthriftError: The call failed; its attempts are among those of the answer all the same.
         """
         to = client or self.client
-        options = asked.options.copy()
+        options = spec.options.copy()
         options["group_id"] = self._request.group_id
-        options["purpose"] = asked.purpose
+        options["purpose"] = spec.purpose
         if self.left is not None:
             if self.left <= 0:
                 raise DeadlineExceeded("the deadline of the routed answer is over; raise deadline, or ask for less")
             options["deadline"] = self.left
         try:
             if tell is None and watch is None:
-                reply = await to.chat(asked.messages, mode=asked.mode, max_tokens=asked.max_tokens, **options)
+                reply = await to.chat(spec.messages, mode=spec.mode, max_tokens=spec.max_tokens, **options)
             else:
-                reply = await self._streamed(to, asked, options, tell, watch)
+                reply = await self._streamed(to, spec, options, tell, watch)
         except DeepthriftError as error:
             self.attempts += await _booked(to, error.attempt_ids)
             await refresh_statuses(self.client.ledger, to.ledger)
@@ -103,10 +103,10 @@ class Calls:
                     self.attempts.append(attempt)
 
     async def _streamed(
-        self, to: AsyncClient, asked: Asked, options: ChatOptions, tell: Tell | None, watch: Watch | None
+        self, to: AsyncClient, spec: CallSpec, options: ChatOptions, tell: Tell | None, watch: Watch | None
     ) -> Reply:
         text = ""
-        stream = to.stream(asked.messages, mode=asked.mode, max_tokens=asked.max_tokens, **options)
+        stream = to.stream(spec.messages, mode=spec.mode, max_tokens=spec.max_tokens, **options)
         try:
             while events := await stream.batch():
                 for event in events:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from deepthrift_router._answers.features import conversation_text
-from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.call_spec import CallSpec
 
 if TYPE_CHECKING:
     from deepthrift import ChatOptions, HostProfile, Message, Messages
@@ -47,11 +47,11 @@ class Request:
         """Tags of this call; the client adds its own."""
         return self.options.get("tags") or {}
 
-    def standard(self, host: HostProfile, purpose: Purpose = "answer") -> Asked:
+    def standard(self, host: HostProfile, purpose: Purpose = "answer") -> CallSpec:
         """The standard call, exactly as the user asked for it."""
         return self._asked("standard", purpose, host, self.options.copy())
 
-    def sample(self, host: HostProfile, number: int) -> Asked:
+    def sample(self, host: HostProfile, number: int) -> CallSpec:
         """The second or third sample: the same call, but free to come out differently.
 
         A temperature above 0, or the host's own, stays; 0 becomes 0.7. A given seed is moved on by one for each.
@@ -64,21 +64,21 @@ class Request:
             options["seed"] = seed + number - 1
         return self._asked("standard", "sample", host, options)
 
-    def thinking(self, host: HostProfile, purpose: Purpose = "answer", hint: str | None = None) -> Asked:
+    def thinking(self, host: HostProfile, purpose: Purpose = "answer", hint: str | None = None) -> CallSpec:
         """The thinking call: without sampling settings that the host has no use for in that mode.
 
         With `hint`, the draft and a request to check it follow the messages, whose prefix stays the same.
         """
-        asked = self._asked("thinking", purpose, host, self.thinking_options(host))
+        spec = self._asked("thinking", purpose, host, self.thinking_options(host))
         if not hint:
-            return asked
+            return spec
 
         messages: list[Message] = [
-            *as_messages(asked.messages),
+            *as_messages(spec.messages),
             {"role": "assistant", "content": hint},
             {"role": "user", "content": _HINT},
         ]
-        return Asked("thinking", purpose, messages, asked.max_tokens, asked.options)
+        return CallSpec("thinking", purpose, messages, spec.max_tokens, spec.options)
 
     def thinking_options(self, host: HostProfile) -> ChatOptions:
         """The user's options, as far as the host's thinking mode knows them."""
@@ -98,12 +98,12 @@ class Request:
         kept = {name: value for name, value in self.options.items() if name not in _OF_THE_ANSWER}
         return cast("ChatOptions", kept)
 
-    def _asked(self, mode: Mode, purpose: Purpose, host: HostProfile, options: ChatOptions) -> Asked:
+    def _asked(self, mode: Mode, purpose: Purpose, host: HostProfile, options: ChatOptions) -> CallSpec:
         if self.target is None:
-            return Asked(mode, purpose, self.messages, self.max_tokens, options)
+            return CallSpec(mode, purpose, self.messages, self.max_tokens, options)
         messages, format_ = self.target.ask(self.messages, host.rules(mode).features)
         options["response_format"] = format_
-        return Asked(mode, purpose, messages, self.max_tokens, options)
+        return CallSpec(mode, purpose, messages, self.max_tokens, options)
 
 
 def as_messages(messages: Messages) -> list[Message]:

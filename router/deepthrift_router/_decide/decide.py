@@ -12,7 +12,7 @@ from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.prior import Score
 from deepthrift_router._belief.verification import Prospect, second_prospects
 from deepthrift_router._decide.economy import Costs, Spread
-from deepthrift_router._decide.tiers import Rung
+from deepthrift_router._decide.tiers import Tier
 from deepthrift_router._record.decision import PlanCost, PlanName
 
 Action: TypeAlias = Literal["accept", "escalate", "sample"]
@@ -23,7 +23,7 @@ gain of one in ten."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stakes:
+class Utilities:
     """What is at stake in one decision, in 10⁻¹² of the currency."""
 
     value: float
@@ -35,33 +35,33 @@ class Stakes:
 
 
 def next_action(
-    belief: Belief, stakes: Stakes, prospects: Sequence[Prospect] = ()
+    belief: Belief, values: Utilities, prospects: Sequence[Prospect] = ()
 ) -> tuple[Action, dict[Action, float]]:
     """The action of the highest expected utility, with the utility of each that is possible.
 
     A further sample is only worth its price as far as it can change what is done next; what a third one could change is
     part of the value of the second.
     """
-    utilities: dict[Action, float] = {"accept": _accept(belief, stakes)}
-    if stakes.can_think:
-        utilities["escalate"] = _escalate(belief, stakes)
-        if stakes.can_sample and prospects:
-            utilities["sample"] = _sample(stakes, prospects)
+    utilities: dict[Action, float] = {"accept": _accept(belief, values)}
+    if values.can_think:
+        utilities["escalate"] = _escalate(belief, values)
+        if values.can_sample and prospects:
+            utilities["sample"] = _sample(values, prospects)
     best = max(utilities, key=lambda action: utilities[action])
     return best, utilities
 
 
-def _accept(belief: Belief, stakes: Stakes) -> float:
-    return stakes.value * belief.p_standard
+def _accept(belief: Belief, values: Utilities) -> float:
+    return values.value * belief.p_standard
 
 
-def _escalate(belief: Belief, stakes: Stakes) -> float:
-    return stakes.value * belief.p_thinking - stakes.escalation
+def _escalate(belief: Belief, values: Utilities) -> float:
+    return values.value * belief.p_thinking - values.escalation
 
 
-def _sample(stakes: Stakes, prospects: Sequence[Prospect]) -> float:
-    return -stakes.sample + sum(
-        each.chance * max(next_action(each.after, stakes, each.further)[1].values()) for each in prospects
+def _sample(values: Utilities, prospects: Sequence[Prospect]) -> float:
+    return -values.sample + sum(
+        each.chance * max(next_action(each.after, values, each.further)[1].values()) for each in prospects
     )
 
 
@@ -74,35 +74,35 @@ class Offer:
     prospects: Sequence[Prospect]
 
 
-def best_step(belief: Belief, stakes: Stakes, offers: Sequence[Offer]) -> tuple[str, dict[str, float]]:
+def best_step(belief: Belief, values: Utilities, offers: Sequence[Offer]) -> tuple[str, dict[str, float]]:
     """`accept`, `escalate`, or the name of the offer to buy; with the utility of each.
 
     Evidence is bought only if what it can change is worth more than it costs; of several such pieces the one first that
     is worth most for its price, for the others can still be bought after it.
     """
-    utilities: dict[str, float] = {str(name): worth for name, worth in next_action(belief, stakes)[1].items()}
+    utilities: dict[str, float] = {str(name): worth for name, worth in next_action(belief, values)[1].items()}
     now = max(utilities.values())
     best, ratio = max(utilities, key=lambda name: utilities[name]), 0.0
-    if not stakes.can_think:
+    if not values.can_think:
         return best, utilities
     for offer in offers:
         if not offer.prospects:
             continue
-        worth = _expected(stakes, offer.prospects) - now
+        worth = _expected(values, offer.prospects) - now
         utilities[offer.name] = now + worth - offer.cost
         if worth > offer.cost and worth / max(offer.cost, 1e-9) > ratio:
             best, ratio = offer.name, worth / max(offer.cost, 1e-9)
     return best, utilities
 
 
-def _expected(stakes: Stakes, prospects: Sequence[Prospect]) -> float:
-    return sum(each.chance * max(next_action(each.after, stakes, each.further)[1].values()) for each in prospects)
+def _expected(values: Utilities, prospects: Sequence[Prospect]) -> float:
+    return sum(each.chance * max(next_action(each.after, values, each.further)[1].values()) for each in prospects)
 
 
 def plan_costs(
     score: Score,
     costs: Costs,
-    rungs: Sequence[Rung],
+    tiers: Sequence[Tier],
     value: float,
     likelihoods: Likelihoods,
     per_second: float = 0.0,
@@ -114,8 +114,8 @@ def plan_costs(
     belief = score.belief
     ahead = second_prospects(belief, "any", likelihoods, score.weight, 2)
 
-    def price_of(rung: Rung) -> float:
-        return rung.escalation.expected + per_second * (rung.seconds or 0.0)
+    def price_of(tier: Tier) -> float:
+        return tier.escalation.expected + per_second * (tier.seconds or 0.0)
 
     def plan(
         name: PlanName,
@@ -141,27 +141,27 @@ def plan_costs(
     plans: dict[PlanName, PlanCost] = {
         "standard": plan("standard", costs.standard, costs.worst_standard, belief.p_standard, costs.seconds)
     }
-    if rungs:
-        up = min(rungs, key=price_of)
+    if tiers:
+        up = min(tiers, key=price_of)
         sample = costs.sample.expected + per_second * (costs.seconds or 0.0)
-        stakes = Stakes(value, sample, price_of(up), True, True)
-        sampled, escalated, right = _cascade(belief, stakes, ahead, always_sample)
+        values = Utilities(value, sample, price_of(up), True, True)
+        sampled, escalated, right = _cascade(belief, values, ahead, always_sample)
         cascade = costs.standard + costs.sample.times(sampled) + up.escalation.times(escalated)
         worst = costs.worst_standard * (2 if sampled else 1) + up.worst
         seconds = None
         if costs.seconds is not None and up.seconds is not None:
             seconds = costs.seconds * (1 + sampled) + up.seconds * escalated
         plans["cascade"] = plan("cascade", cascade, worst, right, seconds, (sampled, escalated))
-    for rung in rungs:
-        plans[rung.name] = plan(rung.name, rung.first, rung.worst, belief.p_thinking, rung.seconds, (0.0, 1.0))
+    for tier in tiers:
+        plans[tier.name] = plan(tier.name, tier.first, tier.worst, belief.p_thinking, tier.seconds, (0.0, 1.0))
     return plans
 
 
 def _cascade(
-    belief: Belief, stakes: Stakes, ahead: Sequence[Prospect], always_sample: bool
+    belief: Belief, values: Utilities, ahead: Sequence[Prospect], always_sample: bool
 ) -> tuple[float, float, float]:
     """Of a cascade: the chances of a second sample, of an escalation, and of a right answer."""
-    action, _ = next_action(belief, stakes, ahead)
+    action, _ = next_action(belief, values, ahead)
     if always_sample and ahead:
         action = "sample"
     if action == "accept" or not ahead:
@@ -175,7 +175,7 @@ def _cascade(
         if always_sample:
             think = after.p_standard < belief.p_standard
         else:
-            think = _escalate(after, stakes) > _accept(after, stakes)
+            think = _escalate(after, values) > _accept(after, values)
         escalated += each.chance * think
         right += each.chance * (after.p_thinking if think else after.p_standard)
     return 1.0, escalated, right

@@ -13,19 +13,19 @@ from deepthrift_router._decide.economy import Spread, cost_of, expected_length
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
     from deepthrift_router._belief.prior import Prior
-    from deepthrift_router._calls.call_spec import Asked
+    from deepthrift_router._calls.call_spec import CallSpec
     from deepthrift_router._calls.request import Request
     from deepthrift_router._decide.history import History
     from deepthrift_router._record.decision import TokenLength
 
-RungName: TypeAlias = Literal["thinking", "specialist"]
+TierName: TypeAlias = Literal["thinking", "specialist"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class Tier:
     """One way to escalate, with what it costs now."""
 
-    name: RungName
+    name: TierName
     client: AsyncClient
     first: Spread
     """As the first call."""
@@ -40,12 +40,12 @@ class Rung:
 
     @property
     def mode(self) -> Mode:
-        """Every rung above the first one thinks."""
+        """Every tier above the first one thinks."""
         return "thinking"
 
 
 def rung_of(
-    name: RungName,
+    name: TierName,
     client: AsyncClient,
     request: Request,
     prior: Prior,
@@ -53,16 +53,16 @@ def rung_of(
     cached: float | None,
     *,
     timed: bool,
-) -> Rung | str:
-    """The rung, or why it cannot be used for this request.
+) -> Tier | str:
+    """The tier, or why it cannot be used for this request.
 
     Raises:
         PriceNotFound: It has no price.
     """
     host, prices = client.host, client.prices
-    asked = request.thinking(host)
+    spec = request.thinking(host)
     try:
-        bound = bound_of(client, asked)
+        bound = bound_of(client, spec)
     except InvalidRequestError as error:
         return str(error)
     model = host.model_for("thinking", client.model)
@@ -72,7 +72,7 @@ def rung_of(
     # Another endpoint's cache knows nothing of the calls made here.
     warm = (cached or 0.0) if name == "thinking" else 0.0
     seconds = history.seconds(client.ledger, host, model, "thinking") if timed else None
-    return Rung(
+    return Tier(
         name=name,
         client=client,
         first=cost_of(price, bound.prompt_tokens, length, 0.0),
@@ -85,20 +85,20 @@ def rung_of(
     )
 
 
-def bound_of(client: AsyncClient, asked: Asked) -> calls.Bound:
+def bound_of(client: AsyncClient, spec: CallSpec) -> calls.Bound:
     """The most that a call can come to; what is likely is worked out here.
 
     Raises:
         InvalidRequestError: The request is wrong.
         PriceNotFound: It has no price.
     """
-    return calls.bound_of(client, asked.messages, asked.mode, asked.max_tokens, asked.options)
+    return calls.bound_of(client, spec.messages, spec.mode, spec.max_tokens, spec.options)
 
 
 def specialist_rung(
     client: AsyncClient | None, request: Request, prior: Prior, history: History, *, timed: bool
-) -> Rung | str | None:
-    """The specialist's rung, why it cannot be used, or `None` where there is no specialist."""
+) -> Tier | str | None:
+    """The specialist's tier, why it cannot be used, or `None` where there is no specialist."""
     if client is None:
         return None
     try:

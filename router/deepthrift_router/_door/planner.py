@@ -12,8 +12,8 @@ from deepthrift_pricing import new_id
 from deepthrift_router._belief.prior import Scorer
 from deepthrift_router._calls.request import Request
 from deepthrift_router._decide.history import History
-from deepthrift_router._decide.outlook import Outlook, Preference, look_out
 from deepthrift_router._decide.preferences import Preferences, RouteOptions, by_tags, money, split_options
+from deepthrift_router._decide.route_plan import Preference, RoutePlan, look_out
 from deepthrift_router._evidence.validators import Validator
 from deepthrift_router._learn.memory import Memory
 from deepthrift_router._record.changes import Changes
@@ -38,7 +38,7 @@ class Planner:
 
     def plan(
         self, messages: Messages, max_tokens: int | None, given: RouteOptions, target: Target[object] | None = None
-    ) -> tuple[Outlook, Sequence[Validator]]:
+    ) -> tuple[RoutePlan, Sequence[Validator]]:
         """What is believed, what each step would cost, the plan that follows, and the call's own validators.
 
         Raises:
@@ -52,8 +52,8 @@ class Planner:
         group_id = options.pop("group_id", None) or new_id("group")
         request = Request(messages, max_tokens, options, group_id, target)
         likelihoods = self.memory.likelihoods
-        outlook = look_out(self.client, request, preference, self.scorer, likelihoods, self.specialist, self.history)
-        return outlook, validators
+        route_plan = look_out(self.client, request, preference, self.scorer, likelihoods, self.specialist, self.history)
+        return route_plan, validators
 
     def _preference(self, wanted: Preferences) -> Preference:
         policy = wanted.policy or "auto"

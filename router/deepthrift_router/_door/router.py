@@ -12,8 +12,8 @@ from deepthrift import AsyncClient, CallOptions, Client, Messages
 from deepthrift.errors import NoLift, NotEnoughLabels
 from deepthrift_router._belief.prior import Prior, Score
 from deepthrift_router._calls.calls import Calls
-from deepthrift_router._decide.outlook import Outlook
 from deepthrift_router._decide.preferences import RouteOptions
+from deepthrift_router._decide.route_plan import RoutePlan
 from deepthrift_router._door.either_client import async_of, same_kind, through
 from deepthrift_router._door.parsing import FitsTarget, RoutedParsed, parsed
 from deepthrift_router._door.planner import Planner
@@ -27,7 +27,7 @@ from deepthrift_router._learn.memory import Memory, read_setting
 from deepthrift_router._learn.setting import Setting, SettingsFolder
 from deepthrift_router._learn.store import RouterStore, open_store
 from deepthrift_router._record.decision import Decision
-from deepthrift_router._record.presenter import StreamMode, Telling
+from deepthrift_router._record.presenter import StreamMode, StreamPresenter
 from deepthrift_router._record.reply import RoutedReply
 from deepthrift_router._run.reasons import sentences
 from deepthrift_router._run.record import decision_of
@@ -131,12 +131,12 @@ class ModeRouter(Generic[C]):
             PriceNotFound: It has no price.
             NotEnoughLabels: There are too few labels for `max_quality_loss`.
         """
-        outlook, _ = self._planner.plan(messages, max_tokens, options)
+        plan, _ = self._planner.plan(messages, max_tokens, options)
         return decision_of(
-            outlook,
-            belief=outlook.score.belief,
-            reason=sentences(outlook.reason),
-            degraded=outlook.degraded,
+            plan,
+            belief=plan.score.belief,
+            reason=sentences(plan.reason),
+            degraded=plan.degraded,
             setting=self._memory.version,
         )
 
@@ -174,7 +174,7 @@ class ModeRouter(Generic[C]):
             APIError: There is no answer, for the endpoint failed; the error carries the spend of every call.
             ResponseError: There is no answer that can be used; the same.
         """
-        return through(self._client, self._chat(messages, max_tokens, options))
+        return through(self._client, self._chat(messages, max_tokens, options, None))
 
     @overload
     def stream(
@@ -214,7 +214,7 @@ class ModeRouter(Generic[C]):
             max_tokens: As for `chat`.
             **options: As for `chat`.
         """
-        stream = AsyncRoutedStream(lambda telling: self._chat(messages, max_tokens, options, telling), mode)
+        stream = AsyncRoutedStream(lambda presenter: self._chat(messages, max_tokens, options, presenter), mode)
         return stream if isinstance(self._client, AsyncClient) else RoutedStream(self._client, stream)
 
     @overload
@@ -358,12 +358,10 @@ class ModeRouter(Generic[C]):
         self.client.run(self.aclose())
 
     async def _chat(
-        self, messages: Messages, max_tokens: int | None, options: RouteOptions, telling: Telling | None = None
+        self, messages: Messages, max_tokens: int | None, options: RouteOptions, presenter: StreamPresenter | None
     ) -> RoutedReply:
-        outlook, validators = await self._plan_off_loop(
-            options, lambda: self._planner.plan(messages, max_tokens, options)
-        )
-        return await self._run(outlook, validators, telling)
+        plan, validators = await self._plan_off_loop(options, lambda: self._planner.plan(messages, max_tokens, options))
+        return await self._run(plan, validators, presenter)
 
     async def _parse(
         self, messages: Messages, into: type[M], max_tokens: int | None, options: RouteOptions
@@ -372,23 +370,25 @@ class ModeRouter(Generic[C]):
 
         target = Target(into)
         found = cast("Target[object]", target)
-        outlook, validators = await self._plan_off_loop(
+        plan, validators = await self._plan_off_loop(
             options, lambda: self._planner.plan(messages, max_tokens, options, found)
         )
-        return parsed(await self._run(outlook, (FitsTarget(target), *validators), None), target)
+        return parsed(await self._run(plan, (FitsTarget(target), *validators), None), target)
 
-    async def _run(self, outlook: Outlook, validators: Sequence[Validator], telling: Telling | None) -> RoutedReply:
-        memory, preference = self._memory, outlook.preference
+    async def _run(
+        self, plan: RoutePlan, validators: Sequence[Validator], presenter: StreamPresenter | None
+    ) -> RoutedReply:
+        memory, preference = self._memory, plan.preference
         setup = replace(self._setup, validators=(*self._setup.validators, *validators)) if validators else self._setup
-        calls = Calls(self._async, outlook.request, outlook.value.currency, preference.deadline)
-        route = Route(calls, outlook, setup, telling)
+        calls = Calls(self._async, plan.request, plan.value.currency, preference.deadline)
+        route = Route(calls, plan, setup, presenter)
         answered = await route.run()
         reply = await self._async.ledger.in_thread(
-            lambda: memory.remember(answered, outlook, self._base_scorer, preference.change)
+            lambda: memory.remember(answered, plan, self._base_scorer, preference.change)
         )
-        if preference.share is not None and outlook.plan == "cascade":
+        if preference.share is not None and plan.plan == "cascade":
             preference.share.note(escalated=reply.escalated)
-        await self._audits.consider(route.outcomes, outlook)
+        await self._audits.consider(route.outcomes, plan)
         return reply
 
     async def _plan_off_loop(self, options: RouteOptions, look: Callable[[], T]) -> T:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 from deepthrift import Finished
 from deepthrift.errors import ConfigurationError
 from deepthrift.shared.streams import Pulled
-from deepthrift_router._record.presenter import RoutedEvent, StreamMode, Telling
+from deepthrift_router._record.presenter import RoutedEvent, StreamMode, StreamPresenter
 from deepthrift_router._record.reply import RoutedReply
 
 if TYPE_CHECKING:
     from deepthrift import Client
 
 T = TypeVar("T")
-Begin: TypeAlias = Callable[[Telling], Awaitable[RoutedReply]]
+Begin: TypeAlias = Callable[[StreamPresenter], Awaitable[RoutedReply]]
 
 
 class AsyncRoutedStream(AsyncIterator[RoutedEvent]):
@@ -35,7 +35,7 @@ class AsyncRoutedStream(AsyncIterator[RoutedEvent]):
         self._begin = begin
         self._events: deque[RoutedEvent] = deque()
         self._more = asyncio.Event()
-        self._telling = Telling(self._put, mode)
+        self._telling = StreamPresenter(self._put, mode)
         self._task: asyncio.Task[RoutedReply] | None = None
         self._reply: RoutedReply | None = None
         self._closed = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from deepthrift import ChatOptions, Message, Messages, Reply
 from deepthrift_router._answers.answers import Answer, same_answer
-from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.call_spec import CallSpec
 from deepthrift_router._calls.request import as_messages
 from deepthrift_router._evidence.draft import Draft, Reading
 
@@ -36,7 +36,7 @@ class CallCheck(Protocol):
         """Which of its tables of likelihoods holds; `None`: the one for answers of that length."""
         ...
 
-    def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
+    def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> CallSpec | str:
         """The call that it needs, or why it has nothing to ask."""
         ...
 
@@ -55,11 +55,11 @@ def extended(messages: Messages, text: str) -> list[Message]:
     return [*listed, {"role": "user", "content": text}]
 
 
-def verify_call(messages: Messages, most: int | None, request: Request, further: ChatOptions | None = None) -> Asked:
+def verify_call(messages: Messages, most: int | None, request: Request, further: ChatOptions | None = None) -> CallSpec:
     """A standard call of its own; of the user's options those that say where and for whom it runs."""
     options = request.plain_options()
     options.update(further or {})
-    return Asked("standard", "verify", messages, most, options)
+    return CallSpec("standard", "verify", messages, most, options)
 
 
 def compared(first: Answer | None, other: Answer | None) -> Reading:

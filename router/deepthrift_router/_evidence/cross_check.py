@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepthrift import Reply
 from deepthrift_router._belief.verification import CROSS_CHECK, check_outcome
-from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.call_spec import CallSpec
 from deepthrift_router._evidence.call_check import FAILED, verify_call
 from deepthrift_router._evidence.draft import Draft, Reading
 
@@ -25,7 +25,7 @@ class CrossCheck:
         self.clients: Sequence[AsyncClient | None] = tuple(clients)
         self.condition: str | None = f"of {len(clients)}"
 
-    def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
+    def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> CallSpec | str:
         """The very same question."""
         if drafts[0].answer is None:
             return "the answer is open text, which cannot be compared"

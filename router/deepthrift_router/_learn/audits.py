@@ -15,7 +15,7 @@ from deepthrift.errors import DeepthriftError, LedgerError
 from deepthrift_pricing import Money
 from deepthrift_router._answers.answers import same_answer
 from deepthrift_router._calls.budget_status import refresh_statuses
-from deepthrift_router._decide.outlook import Outlook, room_now
+from deepthrift_router._decide.route_plan import RoutePlan, room_now
 from deepthrift_router._evidence.draft import Draft, unusable
 from deepthrift_router._learn.answered import Answered
 from deepthrift_router._learn.estimates import drift_of
@@ -70,24 +70,24 @@ class Audits:
         """Not begun, for want of room in a budget or because too many were under way."""
         self.failed = 0
 
-    async def consider(self, outcomes: Outcomes, outlook: Outlook) -> None:
+    async def consider(self, outcomes: Outcomes, route_plan: RoutePlan) -> None:
         """Note both answers where both are there; else, by chance, ask for the other one in the background."""
-        group_id = outlook.request.group_id
+        group_id = route_plan.request.group_id
         self._answers += 1
         if self._on_drift is not None and self._answers % _LOOK == 0:
             self._start(self._look(self._on_drift))
         if outcomes.kept is not None and outcomes.thought is not None:
             if self._grader is None:
                 try:
-                    self._note(group_id, self._same(outlook, outcomes), None, None, 1.0, 0)
+                    self._note(group_id, self._same(route_plan, outcomes), None, None, 1.0, 0)
                 except LedgerError:  # the answer is there and paid for, and its warnings tell of the store already
                     self.failed += 1
             else:
-                self._start(self._grade_both(outlook, outcomes, 1.0, 0))
-        elif not outlook.rungs or (outcomes.kept or outcomes.thought) is None:
+                self._start(self._grade_both(route_plan, outcomes, 1.0, 0))
+        elif not route_plan.tiers or (outcomes.kept or outcomes.thought) is None:
             return
         elif self._rate and self._random.random() < self._rate:
-            self._start(self._audit(outcomes, outlook))
+            self._start(self._audit(outcomes, route_plan))
 
     async def aclose(self) -> None:
         """Wait for the audits under way; cancelled, it ends them."""
@@ -133,43 +133,43 @@ class Audits:
             if inspect.iscoroutine(work):
                 work.close()
 
-    async def _audit(self, outcomes: Outcomes, outlook: Outlook) -> None:
-        request, client = outlook.request, self._client
+    async def _audit(self, outcomes: Outcomes, route_plan: RoutePlan) -> None:
+        request, client = route_plan.request, self._client
         thinking = outcomes.thought is None
-        worst = outlook.rungs[0].worst if thinking else outlook.costs.worst_standard
+        worst = route_plan.tiers[0].worst if thinking else route_plan.costs.worst_standard
         await refresh_statuses(client.ledger)
         room = room_now(client, request, "thinking" if thinking else "standard")
         if room is not None and worst > room.left:
             self.skipped += 1
             return
         self.begun += 1
-        asked = request.thinking(client.host, "audit") if thinking else request.standard(client.host, "audit")
-        options = asked.options.copy()
+        spec = request.thinking(client.host, "audit") if thinking else request.standard(client.host, "audit")
+        options = spec.options.copy()
         options["group_id"], options["purpose"] = request.group_id, "audit"
-        reply = await client.chat(asked.messages, mode=asked.mode, max_tokens=asked.max_tokens, **options)
+        reply = await client.chat(spec.messages, mode=spec.mode, max_tokens=spec.max_tokens, **options)
         both = Outcomes(outcomes.kept, reply) if thinking else Outcomes(reply, outcomes.thought)
-        cost = Money.sum((attempt.cost.total for attempt in reply.attempts), outlook.value.currency).pico
-        await self._grade_both(outlook, both, self._rate, cost)
+        cost = Money.sum((attempt.cost.total for attempt in reply.attempts), route_plan.value.currency).pico
+        await self._grade_both(route_plan, both, self._rate, cost)
 
-    async def _grade_both(self, outlook: Outlook, outcomes: Outcomes, propensity: float, cost: int) -> None:
-        kept = await self._grade(outlook, outcomes.kept)
-        thinking = await self._grade(outlook, outcomes.thought)
-        self._note(outlook.request.group_id, self._same(outlook, outcomes), kept, thinking, propensity, cost)
+    async def _grade_both(self, route_plan: RoutePlan, outcomes: Outcomes, propensity: float, cost: int) -> None:
+        kept = await self._grade(route_plan, outcomes.kept)
+        thinking = await self._grade(route_plan, outcomes.thought)
+        self._note(route_plan.request.group_id, self._same(route_plan, outcomes), kept, thinking, propensity, cost)
 
-    async def _grade(self, outlook: Outlook, reply: Reply | None) -> bool | None:
+    async def _grade(self, route_plan: RoutePlan, reply: Reply | None) -> bool | None:
         if reply is None or self._grader is None:
             return None
         if unusable(reply) is not None:
             return False
         with contextlib.suppress(Exception):  # a grader that fails has no verdict, as a validator has none
-            verdict = self._grader(outlook.request.messages, reply)
+            verdict = self._grader(route_plan.request.messages, reply)
             return await verdict if inspect.isawaitable(verdict) else verdict
         return None
 
-    def _same(self, outlook: Outlook, outcomes: Outcomes) -> bool | None:
+    def _same(self, route_plan: RoutePlan, outcomes: Outcomes) -> bool | None:
         if outcomes.kept is None or outcomes.thought is None:
             return None
-        question = outlook.request.question
+        question = route_plan.request.question
         kept, thought = Draft.of(outcomes.kept, question).answer, Draft.of(outcomes.thought, question).answer
         return None if kept is None or thought is None else same_answer(kept, thought)
 

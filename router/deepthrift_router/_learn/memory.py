@@ -12,8 +12,8 @@ from deepthrift_router._belief.belief import Belief
 from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.posterior import posterior
 from deepthrift_router._belief.prior import Scorer
-from deepthrift_router._decide.outlook import Outlook
 from deepthrift_router._decide.preferences import Preferences
+from deepthrift_router._decide.route_plan import RoutePlan
 from deepthrift_router._decide.share import ShareControl
 from deepthrift_router._evidence.call_check import CallCheck
 from deepthrift_router._evidence.own_checks import Check, signal_of
@@ -161,19 +161,19 @@ class Memory:
         return calls
 
     def remember(
-        self, reply: RoutedReply, outlook: Outlook, scorer: Scorer, change: Change | None = None
+        self, reply: RoutedReply, route_plan: RoutePlan, scorer: Scorer, change: Change | None = None
     ) -> RoutedReply:
         """Keep what is known of `reply`; a store that cannot be written is a warning, and never costs the answer."""
-        shadow = self.shadow_action(reply, outlook, scorer)
+        shadow = self.shadow_action(reply, route_plan, scorer)
         if shadow is not None:
             reply = reply.model_copy(update={"decision": reply.decision.model_copy(update={"shadow": shadow})})
-        threshold = outlook.preference.threshold
-        process = self.process if threshold is not None and outlook.plan == "cascade" else "auto"
-        base = outlook.score
+        threshold = route_plan.preference.threshold
+        process = self.process if threshold is not None and route_plan.plan == "cascade" else "auto"
+        base = route_plan.score
         if self.setting is not None and self.setting.prior is not None:
-            base = scorer.score(outlook.request.messages)
+            base = scorer.score(route_plan.request.messages)
         row = answered(
-            reply, base, question=self.store.hash_of(outlook.request.question), process=process, shadow=shadow
+            reply, base, question=self.store.hash_of(route_plan.request.question), process=process, shadow=shadow
         )
         try:
             self.store.add(row)
@@ -185,18 +185,18 @@ class Memory:
             return reply.model_copy(update={"warnings": (*reply.warnings, told)})
         return reply
 
-    def shadow_action(self, reply: RoutedReply, outlook: Outlook, scorer: Scorer) -> str | None:
+    def shadow_action(self, reply: RoutedReply, route_plan: RoutePlan, scorer: Scorer) -> str | None:
         """What the shadow setting would have done on the same evidence; `None` without one."""
         if self.shadow is None or self._shadow_likelihoods is None:
             return None
-        score = self.shadow.scorer(scorer).score(outlook.request.messages)
+        score = self.shadow.scorer(scorer).score(route_plan.request.messages)
         seen = [(item.signal, item.condition, item.outcome) for item in reply.decision.evidence]
         belief = posterior(Belief(score.cells), score.weight, seen, self._shadow_likelihoods)
-        if not outlook.rungs:
+        if not route_plan.tiers:
             return "accept"
-        if outlook.preference.threshold is not None:
-            return "escalate" if belief.gain >= outlook.preference.threshold else "accept"
-        pays = float(outlook.value.pico) * belief.gain > outlook.price_of(outlook.rungs[0])
+        if route_plan.preference.threshold is not None:
+            return "escalate" if belief.gain >= route_plan.preference.threshold else "accept"
+        pays = float(route_plan.value.pico) * belief.gain > route_plan.price_of(route_plan.tiers[0])
         return "escalate" if pays else "accept"
 
     def label(self, group_id: str, right: bool, source: LabelSource) -> Answered | None:

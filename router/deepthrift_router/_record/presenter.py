@@ -28,7 +28,7 @@ RoutedEvent: TypeAlias = StreamEvent | Escalated
 """What a routed stream yields, in order; the last one is `Finished`, with a `RoutedReply`."""
 
 
-class Telling:
+class StreamPresenter:
     """Passes on events of the calls whose answers are shown."""
 
     def __init__(self, put: Callable[[RoutedEvent], None], mode: StreamMode) -> None:

@@ -10,12 +10,12 @@ from deepthrift.errors import DeepthriftError
 from deepthrift_pricing import Money
 from deepthrift_router._belief.evidence import OWN_CHECK, Evidence
 from deepthrift_router._belief.verification import Verification
-from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.call_spec import CallSpec
 from deepthrift_router._calls.calls import Calls
-from deepthrift_router._decide.decide import Offer, Stakes, best_step
+from deepthrift_router._decide.decide import Offer, Utilities, best_step
 from deepthrift_router._decide.economy import Room
-from deepthrift_router._decide.outlook import Outlook, room_now
-from deepthrift_router._decide.tiers import Rung
+from deepthrift_router._decide.route_plan import RoutePlan, room_now
+from deepthrift_router._decide.tiers import Tier
 from deepthrift_router._evidence.evidence import Reader
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ _DOUBTS: Final = frozenset({"disagree", "no", "other", "no_answer", "first", "se
 
 
 @dataclass(slots=True)
-class Buyer:
+class EvidencePolicy:
     """Chooses among accepting, escalating, a further sample, and the checks."""
 
     calls: Calls
-    outlook: Outlook
+    route_plan: RoutePlan
     seen: Verification
     reader: Reader
     checks: Sequence[CallCheck]
@@ -39,12 +39,12 @@ class Buyer:
 
     def room(self) -> Room | None:
         """What the budgets leave for thinking, now."""
-        return room_now(self.calls.client, self.outlook.request, "thinking")
+        return room_now(self.calls.client, self.route_plan.request, "thinking")
 
-    def stakes(self) -> tuple[Stakes, Rung | None, str | None]:
+    def values(self) -> tuple[Utilities, Tier | None, str | None]:
         """What is at stake now, what to escalate to, and why nothing is in reach if so."""
         drafts = self.reader.drafts
-        return self.outlook.stakes(
+        return self.route_plan.values(
             spent=self.calls.spent,
             samples=len(drafts) or 1,
             room=self.room(),
@@ -54,29 +54,29 @@ class Buyer:
 
     def would_escalate(self, hedging: str) -> bool:
         """Whether an answer that is worded so would be escalated at once."""
-        stakes, rung, _ = self.stakes()
-        return rung is not None and best_step(self.seen.if_hedging(hedging), stakes, ())[0] == "escalate"
+        values, tier, _ = self.values()
+        return tier is not None and best_step(self.seen.if_hedging(hedging), values, ())[0] == "escalate"
 
-    def next_step(self, stakes: Stakes) -> str:
+    def next_step(self, values: Utilities) -> str:
         """`accept`, `escalate`, `sample`, or the name of a check."""
-        seen, most = self.seen, self.outlook.preference.max_samples
-        can_sample = stakes.can_sample and stakes.can_think and "sample" not in self.spent
-        if self.outlook.preference.threshold is not None:
+        seen, most = self.seen, self.route_plan.preference.max_samples
+        can_sample = values.can_sample and values.can_think and "sample" not in self.spent
+        if self.route_plan.preference.threshold is not None:
             # The same evidence whatever it says, as on the labels: only then does the threshold mean what it promises.
             if can_sample and seen.prospects(most):
                 return "sample"
-            check = self._weighed() if stakes.can_think else None
+            check = self._weighed() if values.can_think else None
             if check is not None:
                 return check
-            reached = seen.settled or seen.belief.gain >= self.outlook.preference.threshold
-            return "escalate" if stakes.can_think and reached else "accept"
-        if self.outlook.preference.policy == "cascade":
-            return self._fixed_step(stakes, can_sample=can_sample)
+            reached = seen.settled or seen.belief.gain >= self.route_plan.preference.threshold
+            return "escalate" if values.can_think and reached else "accept"
+        if self.route_plan.preference.policy == "cascade":
+            return self._fixed_step(values, can_sample=can_sample)
         ahead = seen.prospects(most) if can_sample else ()
-        offers = [Offer("sample", stakes.sample, ahead)] if ahead else []
-        if stakes.can_think:
+        offers = [Offer("sample", values.sample, ahead)] if ahead else []
+        if values.can_think:
             offers += self._offers()
-        return best_step(seen.belief, stakes, offers)[0]
+        return best_step(seen.belief, values, offers)[0]
 
     def _weighed(self) -> str | None:
         """The next check that has data, can be had and was not bought yet."""
@@ -87,11 +87,11 @@ class Buyer:
                 return check.name
         return None
 
-    def _fixed_step(self, stakes: Stakes, *, can_sample: bool) -> str:
+    def _fixed_step(self, values: Utilities, *, can_sample: bool) -> str:
         """The cascade's: one second sample, every check that was asked for, and thinking unless all of them agree."""
         seen = self.seen
-        if seen.settled or not stakes.can_think:
-            return "escalate" if stakes.can_think else "accept"
+        if seen.settled or not values.can_think:
+            return "escalate" if values.can_think else "accept"
         if can_sample and len(self.reader.drafts) == 1 and seen.prospects(2):
             return "sample"
         bought = {item.signal for item in seen.evidence}
@@ -123,15 +123,15 @@ class Buyer:
 
     def _price(self, check: CallCheck) -> float | str:
         """What a check is expected to cost, or why it cannot be had."""
-        asked = self.ask(check)
-        if isinstance(asked, str):
-            self.seen.missing.append(f"{check.name}: {asked}")
+        spec = self.ask(check)
+        if isinstance(spec, str):
+            self.seen.missing.append(f"{check.name}: {spec}")
             self.spent.add(check.name)
-            return asked
+            return spec
         try:
             estimates = [
                 (client or self.calls.client).estimate(
-                    asked.messages, mode="standard", max_tokens=asked.max_tokens, **asked.options
+                    spec.messages, mode="standard", max_tokens=spec.max_tokens, **spec.options
                 )
                 for client in check.clients
             ]
@@ -139,22 +139,22 @@ class Buyer:
             self.seen.missing.append(f"{check.name}: {type(error).__name__}: {error}")
             self.spent.add(check.name)
             return str(error)
-        rung, _ = self.outlook.reach(self.calls.spent, self.room(), self.calls.left)
+        tier, _ = self.route_plan.reach(self.calls.spent, self.room(), self.calls.left)
         worst = Money.sum((each.worst for each in estimates), estimates[0].worst.currency)
-        if rung is not None:
-            worst += rung.worst
-        short = self.outlook.short_of(worst, self.calls.spent, self.room())
+        if tier is not None:
+            worst += tier.worst
+        short = self.route_plan.short_of(worst, self.calls.spent, self.room())
         if short is not None:
             self.spent.add(check.name)
             self.seen.missing.append(f"{check.name}: {short}")
             return short
         return float(sum((each.likely or each.worst).pico for each in estimates))
 
-    def ask(self, check: CallCheck) -> Asked | str:
+    def ask(self, check: CallCheck) -> CallSpec | str:
         """The call that `check` needs, or why it has nothing to ask."""
         host = (check.clients[0] or self.calls.client).host
         logprobs = "logprobs" in host.rules("standard").features
-        return check.ask(self.reader.drafts, self.outlook.request, logprobs=logprobs)
+        return check.ask(self.reader.drafts, self.route_plan.request, logprobs=logprobs)
 
 
 def _doubts(item: Evidence) -> bool:

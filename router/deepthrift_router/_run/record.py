@@ -14,12 +14,12 @@ from deepthrift_router._record.decision import Decision
 from deepthrift_router._record.savings import Savings, estimated_savings, measured_savings
 
 if TYPE_CHECKING:
-    from deepthrift_router._decide.outlook import Outlook
-    from deepthrift_router._decide.tiers import Rung
+    from deepthrift_router._decide.route_plan import RoutePlan
+    from deepthrift_router._decide.tiers import Tier
 
 
 def decision_of(
-    outlook: Outlook,
+    route_plan: RoutePlan,
     *,
     belief: Belief,
     reason: str,
@@ -31,46 +31,46 @@ def decision_of(
 ) -> Decision:
     """The record of a decision."""
     missing = [*missing]
-    lengths = (outlook.costs.length, *(rung.length for rung in outlook.rungs if rung.name == "thinking"))
+    lengths = (route_plan.costs.length, *(tier.length for tier in route_plan.tiers if tier.name == "thinking"))
     if any(length.source == "prior" for length in lengths):
         missing.append(
             f"lengths: fewer than {LEAST_RECORDED} calls of a mode are recorded, so the training data's are used"
         )
-    if outlook.costs.cached_share is None:
+    if route_plan.costs.cached_share is None:
         missing.append("cache: no second call is recorded, so none of its prompt is taken to be cached")
     return Decision(
-        policy=outlook.preference.policy,
-        plan=outlook.plan,
+        policy=route_plan.preference.policy,
+        plan=route_plan.plan,
         reason=reason,
-        score=outlook.score,
+        score=route_plan.score,
         p_standard=belief.p_standard,
         p_thinking=belief.p_thinking,
-        plans=tuple(outlook.plans.values()),
+        plans=tuple(route_plan.plans.values()),
         evidence=tuple(evidence),
         missing=tuple(dict.fromkeys(missing)),
         degraded=tuple(dict.fromkeys(degraded)),
-        value_of_right_answer=outlook.value,
-        value_source="default" if outlook.preference.value is None else "given",
-        max_cost=outlook.preference.max_cost,
-        threshold=outlook.preference.threshold,
-        budget_left=None if outlook.room is None else outlook.room.left,
-        prompt_tokens=outlook.costs.prompt_tokens,
+        value_of_right_answer=route_plan.value,
+        value_source="default" if route_plan.preference.value is None else "given",
+        max_cost=route_plan.preference.max_cost,
+        threshold=route_plan.preference.threshold,
+        budget_left=None if route_plan.room is None else route_plan.room.left,
+        prompt_tokens=route_plan.costs.prompt_tokens,
         lengths=lengths,
-        group_id=outlook.request.group_id,
+        group_id=route_plan.request.group_id,
         setting=setting,
         shadow=shadow,
     )
 
 
 def savings_of(
-    outlook: Outlook, spent: Money, first: Reply, thought: tuple[Reply, Rung] | None, *, passes: int
+    route_plan: RoutePlan, spent: Money, first: Reply, thought: tuple[Reply, Tier] | None, *, passes: int
 ) -> Savings:
     """What was saved against always thinking: measured where thinking ran, else estimated from recorded calls."""
-    rung = outlook.thinking
-    if rung is None:
-        return Savings.unknown(spent, f"there is no thinking to compare with: {outlook.no_thinking}")
+    tier = route_plan.thinking
+    if tier is None:
+        return Savings.unknown(spent, f"there is no thinking to compare with: {route_plan.no_thinking}")
     if thought is None or thought[1].name != "thinking":
-        return estimated_savings(spent, rung.recorded, first.usage, rung.price, passes=passes)
+        return estimated_savings(spent, tier.recorded, first.usage, tier.price, passes=passes)
     thinking = thought[0]
     if thinking.mode != "thinking":
         return Savings.unknown(spent, "thinking was asked for, but standard mode ran")
@@ -78,4 +78,4 @@ def savings_of(
     if not settled:
         return Savings.unknown(spent, "what thinking used is not exactly known")
     usage = Usage.sum(attempt.usage for attempt in settled)
-    return measured_savings(spent, usage, first.usage, rung.price, passes=passes)
+    return measured_savings(spent, usage, first.usage, tier.price, passes=passes)

@@ -13,12 +13,12 @@ from deepthrift.errors import (
 )
 from deepthrift_pricing import Money
 from deepthrift_router._calls.calls import Calls
-from deepthrift_router._decide.outlook import Outlook
-from deepthrift_router._decide.tiers import Rung, RungName
+from deepthrift_router._decide.route_plan import RoutePlan
+from deepthrift_router._decide.tiers import Tier, TierName
 from deepthrift_router._evidence.call_check import CallCheck
 from deepthrift_router._evidence.draft import unusable
 from deepthrift_router._learn.audits import Outcomes
-from deepthrift_router._record.presenter import Telling
+from deepthrift_router._record.presenter import StreamPresenter
 from deepthrift_router._record.reply import RoutedReply
 from deepthrift_router._run.reasons import why_accept, why_escalate
 from deepthrift_router._run.steps import Setup, Steps
@@ -27,8 +27,10 @@ from deepthrift_router._run.steps import Setup, Steps
 class Route:
     """Runs one plan. Every await is a call of a client, which books whatever happens; nothing is held in between."""
 
-    def __init__(self, calls: Calls, outlook: Outlook, setup: Setup, telling: Telling | None = None) -> None:
-        self._steps = Steps(calls, outlook, setup, telling)
+    def __init__(
+        self, calls: Calls, route_plan: RoutePlan, setup: Setup, presenter: StreamPresenter | None = None
+    ) -> None:
+        self._steps = Steps(calls, route_plan, setup, presenter)
 
     @property
     def outcomes(self) -> Outcomes:
@@ -42,9 +44,9 @@ class Route:
             DeepthriftError: There is no answer at all; the error carries the attempts and the spend of the whole group.
         """
         try:
-            if self._steps.outlook.plan in ("thinking", "specialist"):
+            if self._steps.route_plan.plan in ("thinking", "specialist"):
                 return await self._up_first()
-            if self._steps.preference.race and self._steps.outlook.plan == "cascade":
+            if self._steps.preference.race and self._steps.route_plan.plan == "cascade":
                 return await self._race()
             return await self._standard_first()
         except DeepthriftError as error:
@@ -56,75 +58,75 @@ class Route:
     # -- plans ------------------------------------------------------------------------------------------------------
 
     async def _up_first(self) -> RoutedReply:
-        name: RungName = "specialist" if self._steps.outlook.plan == "specialist" else "thinking"
+        name: TierName = "specialist" if self._steps.route_plan.plan == "specialist" else "thinking"
         fixed = self._steps.preference.policy == name
-        rung = next((each for each in self._steps.outlook.rungs if each.name == name), None)
-        self._steps.trail.path.append(name)
+        tier = next((each for each in self._steps.route_plan.tiers if each.name == name), None)
+        self._steps.trace.path.append(name)
         try:
-            reply = await self._steps.send_up(rung, "answer", sure=fixed)
+            reply = await self._steps.send_up(tier, "answer", sure=fixed)
         except (AuthenticationFailed, InsufficientBalance, PermissionRefused):
             raise
         except DeepthriftError as error:
             if fixed:
                 raise
             if not error.attempt_ids:
-                self._steps.trail.path.pop()
-            self._steps.trail.degraded.append(f"{name}: {type(error).__name__}: {error}")
+                self._steps.trace.path.pop()
+            self._steps.trace.degraded.append(f"{name}: {type(error).__name__}: {error}")
             return await self._standard_first()
         problem = await self._steps.reader.refused(reply)
         if problem is None or fixed:
             return self._steps.finish(reply, self._steps.confidence_in(reply, problem))
-        self._steps.trail.degraded.append(f"{name}: {problem}")
+        self._steps.trace.degraded.append(f"{name}: {problem}")
         self._steps.withdraw("standard", problem)
         standard = await self._steps.send_or_none(self._steps.request.standard(self._steps.client.host))
         if standard is None or unusable(standard) is not None:
             return self._steps.finish(reply, 0.0)
-        self._steps.trail.path.append("standard")
+        self._steps.trace.path.append("standard")
         await self._steps.reader.first(standard)
-        self._steps.trail.why = f"{name} gave no usable answer, so a standard one was asked for"
+        self._steps.trace.why = f"{name} gave no usable answer, so a standard one was asked for"
         return self._steps.finish(standard, self._steps.seen.belief.p_standard)
 
     async def _standard_first(self) -> RoutedReply:
-        self._steps.trail.path.append("standard")
+        self._steps.trace.path.append("standard")
         reply = await self._steps.first_standard()
         if reply.tool_calls:
             self._steps.seen.missing.append("agreement: tool calls are not verified")
-            self._steps.trail.why = "the answer is a tool call"
+            self._steps.trace.why = "the answer is a tool call"
             if _is_cut(reply):  # another mode would be cut as well
                 self._steps.say_unusable(reply)
                 return self._steps.finish(reply, 0.0)
             return self._steps.finish(reply, self._steps.seen.belief.p_standard)
-        if self._steps.outlook.plan == "standard":
+        if self._steps.route_plan.plan == "standard":
             self._steps.say_unusable(reply)
             return self._steps.finish(reply, self._steps.seen.belief.p_standard)
-        rung = await self._verify()
-        if rung is None:
+        tier = await self._verify()
+        if tier is None:
             return self._steps.finish(self._steps.chosen.reply, self._steps.seen.belief.p_standard)
-        return await self._escalate(rung)
+        return await self._escalate(tier)
 
     async def _race(self) -> RoutedReply:
         """Both modes at once: a standard answer that is accepted ends thinking, and thinking that is done ends it."""
-        zero = Money.zero(self._steps.outlook.value.currency)
-        rung, _ = self._steps.outlook.reach(zero, self._steps.outlook.room, self._steps.calls.left)
-        both = self._steps.outlook.costs.worst_standard + rung.worst if rung is not None else zero
-        short = self._steps.outlook.short_of(both, zero, self._steps.outlook.room)
-        if rung is None or short is not None:
-            self._steps.trail.degraded.append(f"race: {short or 'there is nothing to race with'}")
+        zero = Money.zero(self._steps.route_plan.value.currency)
+        tier, _ = self._steps.route_plan.reach(zero, self._steps.route_plan.room, self._steps.calls.left)
+        both = self._steps.route_plan.costs.worst_standard + tier.worst if tier is not None else zero
+        short = self._steps.route_plan.short_of(both, zero, self._steps.route_plan.room)
+        if tier is None or short is not None:
+            self._steps.trace.degraded.append(f"race: {short or 'there is nothing to race with'}")
             return await self._standard_first()
-        self._steps.trail.path.append("standard")
-        self._steps.trail.path.append(rung.name)
+        self._steps.trace.path.append("standard")
+        self._steps.trace.path.append(tier.name)
         standard = asyncio.ensure_future(self._raced_standard())
-        thinking = asyncio.ensure_future(self._raced_thinking(rung))
+        thinking = asyncio.ensure_future(self._raced_thinking(tier))
         try:
             await asyncio.wait((standard, thinking), return_when=asyncio.FIRST_COMPLETED)
             if thinking.done() and not standard.done() and (thought := thinking.result()) is not None:
                 await _cancel(standard)
-                await self._steps.calls.reconcile(self._steps.client, rung.client)
+                await self._steps.calls.reconcile(self._steps.client, tier.client)
                 return await self._won_by(thought)
             if await standard:
-                self._steps.trail.why += "; thinking, which ran beside it, was cancelled" if not thinking.done() else ""
+                self._steps.trace.why += "; thinking, which ran beside it, was cancelled" if not thinking.done() else ""
                 await _cancel(thinking)
-                await self._steps.calls.reconcile(self._steps.client, rung.client)
+                await self._steps.calls.reconcile(self._steps.client, tier.client)
                 return self._steps.finish(self._steps.chosen.reply, self._steps.seen.belief.p_standard)
             return await self._won_by(await thinking)
         finally:
@@ -136,44 +138,44 @@ class Route:
             reply = await self._steps.first_standard(hold=True)
         except DeepthriftError as error:
             self._steps.lost = error
-            self._steps.trail.degraded.append(f"standard: {type(error).__name__}: {error}")
+            self._steps.trace.degraded.append(f"standard: {type(error).__name__}: {error}")
             return False
         return not _is_cut(reply) if reply.tool_calls else await self._verify() is None
 
-    async def _raced_thinking(self, rung: Rung) -> Reply | None:
-        asked = self._steps.request.thinking(rung.client.host, "escalate")
+    async def _raced_thinking(self, tier: Tier) -> Reply | None:
+        spec = self._steps.request.thinking(tier.client.host, "escalate")
         try:
             # Streamed, so that cancelling it stops the upstream, and what was generated is booked as such.
-            reply = await self._steps.calls.send(asked, client=rung.client, tell=lambda _: None)
+            reply = await self._steps.calls.send(spec, client=tier.client, tell=lambda _: None)
         except DeepthriftError as error:
-            self._steps.trail.degraded.append(f"{rung.name}: {type(error).__name__}: {error}")
+            self._steps.trace.degraded.append(f"{tier.name}: {type(error).__name__}: {error}")
             return None
-        self._steps.trail.thought = (reply, rung)
+        self._steps.trace.thought = (reply, tier)
         return reply
 
     async def _won_by(self, reply: Reply | None) -> RoutedReply:
         if reply is not None:
             problem = await self._steps.reader.refused(reply)
             if problem is None:
-                self._steps.trail.why = "both modes were asked at once, and the answer is that of thinking"
+                self._steps.trace.why = "both modes were asked at once, and the answer is that of thinking"
                 return self._steps.finish(reply, self._steps.confidence_in(reply, None))
-            self._steps.trail.degraded.append(f"thinking: {problem}")
+            self._steps.trace.degraded.append(f"thinking: {problem}")
         if not self._steps.reader.drafts:
             if reply is None:
                 raise self._steps.lost
             return self._steps.finish(reply, 0.0)
-        self._steps.trail.path.append("kept standard")
+        self._steps.trace.path.append("kept standard")
         self._steps.say_unusable(self._steps.chosen.reply)
         return self._steps.finish(self._steps.chosen.reply, self._steps.seen.belief.p_standard)
 
     # -- verifying --------------------------------------------------------------------------------------------------
 
-    async def _verify(self) -> Rung | None:
+    async def _verify(self) -> Tier | None:
         """Buys evidence while it can change what is done; then what to escalate to, or `None` to accept."""
         seen = self._steps.seen
         while True:
-            stakes, rung, short = self._steps.buyer.stakes()
-            step = self._steps.buyer.next_step(stakes)
+            values, tier, short = self._steps.policy.values()
+            step = self._steps.policy.next_step(values)
             if step == "sample":
                 await self._sample()
                 continue
@@ -182,26 +184,26 @@ class Route:
                 await self._check(check)
                 continue
             threshold = self._steps.preference.threshold
-            if step == "escalate" and rung is not None:
-                self._steps.trail.why = why_escalate(seen, threshold, rung.name)
-                return rung
+            if step == "escalate" and tier is not None:
+                self._steps.trace.why = why_escalate(seen, threshold, tier.name)
+                return tier
             if self._steps.reader.drafts[0].answer is None and not seen.settled:
                 seen.missing.append("agreement: the answer is open text, which cannot be compared")
-            worth = stakes.value * seen.belief.p_thinking - stakes.escalation
-            if short is not None and (seen.settled or worth > stakes.value * seen.belief.p_standard):
-                self._steps.trail.degraded.append(f"escalation: {short}")
-            self._steps.trail.why = why_accept(seen, len(self._steps.reader.drafts), short, threshold)
+            worth = values.value * seen.belief.p_thinking - values.escalation
+            if short is not None and (seen.settled or worth > values.value * seen.belief.p_standard):
+                self._steps.trace.degraded.append(f"escalation: {short}")
+            self._steps.trace.why = why_accept(seen, len(self._steps.reader.drafts), short, threshold)
             return None
 
     async def _check(self, check: CallCheck) -> None:
         """Buys one check. A failure is missing evidence, and it is not tried again."""
-        asked = self._steps.buyer.ask(check)
-        self._steps.buyer.spent.add(check.name)
-        if isinstance(asked, str):
+        spec = self._steps.policy.ask(check)
+        self._steps.policy.spent.add(check.name)
+        if isinstance(spec, str):
             return
-        replies = [await self._steps.send_or_none(asked, check=check, client=client) for client in check.clients]
+        replies = [await self._steps.send_or_none(spec, check=check, client=client) for client in check.clients]
         if any(replies):
-            self._steps.trail.path.append("check")
+            self._steps.trace.path.append("check")
         await self._steps.reader.bought(check, replies)
 
     async def _sample(self) -> None:
@@ -210,29 +212,29 @@ class Route:
             self._steps.request.sample(self._steps.client.host, len(self._steps.reader.drafts) + 1)
         )
         if reply is None:
-            self._steps.buyer.spent.add("sample")
+            self._steps.policy.spent.add("sample")
             return
-        self._steps.trail.path.append("sample")
+        self._steps.trace.path.append("sample")
         self._steps.reader.sample(reply)
 
     # -- escalating -------------------------------------------------------------------------------------------------
 
-    async def _escalate(self, rung: Rung | None) -> RoutedReply:
+    async def _escalate(self, tier: Tier | None) -> RoutedReply:
         draft, tried, last = self._steps.chosen, list[str](), None
         useless = unusable(draft.reply) is not None
-        while rung is not None:
-            tried.append(rung.name)
-            self._steps.withdraw(rung.name, self._steps.trail.why)
-            reply = await self._steps.send_up_or_none(rung, None if useless else draft.reply.text)
+        while tier is not None:
+            tried.append(tier.name)
+            self._steps.withdraw(tier.name, self._steps.trace.why)
+            reply = await self._steps.send_up_or_none(tier, None if useless else draft.reply.text)
             if reply is not None:
                 last = reply
-                self._steps.trail.path.append("escalate" if rung.name == "thinking" else "specialist")
+                self._steps.trace.path.append("escalate" if tier.name == "thinking" else "specialist")
                 problem = await self._steps.reader.refused(reply)
                 if problem is None:
                     return self._steps.finish(reply, self._steps.confidence_in(reply, None))
-                self._steps.trail.degraded.append(f"{rung.name}: {problem}")
-            rung, _ = self._steps.outlook.reach(
-                self._steps.calls.spent, self._steps.buyer.room(), self._steps.calls.left, tried=tried
+                self._steps.trace.degraded.append(f"{tier.name}: {problem}")
+            tier, _ = self._steps.route_plan.reach(
+                self._steps.calls.spent, self._steps.policy.room(), self._steps.calls.left, tried=tried
             )
         if last is None:
             self._steps.say_unusable(draft.reply)
@@ -241,8 +243,8 @@ class Route:
         kept = bool(draft.reply.text.strip()) and not last.text.strip()
         if not kept and (useless or (self._steps.seen.settled and unusable(last) is None)):
             return self._steps.finish(last, 0.0)
-        self._steps.trail.path.append("kept standard")
-        self._steps.trail.why = f"{' and '.join(tried)} gave no usable answer; the standard answer stands"
+        self._steps.trace.path.append("kept standard")
+        self._steps.trace.why = f"{' and '.join(tried)} gave no usable answer; the standard answer stands"
         self._steps.say_unusable(draft.reply)
         return self._steps.finish(draft.reply, self._steps.seen.belief.p_standard)
 

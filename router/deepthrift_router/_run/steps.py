@@ -11,10 +11,10 @@ from deepthrift.errors import ConfigurationError, DeepthriftError
 from deepthrift_pricing import Money, Purpose
 from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.verification import Verification
-from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.call_spec import CallSpec
 from deepthrift_router._calls.calls import Calls
-from deepthrift_router._decide.outlook import Outlook
-from deepthrift_router._decide.tiers import Rung, RungName, bound_of
+from deepthrift_router._decide.route_plan import RoutePlan
+from deepthrift_router._decide.tiers import Tier, TierName, bound_of
 from deepthrift_router._evidence.call_check import CallCheck
 from deepthrift_router._evidence.draft import Draft, unusable
 from deepthrift_router._evidence.evidence import Reader
@@ -22,9 +22,9 @@ from deepthrift_router._evidence.own_checks import DEFAULT_SECONDS, Check
 from deepthrift_router._evidence.validators import Validator
 from deepthrift_router._evidence.watch import PartialValidator, Watch
 from deepthrift_router._learn.audits import Outcomes
-from deepthrift_router._record.presenter import Telling
+from deepthrift_router._record.presenter import StreamPresenter
 from deepthrift_router._record.reply import RoutedReply, Step
-from deepthrift_router._run.evidence_policy import Buyer
+from deepthrift_router._run.evidence_policy import EvidencePolicy
 from deepthrift_router._run.reasons import sentences
 from deepthrift_router._run.record import decision_of, savings_of
 
@@ -55,39 +55,41 @@ class Setup:
 
 
 @dataclass(slots=True)
-class Trail:
+class RouteTrace:
     """What happened on the way to one answer."""
 
     path: list[Step] = field(default_factory=list[Step])
     degraded: list[str] = field(default_factory=list[str])
     why: str = ""
-    thought: tuple[Reply, Rung] | None = None
-    """The last reply of a rung above the standard call."""
+    thought: tuple[Reply, Tier] | None = None
+    """The last reply of a tier above the standard call."""
 
 
 class Steps:
     """What every plan of one answer is made of: make a call, read what came, write it down."""
 
-    def __init__(self, calls: Calls, outlook: Outlook, setup: Setup, telling: Telling | None = None) -> None:
+    def __init__(
+        self, calls: Calls, route_plan: RoutePlan, setup: Setup, presenter: StreamPresenter | None = None
+    ) -> None:
         self.calls = calls
         self.client = calls.client
-        self.outlook = outlook
-        self.request = outlook.request
-        self.preference = outlook.preference
+        self.route_plan = route_plan
+        self.request = route_plan.request
+        self.preference = route_plan.preference
         self.setup = setup
-        self.telling = telling
-        self.seen = Verification(outlook.score.belief, outlook.score.weight, setup.likelihoods)
+        self.presenter = presenter
+        self.seen = Verification(route_plan.score.belief, route_plan.score.weight, setup.likelihoods)
         self.reader = Reader(
-            self.seen, outlook.request, setup.validators, Money.zero(outlook.value.currency), setup.own_checks
+            self.seen, route_plan.request, setup.validators, Money.zero(route_plan.value.currency), setup.own_checks
         )
-        self.trail = Trail(degraded=list(outlook.degraded))
+        self.trace = RouteTrace(degraded=list(route_plan.degraded))
         self.lost: DeepthriftError = ConfigurationError("the standard call of a race was never made")
-        self.buyer = Buyer(calls, outlook, self.seen, self.reader, setup.checks, set())
+        self.policy = EvidencePolicy(calls, route_plan, self.seen, self.reader, setup.checks, set())
 
     @property
     def outcomes(self) -> Outcomes:
         """The two replies, as far as they were asked for: what an audit need not ask again."""
-        drafts, thought = self.reader.drafts, self.trail.thought
+        drafts, thought = self.reader.drafts, self.trace.thought
         ours = thought is not None and thought[1].name == "thinking"
         return Outcomes(self.chosen.reply if drafts else None, thought[0] if thought is not None and ours else None)
 
@@ -95,74 +97,74 @@ class Steps:
         """Confidence in the answer of a thinking call."""
         if problem is not None:
             return 0.0
-        if reply.mode == "thinking" or (self.trail.path and "specialist" in self.trail.path):
+        if reply.mode == "thinking" or (self.trace.path and "specialist" in self.trace.path):
             return self.seen.belief.p_thinking
-        self.trail.degraded.append("thinking: it was asked for, but the endpoint ran standard mode")
+        self.trace.degraded.append("thinking: it was asked for, but the endpoint ran standard mode")
         return min(self.seen.belief.p_standard, self.seen.belief.p_thinking)
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
     async def first_standard(self, *, hold: bool = False) -> Reply:
         """The first standard answer, with what is free to see of it."""
-        asked = self.request.standard(self.client.host)
+        spec = self.request.standard(self.client.host)
         watch: Watch | None = None
-        telling = self.telling
-        if telling is None or hold:
-            reply = await self.calls.send(asked)
+        presenter = self.presenter
+        if presenter is None or hold:
+            reply = await self.calls.send(spec)
         else:
-            sure = self.outlook.plan == "standard"
-            watch = None if sure else Watch(self.setup.partial_validators, self.buyer.would_escalate)
-            reply = await self.calls.send(asked, tell=lambda event: telling.hear(event, sure=sure), watch=watch)
+            sure = self.route_plan.plan == "standard"
+            watch = None if sure else Watch(self.setup.partial_validators, self.policy.would_escalate)
+            reply = await self.calls.send(spec, tell=lambda event: presenter.hear(event, sure=sure), watch=watch)
         limits = [self.setup.check_seconds] if self.calls.left is None else [self.setup.check_seconds, self.calls.left]
         await self.reader.first(reply, cut=None if watch is None else watch.problem, seconds=max(0.0, min(limits)))
         return reply
 
-    async def send_up(self, rung: Rung | None, purpose: Purpose, hint: str | None = None, *, sure: bool) -> Reply:
-        client = self.client if rung is None else rung.client
-        asked = self.request.thinking(client.host, purpose)
+    async def send_up(self, tier: Tier | None, purpose: Purpose, hint: str | None = None, *, sure: bool) -> Reply:
+        client = self.client if tier is None else tier.client
+        spec = self.request.thinking(client.host, purpose)
         if hint and self.preference.draft_as_hint:
-            asked = self._hinted(asked, client, purpose, hint)
-        telling = self.telling
+            spec = self._hinted(spec, client, purpose, hint)
+        presenter = self.presenter
 
         def hear(event: StreamEvent) -> None:
-            if telling is not None:
-                telling.hear(event, sure=sure)
+            if presenter is not None:
+                presenter.hear(event, sure=sure)
 
-        reply = await self.calls.send(asked, client=client, tell=None if telling is None else hear)
-        if rung is not None:
-            self.trail.thought = (reply, rung)
+        reply = await self.calls.send(spec, client=client, tell=None if presenter is None else hear)
+        if tier is not None:
+            self.trace.thought = (reply, tier)
         return reply
 
-    def _hinted(self, asked: Asked, client: AsyncClient, purpose: Purpose, hint: str) -> Asked:
+    def _hinted(self, spec: CallSpec, client: AsyncClient, purpose: Purpose, hint: str) -> CallSpec:
         """The thinking call with the draft in it, unless its longer prompt would pass a limit."""
         hinted = self.request.thinking(client.host, purpose, hint)
         try:
             worst = bound_of(client, hinted).worst
-            short = self.outlook.short_of(worst, self.calls.spent, self.buyer.room())
+            short = self.route_plan.short_of(worst, self.calls.spent, self.policy.room())
         except DeepthriftError as error:
             short = str(error)
         if short is None:
             return hinted
-        self.trail.degraded.append(f"hint: {short}")
-        return asked
+        self.trace.degraded.append(f"hint: {short}")
+        return spec
 
-    async def send_up_or_none(self, rung: Rung, hint: str | None) -> Reply | None:
+    async def send_up_or_none(self, tier: Tier, hint: str | None) -> Reply | None:
         try:
-            return await self.send_up(rung, "escalate", hint, sure=False)
+            return await self.send_up(tier, "escalate", hint, sure=False)
         except DeepthriftError as error:
-            self.trail.degraded.append(f"{rung.name} failed with {type(error).__name__}: {error}")
+            self.trace.degraded.append(f"{tier.name} failed with {type(error).__name__}: {error}")
             return None
 
     async def send_or_none(
-        self, asked: Asked, check: CallCheck | None = None, client: AsyncClient | None = None
+        self, spec: CallSpec, check: CallCheck | None = None, client: AsyncClient | None = None
     ) -> Reply | None:
         """A call whose failure leaves the earlier answer standing; the failure is part of the decision."""
         try:
-            return await self.calls.send(asked, client=client)
+            return await self.calls.send(spec, client=client)
         except DeepthriftError as error:
-            what = _STEPS[asked.purpose] if check is None else f"the check {check.name}"
+            what = _STEPS[spec.purpose] if check is None else f"the check {check.name}"
             told = f"{what} failed with {type(error).__name__}: {error}"
-            (self.seen.missing if asked.purpose in ("sample", "verify") else self.trail.degraded).append(told)
+            (self.seen.missing if spec.purpose in ("sample", "verify") else self.trace.degraded).append(told)
             return None
 
     # -- result -----------------------------------------------------------------------------------------------------
@@ -172,19 +174,19 @@ class Steps:
         """The standard answer that is believed in."""
         return self.reader.drafts[self.seen.chosen]
 
-    def withdraw(self, to: RungName | Literal["standard"], reason: str) -> None:
-        if self.telling is not None:
-            self.telling.withdraw(to, reason)
+    def withdraw(self, to: TierName | Literal["standard"], reason: str) -> None:
+        if self.presenter is not None:
+            self.presenter.withdraw(to, reason)
 
     def say_unusable(self, reply: Reply) -> None:
         problem = unusable(reply)
         if problem is not None:
-            self.trail.degraded.append(f"answer: {problem[1]}")
+            self.trace.degraded.append(f"answer: {problem[1]}")
 
     def finish(self, chosen: Reply, confidence: float) -> RoutedReply:
-        outlook, calls, trail = self.outlook, self.calls, self.trail
-        if self.telling is not None:
-            self.telling.settle(chosen.text, "sample" if self.seen.chosen else "standard", trail.why)
+        route_plan, calls, trace = self.route_plan, self.calls, self.trace
+        if self.presenter is not None:
+            self.presenter.settle(chosen.text, "sample" if self.seen.chosen else "standard", trace.why)
         cost = calls.cost
         passes = 1 if self.client.host.two_pass is None else 2
         return RoutedReply(
@@ -194,18 +196,18 @@ class Steps:
             cost=cost,
             seconds=calls.seconds,
             cached=all(reply.cached for reply in calls.replies),
-            warnings=tuple(dict.fromkeys((*chosen.warnings, *trail.degraded))),
+            warnings=tuple(dict.fromkeys((*chosen.warnings, *trace.degraded))),
             confidence=confidence,
             decision=decision_of(
-                outlook,
+                route_plan,
                 belief=self.seen.belief,
-                reason=sentences(outlook.reason, trail.why),
+                reason=sentences(route_plan.reason, trace.why),
                 evidence=self.seen.evidence,
                 missing=self.seen.missing,
-                degraded=trail.degraded,
+                degraded=trace.degraded,
                 setting=self.setup.setting,
             ),
-            savings=savings_of(outlook, cost.total, calls.replies[0], trail.thought, passes=passes),
-            path=tuple(trail.path),
+            savings=savings_of(route_plan, cost.total, calls.replies[0], trace.thought, passes=passes),
+            path=tuple(trace.path),
             group_id=self.request.group_id,
         )

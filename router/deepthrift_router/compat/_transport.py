@@ -70,16 +70,16 @@ class Door:
         chat, wanted = _place(request)
         if not chat:
             return routes.first, self._models(routes.first, wanted)
-        asked = read_request(content)
-        router = routes.of(asked.model)
-        return router, self._chat(router, asked, request)
+        spec = read_request(content)
+        router = routes.of(spec.model)
+        return router, self._chat(router, spec, request)
 
-    async def _chat(self, router: ModeRouter[C], asked: ChatRequest, request: httpx.Request) -> bytes | Opened:
-        options = self._options(asked.options, request)
-        if asked.stream:
-            return await self._stream(router, asked, options)
-        calls = [options, *({**options, "group_id": None} for _ in range(asked.n - 1))]
-        tasks = [asyncio.ensure_future(_one(router, asked, cast("RouteOptions", each))) for each in calls]
+    async def _chat(self, router: ModeRouter[C], spec: ChatRequest, request: httpx.Request) -> bytes | Opened:
+        options = self._options(spec.options, request)
+        if spec.stream:
+            return await self._stream(router, spec, options)
+        calls = [options, *({**options, "group_id": None} for _ in range(spec.n - 1))]
+        tasks = [asyncio.ensure_future(_one(router, spec, cast("RouteOptions", each))) for each in calls]
         try:
             return completion(await asyncio.gather(*tasks))
         finally:
@@ -97,11 +97,11 @@ class Door:
             raise NotFound(f"there is no model {wanted!r} here; models.list() has all", status=404)
         return json.dumps(data[names.index(wanted)]).encode()
 
-    async def _stream(self, router: ModeRouter[C], asked: ChatRequest, options: RouteOptions) -> Opened:
+    async def _stream(self, router: ModeRouter[C], spec: ChatRequest, options: RouteOptions) -> Opened:
         client = router._async  # pyright: ignore[reportPrivateUsage]
-        chunks = Chunks(str(options.get("group_id")), client.model, include_usage=asked.include_usage)
+        chunks = Chunks(str(options.get("group_id")), client.model, include_usage=spec.include_usage)
         stream = AsyncRoutedStream(
-            lambda telling: router._chat(asked.messages, asked.max_tokens, options, telling),  # pyright: ignore[reportPrivateUsage]
+            lambda presenter: router._chat(spec.messages, spec.max_tokens, options, presenter),  # pyright: ignore[reportPrivateUsage]
             "verified",
         )
         opened = Opened(stream, chunks, [])
@@ -133,8 +133,8 @@ class Door:
         return options
 
 
-async def _one(router: ModeRouter[C], asked: ChatRequest, options: RouteOptions) -> RoutedReply:
-    return await router._chat(asked.messages, asked.max_tokens, options)  # pyright: ignore[reportPrivateUsage]
+async def _one(router: ModeRouter[C], spec: ChatRequest, options: RouteOptions) -> RoutedReply:
+    return await router._chat(spec.messages, spec.max_tokens, options, None)  # pyright: ignore[reportPrivateUsage]
 
 
 def _place(request: httpx.Request) -> tuple[bool, str]:

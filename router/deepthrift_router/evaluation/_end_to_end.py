@@ -49,19 +49,19 @@ def decide_offline(
 
     `None` where it would not begin with a standard answer that it verifies.
     """
-    outlook, _ = router._planner.plan(outcome.conversation, max_tokens, {})  # pyright: ignore[reportPrivateUsage]
-    if outlook.plan != "cascade":
+    route_plan, _ = router._planner.plan(outcome.conversation, max_tokens, {})  # pyright: ignore[reportPrivateUsage]
+    if route_plan.plan != "cascade":
         return None
     first = recordings_of(outcome).standard[0]
-    free = Money.zero(outlook.value.currency)
+    free = Money.zero(route_plan.value.currency)
     return decide(
         outcome,
-        lambda asked: outlook.stakes(spent=free, samples=asked, room=outlook.room, draft_tokens=first.tokens)[0],
-        outlook.score.belief,
-        outlook.score.weight,
+        lambda asked: route_plan.values(spent=free, samples=asked, room=route_plan.room, draft_tokens=first.tokens)[0],
+        route_plan.score.belief,
+        route_plan.score.weight,
         router._memory.likelihoods,  # pyright: ignore[reportPrivateUsage]
-        max_samples=outlook.preference.max_samples,
-        threshold=outlook.preference.threshold,
+        max_samples=route_plan.preference.max_samples,
+        threshold=route_plan.preference.threshold,
     )
 
 

@@ -12,7 +12,7 @@ from deepthrift_router._belief.belief import Belief
 from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.prior import Prior, Scorer
 from deepthrift_router._belief.verification import HEDGING, Verification
-from deepthrift_router._decide.decide import Offer, Stakes, best_step
+from deepthrift_router._decide.decide import Offer, Utilities, best_step
 from deepthrift_router.evaluation._outcomes import Outcome
 
 Believe: TypeAlias = Callable[[Outcome], tuple[Belief, float]]
@@ -144,7 +144,7 @@ def add_sample(seen: Verification, outcome: Outcome, number: int) -> None:
 
 def decide(
     outcome: Outcome,
-    stakes: Callable[[int], Stakes],
+    values: Callable[[int], Utilities],
     prior: Belief,
     weight: float,
     tables: Likelihoods,
@@ -166,7 +166,7 @@ def decide(
     seen, asked = begin(outcome, prior, weight, tables), 1
     most = min(max_samples, len(outcome.samples))
     while True:
-        at_stake = stakes(asked)
+        at_stake = values(asked)
         ahead = seen.prospects(most) if at_stake.can_sample and at_stake.can_think else ()
         if threshold is not None:
             reached = at_stake.can_think and (seen.settled or seen.belief.gain >= threshold)

@@ -17,7 +17,7 @@ from deepthrift.errors import (
 )
 from deepthrift_pricing import Money, Purpose, new_id
 from deepthrift_router._answers.answers import final_text
-from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.call_spec import CallSpec
 from deepthrift_router._calls.request import Request
 from deepthrift_router._evidence.call_check import CallCheck
 from deepthrift_router._evidence.draft import Draft, unusable
@@ -75,28 +75,28 @@ class Question:
     asker: Asker
     prompt: Outcome
     request: Request
-    standard: Sequence[Asked]
-    thinking: Asked
+    standard: Sequence[CallSpec]
+    thinking: CallSpec
 
     @property
     def worst(self) -> Money:
         """The most that all its calls can cost, the judge not included."""
         client = self.asker.client
-        estimates = [self._estimate(client, asked) for asked in (*self.standard, self.thinking)]
+        estimates = [self._estimate(client, spec) for spec in (*self.standard, self.thinking)]
         # A check's prompt holds the answer, too, and what it gets is no longer; prompts cost no more than answers.
         checks = estimates[0] * (2 * len(self.asker.checks))
         others = [self._estimate(other, self._plain) for other in self.asker.others.values()]
         return Money.sum([*estimates, *others], checks.currency) + checks
 
     @property
-    def _plain(self) -> Asked:
+    def _plain(self) -> CallSpec:
         """The standard call without what other endpoints may not have."""
         first = self.standard[0]
-        return Asked("standard", "verify", first.messages, first.max_tokens, self.request.plain_options())
+        return CallSpec("standard", "verify", first.messages, first.max_tokens, self.request.plain_options())
 
     @staticmethod
-    def _estimate(client: AsyncClient, asked: Asked) -> Money:
-        return client.estimate(asked.messages, mode=asked.mode, max_tokens=asked.max_tokens, **asked.options).worst
+    def _estimate(client: AsyncClient, spec: CallSpec) -> Money:
+        return client.estimate(spec.messages, mode=spec.mode, max_tokens=spec.max_tokens, **spec.options).worst
 
     async def ask(self, spend: Callable[[Money], None], ungraded: dict[str, str]) -> Outcome:
         """All calls one after the other; `spend` hears of the cost of each, `ungraded` gets why it has no grade.
@@ -105,7 +105,7 @@ class Question:
             DeepthriftError: A call of the two modes failed. A check that fails is left out.
         """
         client = self.asker.client
-        standard = [await self._send(client, asked, asked.purpose, spend) for asked in self.standard]
+        standard = [await self._send(client, spec, spec.purpose, spend) for spec in self.standard]
         thinking = await self._send(client, self.thinking, "sample", spend)
         others = {
             name: await self._send_or_none(other, self._plain, spend) for name, other in self.asker.others.items()
@@ -114,16 +114,18 @@ class Question:
         grades = [await self._grade(reply, ungraded) for reply in (*standard, thinking)]
         return self._outcome(standard, thinking, others, signals, grades)
 
-    async def _send(self, client: AsyncClient, asked: Asked, purpose: Purpose, spend: Callable[[Money], None]) -> Reply:
-        options = asked.options.copy()
+    async def _send(
+        self, client: AsyncClient, spec: CallSpec, purpose: Purpose, spend: Callable[[Money], None]
+    ) -> Reply:
+        options = spec.options.copy()
         options["group_id"], options["purpose"] = self.request.group_id, purpose
-        reply = await client.chat(asked.messages, mode=asked.mode, max_tokens=asked.max_tokens, **options)
+        reply = await client.chat(spec.messages, mode=spec.mode, max_tokens=spec.max_tokens, **options)
         spend(reply.cost.total)
         return reply
 
-    async def _send_or_none(self, client: AsyncClient, asked: Asked, spend: Callable[[Money], None]) -> Reply | None:
+    async def _send_or_none(self, client: AsyncClient, spec: CallSpec, spend: Callable[[Money], None]) -> Reply | None:
         try:
-            return await self._send(client, asked, "verify", spend)
+            return await self._send(client, spec, "verify", spend)
         except DeepthriftError as error:
             if error.spend is not None:
                 spend(error.spend)
@@ -135,10 +137,10 @@ class Question:
         logprobs = "logprobs" in self.asker.client.host.rules("standard").features
         said: dict[str, str] = {}
         for check in self.asker.checks:
-            asked = check.ask(drafts, self.request, logprobs=logprobs)
-            if isinstance(asked, str) or unusable(standard[0]) is not None:
+            spec = check.ask(drafts, self.request, logprobs=logprobs)
+            if isinstance(spec, str) or unusable(standard[0]) is not None:
                 continue
-            reply = await self._send_or_none(self.asker.client, asked, spend)
+            reply = await self._send_or_none(self.asker.client, spec, spend)
             read = await check.read([reply], drafts, self.request)
             if not isinstance(read, str):
                 said[check.name] = read.outcome

@@ -89,8 +89,8 @@ class ReferenceGrader:
         judge = self._judge
         if judge is None:
             return None
-        asked = _VERDICT.format(question=question, reference=reference, answer=answer)
-        verdict = await judge.chat(asked, mode="standard", max_tokens=4, temperature=0, purpose="verify")
+        spec = _VERDICT.format(question=question, reference=reference, answer=answer)
+        verdict = await judge.chat(spec, mode="standard", max_tokens=4, temperature=0, purpose="verify")
         cost = verdict.cost.total
         self.spent = cost if self.spent is None else self.spent + cost
         word = verdict.text.strip().casefold().strip(".!*")

@@ -85,13 +85,13 @@ class _Tally:
     seconds: float = 0.0
     failed: int = 0
 
-    def add(self, asked: _Asked) -> None:
-        self.right.append(asked.right)
-        self.costs.append(asked.cost)
-        self.calls += asked.calls
-        self.thought += asked.thought
-        self.seconds += asked.seconds
-        self.failed += asked.failed
+    def add(self, spec: _Asked) -> None:
+        self.right.append(spec.right)
+        self.costs.append(spec.cost)
+        self.calls += spec.calls
+        self.thought += spec.thought
+        self.seconds += spec.seconds
+        self.failed += spec.failed
 
 
 class LiveEvaluation:
@@ -178,7 +178,7 @@ class LiveEvaluation:
                 return
             self._under_way += worst
             try:
-                asked = [await self._ask(question, policy) for policy in self._policies]
+                spec = [await self._ask(question, policy) for policy in self._policies]
             except DeepthriftError as error:
                 if (by := stopped_by(error)) is None:
                     raise
@@ -186,10 +186,10 @@ class LiveEvaluation:
                 return
             finally:
                 self._under_way -= worst
-            self._count(asked, progress)  # only now, so that the policies are judged on the same questions
+            self._count(spec, progress)  # only now, so that the policies are judged on the same questions
 
-    def _count(self, asked: Sequence[_Asked], progress: Callable[[int], object] | None) -> None:
-        for policy, each in zip(self._policies, asked, strict=True):
+    def _count(self, spec: Sequence[_Asked], progress: Callable[[int], object] | None) -> None:
+        for policy, each in zip(self._policies, spec, strict=True):
             self._tallies[policy].add(each)
         if progress is not None:
             progress(len(self._tallies[self._policies[-1]].right))

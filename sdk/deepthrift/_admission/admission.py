@@ -22,7 +22,7 @@ from deepthrift._types.errors import (
 _PROVIDER_FAILED = (AttemptTimeout, EmptyResponse, ServerError, StreamInterrupted)
 
 
-class Gate:
+class Admission:
     """The circuit and the places of one endpoint."""
 
     def __init__(self, breaker: CircuitBreaker | None, max_concurrency: int | None, host: str) -> None:
@@ -35,7 +35,7 @@ class Gate:
         """Seconds until an attempt could go out, places aside."""
         return max(self.circuit.pause_left, self.limiter.pause_left)
 
-    async def enter(self, clock: Clock) -> Ticket:
+    async def enter(self, clock: Clock) -> Permit:
         """Wait for a place, within the deadline.
 
         Raises:
@@ -46,7 +46,7 @@ class Gate:
         if not self.limiter.enter_now():
             await self._wait(clock)
         try:
-            return Ticket(self, self.circuit.admit())
+            return Permit(self, self.circuit.admit())
         except BaseException:
             self.limiter.leave()
             raise
@@ -65,28 +65,28 @@ class Gate:
             raise clock.timed_out(math.inf) from None
 
 
-class Ticket:
+class Permit:
     """An attempt's place; given back once, with what the attempt told about the endpoint."""
 
-    __slots__ = ("_admitted", "_cuts", "_gate", "_losses")
+    __slots__ = ("_admission", "_admitted", "_cuts", "_losses")
 
-    def __init__(self, gate: Gate, admitted: int) -> None:
-        self._gate: Gate | None = gate
+    def __init__(self, admission: Admission, admitted: int) -> None:
+        self._admission: Admission | None = admission
         self._admitted = admitted
-        self._cuts = gate.limiter.cuts
-        self._losses = gate.circuit.losses
+        self._cuts = admission.limiter.cuts
+        self._losses = admission.circuit.losses
 
     def answered(self) -> None:
         """The endpoint has begun to answer."""
-        if self._gate is not None:
-            self._gate.circuit.answered(self._admitted)
+        if self._admission is not None:
+            self._admission.circuit.answered(self._admitted)
 
     def leave(self, error: BaseException | None, *, came_through: bool = False) -> None:
         """The attempt is over: it came through, `error` ended it, or, with neither, the caller did."""
-        gate, self._gate = self._gate, None
-        if gate is None:
+        admission, self._admission = self._admission, None
+        if admission is None:
             return
-        circuit, limiter = gate.circuit, gate.limiter
+        circuit, limiter = admission.circuit, admission.limiter
         if came_through:
             circuit.succeeded(self._admitted)
             limiter.succeeded()

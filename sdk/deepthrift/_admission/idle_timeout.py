@@ -8,7 +8,7 @@ from types import TracebackType
 from deepthrift._admission.clock import Clock
 
 
-class Silence:
+class IdleTimeout:
     """Ends a wait for bytes that outlasts its limit: `with silence: await …`, one wait at a time.
 
     One timer serves all waits of a stream. When it goes off too early, because bytes came meanwhile, it is set anew;

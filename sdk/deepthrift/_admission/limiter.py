@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from deepthrift._util.wait_queue import Line, join, turn
+from deepthrift._util.wait_queue import WaitQueue, join, turn
 
 LONGEST_PAUSE: Final = 120.0
 """Seconds: a `Retry-After` beyond it is not waited for."""
@@ -31,7 +31,7 @@ class Limiter:
         self._limit = self._most
         self._now = now
         self._in_flight = 0
-        self._waiters: Line = deque()
+        self._waiters: WaitQueue = deque()
         self._paused_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._successes = 0

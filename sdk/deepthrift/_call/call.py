@@ -209,11 +209,11 @@ class Call:
             return self._reply(self._passes.merged(_nothing(self._options)))
         answer = self._passes.merged(current.answer)
         reply = self._reply(answer)
-        under_way = self._books.attempts[-1] if self._books.attempts else None
-        if under_way is None or under_way.status != "reserved":
+        in_flight = self._books.attempts[-1] if self._books.attempts else None
+        if in_flight is None or in_flight.status != "reserved":
             return reply
         usage = current.partial_usage(current.answer)
-        cost = self._books.cost_of(under_way, usage)
+        cost = self._books.cost_of(in_flight, usage)
         earlier = self._books.attempts[:-1]
         return reply.model_copy(
             update={
@@ -246,7 +246,9 @@ class Call:
         return self._core.settings.retry_unanswered if again is None else again
 
     def _retryable(self, error: BaseException) -> bool:
-        return may_retry(error, self._books, unanswered=self._unanswered) and not self._core.gate.circuit.pause_left
+        return (
+            may_retry(error, self._books, unanswered=self._unanswered) and not self._core.admission.circuit.pause_left
+        )
 
     async def _round(self, once: Callable[[], Awaitable[T]]) -> T:
         """`once` at the first endpoint that can."""
@@ -278,7 +280,7 @@ class Call:
     def _asked(self, error: BaseException | None) -> float | None:
         """The pause before another round: until one endpoint is ready, where the one that failed asked for more."""
         asked = retry_after(error)
-        soonest = min((core.gate.pause_left for core in self._lanes.order()), default=0.0)
+        soonest = min((core.admission.pause_left for core in self._lanes.order()), default=0.0)
         return asked if asked is None or soonest >= asked else soonest or None
 
     def _use(self, lane: Lane) -> None:

@@ -141,11 +141,11 @@ class _Embedding:
         data = json.dumps(
             {"model": target.model, "input": texts, **target.settings.extra_body}, ensure_ascii=False
         ).encode(errors="replace")
-        ticket = await target.gate.enter(self._time)
+        permit = await target.admission.enter(self._time)
         try:
             held = await self._books.reserve_prompt(bound, target.budget_wait(self._time), self._time.left)
         except BaseException:
-            ticket.leave(None)
+            permit.leave(None)
             raise
         body, status, booked, incoming = RequestBody(data), None, False, None
         end = self._time.attempt_end()
@@ -169,12 +169,12 @@ class _Embedding:
                 identity=Identity(clean(found.model), clean(found.system_fingerprint)),
             )
             booked = True
-            ticket.leave(None, came_through=True)
+            permit.leave(None, came_through=True)
             self._model = found.model or self._model
             return _in_order(found, len(texts))
         except BaseException as error:
             ours = self._translated(error, end, sent=body.sent)
-            ticket.leave(ours)
+            permit.leave(ours)
             if not booked:
                 refused = status is not None and status >= 300 and is_free(target.profile, status, ours)
                 book = self._books.release if refused or not body.sent else self._books.hold

@@ -93,7 +93,7 @@ class Lanes:
 
     def order(self) -> list[Target]:
         """The endpoints to try: first those that did not ask to be left alone."""
-        return sorted(self._cores, key=lambda core: core.gate.limiter.pause_left)
+        return sorted(self._cores, key=lambda core: core.admission.limiter.pause_left)
 
     def to(self, core: Target) -> Lane | None:
         """The way to an endpoint, made when it is needed; `None` if it cannot do what the call asks."""

@@ -19,7 +19,7 @@ _SECONDS_TO_BOOK: Final = 5.0
 """How long a call that was ended may take to close its connection and to book what it did."""
 
 
-class UnderWay:
+class InFlight:
     """The calls and streams of one client that have not come to their end."""
 
     def __init__(self) -> None:

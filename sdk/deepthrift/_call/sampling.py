@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from deepthrift._call.call import Call
 from deepthrift._call.endpoints.target import Target
-from deepthrift._call.in_flight import UnderWay
+from deepthrift._call.in_flight import InFlight
 from deepthrift._types.errors import DeepthriftError, InvalidRequestError
 from deepthrift._types.further_options import SampleOptions
 from deepthrift._types.options import Options
@@ -26,7 +26,7 @@ async def draw(
     cores: Sequence[Target],
     options: Options,
     n: int,
-    under_way: UnderWay,
+    in_flight: InFlight,
     blame: Callable[[DeepthriftError], Awaitable[None]],
 ) -> Samples:
     """`n` answers, every attempt of them booked.
@@ -45,13 +45,13 @@ async def draw(
         held = {name: getattr(options, name) for name in options.__dataclass_fields__}
         call = Call(cores, SampleOptions(**held, n=n), stream=False)
         try:
-            replies += await under_way.run(call, call.run_all())
+            replies += await in_flight.run(call, call.run_all())
         except DeepthriftError as error:
             await blame(error)
             raise
     calls = [Call(cores, _nth(options, number), stream=False) for number in range(len(replies), n)]
     try:
-        replies += await _side_by_side(calls, under_way)
+        replies += await _side_by_side(calls, in_flight)
     except DeepthriftError as error:
         _annotate(error, replies, calls)
         await blame(error)
@@ -74,12 +74,12 @@ def _nth(options: Options, number: int) -> Options:
     return options if options.seed is None else replace(options, seed=options.seed + number)
 
 
-async def _side_by_side(calls: Sequence[Call], under_way: UnderWay) -> list[Reply]:
+async def _side_by_side(calls: Sequence[Call], in_flight: InFlight) -> list[Reply]:
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def one(call: Call) -> Reply:
         async with places:
-            return await under_way.run(call, call.run())
+            return await in_flight.run(call, call.run())
 
     tasks = [asyncio.create_task(one(call)) for call in calls]
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from deepthrift._admission.breaker import CircuitBreaker
 from deepthrift._call.endpoints.endpoint import Endpoint
 from deepthrift._call.endpoints.settings import Settings
-from deepthrift._call.in_flight import UnderWay
+from deepthrift._call.in_flight import InFlight
 from deepthrift._call.stream import AsyncStream, Source
 from deepthrift._client.settings import ClientSettings
 from deepthrift._net.network import Network
@@ -88,7 +88,7 @@ class Session:
         self._machine_hour: tuple[Decimal | str, Decimal | str] | None = None
         self._own_engine = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.in_flight = UnderWay()
+        self.in_flight = InFlight()
         self._closed = False
 
     def __str__(self) -> str:

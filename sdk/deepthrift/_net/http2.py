@@ -99,7 +99,7 @@ class Http2Connection:
         return not (self._going or self._closed)
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """Requests whose answers have not come to their end."""
         return len(self._exchanges)
 

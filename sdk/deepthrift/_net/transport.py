@@ -19,7 +19,7 @@ from deepthrift._net.network import Network
 from deepthrift._net.sockets import Sockets
 from deepthrift._types.errors import ClientClosed, ConfigurationError
 from deepthrift._util.secrets import shown_url
-from deepthrift._util.wait_queue import Line, join, turn
+from deepthrift._util.wait_queue import WaitQueue, join, turn
 
 _ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
     (httpcore.ConnectTimeout, httpx.ConnectTimeout),
@@ -95,7 +95,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         self._tunnels: httpcore.AsyncConnectionPool | None = None
         self._free: deque[_Idle] = deque()
         self._places = limit
-        self._waiters: Line = deque()
+        self._waiters: WaitQueue = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pruning: asyncio.TimerHandle | None = None
         self._closed = False

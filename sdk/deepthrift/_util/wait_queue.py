@@ -1,4 +1,4 @@
-"""Waiting in line for a place, in the order of coming; who is cancelled leaves no hole and keeps no place."""
+"""A FIFO wait queue. Cancelled waiters are removed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
-Line: TypeAlias = deque[asyncio.Future[None]]
-"""Those who wait; setting the result of one gives it the place."""
+WaitQueue: TypeAlias = deque[asyncio.Future[None]]
+"""The waiters; setting the result of one lets it continue."""
 
 
-def join(line: Line) -> asyncio.Future[None]:
-    """Stand at the end of the line."""
+def join(queue: WaitQueue) -> asyncio.Future[None]:
+    """Add a waiter to the end of the queue."""
     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    line.append(waiter)
+    queue.append(waiter)
     return waiter
 
 
-async def turn(line: Line, waiter: asyncio.Future[None], give_back: Callable[[], None]) -> None:
-    """Wait until `waiter` has its place; one that came in the same moment as a cancellation is given back."""
+async def turn(queue: WaitQueue, waiter: asyncio.Future[None], give_back: Callable[[], None]) -> None:
+    """Wait for `waiter`'s turn. A turn that comes together with a cancellation is given back."""
     try:
         await waiter
     except asyncio.CancelledError:
@@ -28,5 +28,5 @@ async def turn(line: Line, waiter: asyncio.Future[None], give_back: Callable[[],
             give_back()
         else:
             with contextlib.suppress(ValueError):
-                line.remove(waiter)
+                queue.remove(waiter)
         raise

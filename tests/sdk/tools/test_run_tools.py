@@ -327,10 +327,10 @@ async def test_a_time_out_inside_a_tool_is_the_tools_own() -> None:
 
 async def test_cancelling_stops_the_tools() -> None:
     stopped = asyncio.Event()
-    under_way = asyncio.Event()
+    in_flight = asyncio.Event()
 
     async def slow() -> None:
-        under_way.set()
+        in_flight.set()
         try:
             await asyncio.sleep(60)
         finally:
@@ -340,7 +340,7 @@ async def test_cancelling_stops_the_tools() -> None:
     with BillServer([calls(("slow", "")), DONE]) as server, ledger:
         async with AsyncClient(**settings(server, ledger=ledger)) as client:
             task = asyncio.create_task(client.run_tools(QUESTION, tools=[slow]))
-            await under_way.wait()
+            await in_flight.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -368,16 +368,16 @@ async def test_cancelling_stops_the_upstream(streamed: bool) -> None:
 
 
 async def test_a_hanging_function_does_not_hold_up_a_cancelled_loop() -> None:
-    release, under_way = threading.Event(), threading.Event()
+    release, in_flight = threading.Event(), threading.Event()
 
     def hang() -> None:
-        under_way.set()
+        in_flight.set()
         release.wait(30)
 
     with BillServer([calls(("hang", "")), DONE]) as server:
         async with AsyncClient(**settings(server)) as client:
             task = asyncio.create_task(client.run_tools(QUESTION, tools=[hang]))
-            await asyncio.to_thread(under_way.wait, 10)
+            await asyncio.to_thread(in_flight.wait, 10)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift import Reply
 from deepthrift_router._answers.answers import Answer, parse_answer, same_answer
-from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.call_spec import CallSpec
 from deepthrift_router._evidence.call_check import FAILED, CallCheck, extended, verify_call
 from deepthrift_router._evidence.draft import Draft, Reading
 from deepthrift_router._evidence.sandbox import Sandbox
@@ -32,14 +32,14 @@ class MarginCheck:
     clients = (None,)
     condition = None
 
-    def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
+    def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> CallSpec | str:
         """The candidates, to be scored from 0 to 10."""
         candidates = candidates_of(drafts, request.question)
         if len(candidates) < 2:
             return "there is one candidate answer, and it cannot be compared with another"
         listed = "\n".join(f"{number}. {text}" for number, text in enumerate(candidates, 1))
-        asked = extended(request.messages, _SCORES.format(candidates=listed))
-        return verify_call(asked, 8 * len(candidates) + 16, request, {"temperature": 0})
+        spec = extended(request.messages, _SCORES.format(candidates=listed))
+        return verify_call(spec, 8 * len(candidates) + 16, request, {"temperature": 0})
 
     async def read(self, replies: Sequence[Reply | None], drafts: Sequence[Draft], request: Request) -> Reading | str:
         """The span of the margin, or `other` where another candidate has the best score."""

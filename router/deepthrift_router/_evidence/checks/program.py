@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from deepthrift import Reply
 from deepthrift.errors import ConfigurationError, IsolationUnavailable
 from deepthrift_router._answers.answers import parse_answer
-from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.call_spec import CallSpec
 from deepthrift_router._evidence.call_check import FAILED, CallCheck, compared, extended, verify_call
 from deepthrift_router._evidence.draft import Draft, Reading
 from deepthrift_router._evidence.isolation import isolation_line, sure_problem, unavailable
@@ -37,7 +37,7 @@ class ProgramCheck:
         self._problem: str | None = None
         """Why code is not run here, once that is known."""
 
-    def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
+    def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> CallSpec | str:
         """The same question, to be computed instead of reasoned."""
         if self._sandbox.required and self._problem is None and (problem := sure_problem()) is not None:
             self._problem = unavailable(problem).message

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from deepthrift import ChatOptions, Message, Reply
-from deepthrift_router._calls.call_spec import Asked
+from deepthrift_router._calls.call_spec import CallSpec
 from deepthrift_router._calls.request import as_messages
 from deepthrift_router._evidence.call_check import FAILED, CallCheck, verify_call
 from deepthrift_router._evidence.draft import Draft, Reading
@@ -26,7 +26,7 @@ class SelfCheck:
     clients = (None,)
     condition = None
 
-    def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> Asked | str:
+    def ask(self, drafts: Sequence[Draft], request: Request, *, logprobs: bool) -> CallSpec | str:
         """The draft, with the question whether it is right."""
         options: ChatOptions = {"temperature": 0}
         if logprobs:

@@ -17,7 +17,7 @@ Refusal: TypeAlias = tuple[int, Mapping[str, str], bytes]
 """Status, headers and body of an answer with an error status."""
 
 
-class Relay:
+class MiddlewareChain:
     """Sends one attempt through the middleware.
 
     Args:
@@ -134,7 +134,7 @@ def _layer(middleware: Middleware, inner: CallNext) -> CallNext:
 class Relayed(Incoming):
     """What the middleware returned, read like a response off the wire; closing it closes the one off the wire too."""
 
-    def __init__(self, response: Response, origin: Incoming | None, relay: Relay) -> None:
+    def __init__(self, response: Response, origin: Incoming | None, relay: MiddlewareChain) -> None:
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self._size = 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from deepthrift._admission.admission import Ticket
+from deepthrift._admission.admission import Permit
 from deepthrift._admission.clock import Clock
 from deepthrift._call.attempt.booking import Books
 from deepthrift._call.attempt.usage_claims import usage_of, usage_warning
@@ -41,7 +41,7 @@ from deepthrift_pricing import Attempt, Usage
 
 if TYPE_CHECKING:
     from deepthrift._call.attempt.lookup import Found
-    from deepthrift._call.attempt.middleware_chain import Refusal, Relay
+    from deepthrift._call.attempt.middleware_chain import MiddlewareChain, Refusal
 
 
 class BaseAttempt:
@@ -60,9 +60,9 @@ class BaseAttempt:
         self._end = 0.0
         self._attempt: Attempt | None = None
         self._booked = False
-        self._relay: Relay | None = None
+        self._relay: MiddlewareChain | None = None
         self._http_status: int | None = None
-        self._ticket: Ticket | None = None
+        self._permit: Permit | None = None
         self._found: Found | None = None
         self.raw: RawResponse | None = None
         """The response, once it is there."""
@@ -90,12 +90,12 @@ class BaseAttempt:
         await self._reserve()
 
     async def _reserve(self) -> None:
-        self._ticket = ticket = await self._core.gate.enter(self._clock)
+        self._permit = permit = await self._core.admission.enter(self._clock)
         try:
             wait = self._core.budget_wait(self._clock)
             self._attempt, step = await self._books.reserve(self._passes, self.step, wait, self._clock.left)
         except BaseException:
-            ticket.leave(None)
+            permit.leave(None)
             raise
         if step is not self.step:
             self.step = step
@@ -104,12 +104,12 @@ class BaseAttempt:
 
     def _leave(self, error: BaseException | None, *, came_through: bool = False) -> None:
         """Give the endpoint's place back, with what the attempt told about it."""
-        if self._ticket is None:
+        if self._permit is None:
             return
         clock, usual = self._clock, self._core.settings
         impatient = clock.timeout < usual.timeout or clock.idle_timeout < usual.idle_timeout
         told = None if impatient and isinstance(error, AttemptTimeout) else error
-        self._ticket.leave(told, came_through=came_through)
+        self._permit.leave(told, came_through=came_through)
 
     async def _send(self) -> Incoming:
         """Send, and return the response when its head is there and is a success."""
@@ -133,11 +133,11 @@ class BaseAttempt:
 
     async def _send_through(self) -> Incoming:
         """Send through the middleware; what comes out of it is read like a response off the wire."""
-        from deepthrift._call.attempt.middleware_chain import Relay, Relayed
+        from deepthrift._call.attempt.middleware_chain import MiddlewareChain, Relayed
         from deepthrift._wire.reply.meter import Meter
 
         core, request, found = self._core, self.step.request, self._found
-        self._relay = relay = Relay(
+        self._relay = relay = MiddlewareChain(
             lambda headers: self._post(headers, whole=True),
             self._translate,
             self._failed,

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from deepthrift._admission.clock import Clock
-from deepthrift._admission.idle_timeout import Silence
+from deepthrift._admission.idle_timeout import IdleTimeout
 from deepthrift._call.attempt.booking import Books
 from deepthrift._call.attempt.overrun import Overrun
 from deepthrift._call.attempt.plain import BaseAttempt
@@ -59,7 +59,7 @@ class StreamAttempt(BaseAttempt):
         self._overrun: Overrun | None = None
         self._stray: bytes | None = None
         """The last JSON that was no part of a chat."""
-        self._silence: Silence | None = None
+        self._silence: IdleTimeout | None = None
         self._unbilled = False
         self._due: Chunk | None = None
         """The chunk that may be far past `max_tokens`; it waits for the count."""
@@ -94,15 +94,15 @@ class StreamAttempt(BaseAttempt):
         """The next events; none only at the end."""
         events: list[StreamEvent] = []
         try:
-            silence = self._silence
-            first = silence is None
-            if silence is None:
-                self._silence = silence = Silence(self._clock, self._end)
+            idle_timeout = self._silence
+            first = idle_timeout is None
+            if idle_timeout is None:
+                self._silence = idle_timeout = IdleTimeout(self._clock, self._end)
             while not events and not self.ended:
                 incoming = self._incoming
                 if incoming is None:
                     raise ConnectionFailed("the stream is closed")
-                with silence:
+                with idle_timeout:
                     data = await incoming.read()
                 blocks = self._body_reader.feed(data)
                 for block in blocks:
@@ -116,8 +116,8 @@ class StreamAttempt(BaseAttempt):
                         break
                 if self._accumulator.done or data is None:
                     self._finish(events, at_end=data is None or self._cut)
-            if first and events and self._sent and self._ticket is not None:
-                self._ticket.answered()
+            if first and events and self._sent and self._permit is not None:
+                self._permit.answered()
         except BaseException as error:
             self._broke(error)
         return events

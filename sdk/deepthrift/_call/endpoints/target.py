@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from deepthrift._admission.admission import Gate
+from deepthrift._admission.admission import Admission
 from deepthrift._admission.clock import Clock
 from deepthrift._call.endpoints.endpoint import Endpoint, EndpointStatus
 from deepthrift._call.endpoints.settings import Settings
@@ -63,7 +63,7 @@ class Target:
         self.settings = shared.settings
         if endpoint.extra_body:
             self.settings = replace(shared.settings, extra_body={**shared.settings.extra_body, **endpoint.extra_body})
-        self.gate = Gate(shared.breaker, endpoint.max_concurrency, profile.name)
+        self.admission = Admission(shared.breaker, endpoint.max_concurrency, profile.name)
 
     def __repr__(self) -> str:
         return f"<Target {self.profile.name} {self.model} at {shown_url(self.url)}>"
@@ -136,7 +136,7 @@ class Target:
     @property
     def status(self) -> EndpointStatus:
         """How it is doing."""
-        circuit, limiter = self.gate.circuit, self.gate.limiter
+        circuit, limiter = self.admission.circuit, self.admission.limiter
         return EndpointStatus(
             host=self.profile.name,
             url=shown_url(self.url),
@@ -144,7 +144,7 @@ class Target:
             region=self.region,
             circuit=circuit.state,
             failures=circuit.failures,
-            pause_left=self.gate.pause_left,
+            pause_left=self.admission.pause_left,
             limit=limiter.limit,
             in_flight=limiter.in_flight,
             waiting=limiter.waiting,
@@ -152,7 +152,7 @@ class Target:
 
     async def aclose(self) -> None:
         """Close its connections."""
-        self.gate.limiter.close()
+        self.admission.limiter.close()
         if "sender" in self.__dict__:
             await self.sender.aclose()
         elif self._endpoint.transport is not None:

@@ -14,11 +14,11 @@ from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.prior import Prior, Score, Scorer
 from deepthrift_router._calls.budget_status import read_statuses
 from deepthrift_router._calls.request import Request
-from deepthrift_router._decide.decide import VALUE_IN_THINKING_CALLS, Stakes, plan_costs
+from deepthrift_router._decide.decide import VALUE_IN_THINKING_CALLS, Utilities, plan_costs
 from deepthrift_router._decide.economy import Costs, Room, cost_of, expected_length, room_for
 from deepthrift_router._decide.history import History
 from deepthrift_router._decide.share import ShareControl
-from deepthrift_router._decide.tiers import Rung, bound_of, rung_of, specialist_rung
+from deepthrift_router._decide.tiers import Tier, bound_of, rung_of, specialist_rung
 from deepthrift_router._record.changes import Change
 from deepthrift_router._record.decision import PlanCost, PlanName, RoutePolicy
 
@@ -59,14 +59,14 @@ class Preference:
 
 
 @dataclass(slots=True)
-class Outlook:
+class RoutePlan:
     """What is known before the first call."""
 
     request: Request
     preference: Preference
     score: Score
     costs: Costs
-    rungs: list[Rung]
+    tiers: list[Tier]
     """What can be escalated to, thinking first."""
     value: Money
     room: Room | None
@@ -78,54 +78,54 @@ class Outlook:
     degraded: list[str] = field(default_factory=list[str])
 
     @property
-    def thinking(self) -> Rung | None:
-        """The rung of thinking, if it can be used."""
-        return next((rung for rung in self.rungs if rung.name == "thinking"), None)
+    def thinking(self) -> Tier | None:
+        """The tier of thinking, if it can be used."""
+        return next((tier for tier in self.tiers if tier.name == "thinking"), None)
 
-    def stakes(
+    def values(
         self, *, spent: Money, samples: int, room: Room | None, draft_tokens: int, left: float | None = None
-    ) -> tuple[Stakes, Rung | None, str | None]:
+    ) -> tuple[Utilities, Tier | None, str | None]:
         """What is at stake after `spent`, what to escalate to, and why nothing is in reach if so.
 
         A second sample is expected to be as long as the first was: `draft_tokens`. `left`: seconds to the deadline.
         """
-        rung, short = self.reach(spent, room, left)
+        tier, short = self.reach(spent, room, left)
         worst = self.costs.worst_standard
         can_sample = (
-            rung is not None
+            tier is not None
             and samples < self.preference.max_samples
-            and self.short_of(worst + rung.worst, spent, room) is None
+            and self.short_of(worst + tier.worst, spent, room) is None
         )
-        escalation = self.price_of(rung) if rung is not None else 0.0
+        escalation = self.price_of(tier) if tier is not None else 0.0
         sample = self.costs.sample_like(draft_tokens) + self.preference.per_second * (self.costs.seconds or 0.0)
-        return Stakes(float(self.value.pico), sample, escalation, can_sample, rung is not None), rung, short
+        return Utilities(float(self.value.pico), sample, escalation, can_sample, tier is not None), tier, short
 
-    def price_of(self, rung: Rung) -> float:
-        """What escalating to `rung` is expected to cost, waiting included, in 10⁻¹² of the currency."""
-        return rung.escalation.expected + self.preference.per_second * (rung.seconds or 0.0)
+    def price_of(self, tier: Tier) -> float:
+        """What escalating to `tier` is expected to cost, waiting included, in 10⁻¹² of the currency."""
+        return tier.escalation.expected + self.preference.per_second * (tier.seconds or 0.0)
 
     def reach(
         self, spent: Money, room: Room | None, left: float | None, *, tried: Sequence[str] = ()
-    ) -> tuple[Rung | None, str | None]:
-        """The cheapest rung in reach, or `None` and why there is none."""
+    ) -> tuple[Tier | None, str | None]:
+        """The cheapest tier in reach, or `None` and why there is none."""
         short = self.no_thinking
-        found: Rung | None = None
-        for rung in self.rungs:
-            if rung.name in tried:
+        found: Tier | None = None
+        for tier in self.tiers:
+            if tier.name in tried:
                 continue
-            where = room if rung.name == "thinking" else room_now(rung.client, self.request, "thinking")
-            problem = self.short_of(rung.worst, spent, where) or self.late_for(rung, left)
+            where = room if tier.name == "thinking" else room_now(tier.client, self.request, "thinking")
+            problem = self.short_of(tier.worst, spent, where) or self.late_for(tier, left)
             if problem is not None:
                 short = short or problem
-            elif found is None or self.price_of(rung) < self.price_of(found):
-                found = rung
+            elif found is None or self.price_of(tier) < self.price_of(found):
+                found = tier
         return (found, None) if found is not None else (None, short or "everything was tried")
 
-    def late_for(self, rung: Rung, left: float | None) -> str | None:
-        """Why `rung` cannot end in time, or `None`; where no seconds are on record, it is tried."""
-        if left is None or rung.seconds is None or rung.seconds <= left:
+    def late_for(self, tier: Tier, left: float | None) -> str | None:
+        """Why `tier` cannot end in time, or `None`; where no seconds are on record, it is tried."""
+        if left is None or tier.seconds is None or tier.seconds <= left:
             return None
-        return f"it takes {rung.seconds:.1f} seconds here, and {max(0.0, left):.1f} are left"
+        return f"it takes {tier.seconds:.1f} seconds here, and {max(0.0, left):.1f} are left"
 
     def short_of(self, worst: Money, spent: Money, room: Room | None) -> str | None:
         """Why a call of this worst case is out of reach after `spent`, or `None`."""
@@ -145,8 +145,8 @@ def look_out(
     likelihoods: Likelihoods,
     specialist: AsyncClient | None = None,
     history: History | None = None,
-) -> Outlook:
-    """The outlook for `request`. No call is made.
+) -> RoutePlan:
+    """The plan for `request`. No call is made.
 
     Raises:
         DeepthriftError: The request is wrong, has no price, or cannot keep `max_cost`; nothing was sent.
@@ -154,43 +154,43 @@ def look_out(
     timed = preference.value_of_second is not None or preference.deadline is not None
     history = history or History()
     costs, thinking = _costs(client, request, history, timed=timed)
-    rungs: list[Rung] = [] if isinstance(thinking, str) else [thinking]
+    tiers: list[Tier] = [] if isinstance(thinking, str) else [thinking]
     other = specialist_rung(specialist, request, Prior.builtin(), history, timed=timed)
-    if isinstance(other, Rung):
-        rungs.append(other)
-    _check_max_cost(preference, costs, rungs)
+    if isinstance(other, Tier):
+        tiers.append(other)
+    _check_max_cost(preference, costs, tiers)
     # After the client has checked that the messages are in order.
     score = scorer.score(request.messages)
     value = preference.value
     if value is None:
-        dear = rungs[0].first.expected if rungs else costs.standard.expected
+        dear = tiers[0].first.expected if tiers else costs.standard.expected
         value = Money(max(1, round(VALUE_IN_THINKING_CALLS * dear)), costs.worst_standard.currency)
     always = preference.policy == "cascade" or preference.threshold is not None
-    plans = plan_costs(score, costs, rungs, float(value.pico), likelihoods, preference.per_second, always_sample=always)
-    for each in (client, *(rung.client for rung in rungs)):
+    plans = plan_costs(score, costs, tiers, float(value.pico), likelihoods, preference.per_second, always_sample=always)
+    for each in (client, *(tier.client for tier in tiers)):
         if not in_event_loop() and each.ledger.budgets:
             read_statuses(each.ledger)
-    outlook = Outlook(
+    route_plan = RoutePlan(
         request=request,
         preference=preference,
         score=score,
         costs=costs,
-        rungs=rungs,
+        tiers=tiers,
         value=value,
-        room=room_now(client, request, "thinking" if rungs else "standard"),
+        room=room_now(client, request, "thinking" if tiers else "standard"),
         plans=plans,
         no_thinking=thinking if isinstance(thinking, str) else None,
     )
-    outlook.degraded += preference.suspended
+    route_plan.degraded += preference.suspended
     if isinstance(other, str):
-        outlook.degraded.append(f"specialist: {other}")
-    _choose(outlook)
-    return outlook
+        route_plan.degraded.append(f"specialist: {other}")
+    _choose(route_plan)
+    return route_plan
 
 
-def _check_max_cost(preference: Preference, costs: Costs, rungs: Sequence[Rung]) -> None:
+def _check_max_cost(preference: Preference, costs: Costs, tiers: Sequence[Tier]) -> None:
     """Refuses a `max_cost` that not even the first call is sure to keep."""
-    first = next((rung.worst for rung in rungs if rung.name == preference.policy), costs.worst_standard)
+    first = next((tier.worst for tier in tiers if tier.name == preference.policy), costs.worst_standard)
     if preference.max_cost is not None and first > preference.max_cost:
         raise BudgetExceeded(
             f"the worst case of the first call, {first}, is above max_cost={preference.max_cost.amount:f}; "
@@ -212,8 +212,8 @@ def room_now(client: AsyncClient, request: Request, mode: Mode) -> Room | None:
     )
 
 
-def _costs(client: AsyncClient, request: Request, history: History, *, timed: bool) -> tuple[Costs, Rung | str]:
-    """The costs of a standard call and of a sample, and the rung of thinking or why it cannot be asked for."""
+def _costs(client: AsyncClient, request: Request, history: History, *, timed: bool) -> tuple[Costs, Tier | str]:
+    """The costs of a standard call and of a sample, and the tier of thinking or why it cannot be asked for."""
     prior, host, ledger = Prior.builtin(), client.host, client.ledger
     asked = request.standard(host)
     standard = bound_of(client, asked)
@@ -236,42 +236,47 @@ def _costs(client: AsyncClient, request: Request, history: History, *, timed: bo
     return costs, rung_of("thinking", client, request, prior, history, share, timed=timed)
 
 
-def _choose(outlook: Outlook) -> None:
+def _choose(route_plan: RoutePlan) -> None:
     """Sets the plan, its reason, and what had to be given up."""
-    policy, plans, preference = outlook.preference.policy, outlook.plans, outlook.preference
-    zero = Money.zero(outlook.value.currency)
-    rung, short = outlook.reach(zero, outlook.room, preference.deadline)
+    policy, plans, preference = route_plan.preference.policy, route_plan.plans, route_plan.preference
+    zero = Money.zero(route_plan.value.currency)
+    tier, short = route_plan.reach(zero, route_plan.room, preference.deadline)
     if policy in ("thinking", "specialist"):
-        outlook.plan, outlook.reason = policy, f"the policy is {'to think' if policy == 'thinking' else policy}"
+        route_plan.plan, route_plan.reason = policy, f"the policy is {'to think' if policy == 'thinking' else policy}"
         return
     if policy == "standard":
-        outlook.plan, outlook.reason = "standard", "the policy is standard mode"
+        route_plan.plan, route_plan.reason = "standard", "the policy is standard mode"
         return
-    if rung is None:
+    if tier is None:
         for name in ("cascade", "thinking", "specialist"):
             _rule_out(plans, name, short or "")
-        outlook.plan, outlook.reason = "standard", f"standard mode only, for thinking is out of reach: {short}"
-        outlook.degraded.append(f"thinking: {short}")
+        route_plan.plan, route_plan.reason = "standard", f"standard mode only, for thinking is out of reach: {short}"
+        route_plan.degraded.append(f"thinking: {short}")
         return
     if preference.threshold is not None:
-        outlook.plan, outlook.reason = "cascade", preference.promise
+        route_plan.plan, route_plan.reason = "cascade", preference.promise
         return
     if policy == "cascade":
-        outlook.plan, outlook.reason = "cascade", "the policy is to verify the standard answer and escalate if it fails"
+        route_plan.plan, route_plan.reason = (
+            "cascade",
+            "the policy is to verify the standard answer and escalate if it fails",
+        )
         return
-    for each in outlook.rungs:
-        problem = outlook.short_of(each.worst, zero, outlook.room) or outlook.late_for(each, preference.deadline)
+    for each in route_plan.tiers:
+        problem = route_plan.short_of(each.worst, zero, route_plan.room) or route_plan.late_for(
+            each, preference.deadline
+        )
         if problem is not None:
             _rule_out(plans, each.name, problem)
-    if outlook.score.weight < FAMILIAR:
+    if route_plan.score.weight < FAMILIAR:
         _rule_out_rungs(plans, "the question is unlike the training data, so an answer is verified first")
-    elif any(length.source == "prior" for length in (outlook.costs.length, rung.length)):
+    elif any(length.source == "prior" for length in (route_plan.costs.length, tier.length)):
         _rule_out_rungs(plans, "the lengths of both modes are not on record yet, so an answer is verified first")
     # Whether both calls fit is seen again after the first, whose real cost is mostly far below its worst case.
     _rule_out(plans, "standard", "a cascade may stop after its first answer, too, so it is never worse")
     best = max((plan for plan in plans.values() if plan.possible), key=lambda plan: plan.utility)
-    outlook.plan = best.plan
-    outlook.reason = _why(outlook.score.belief, best)
+    route_plan.plan = best.plan
+    route_plan.reason = _why(route_plan.score.belief, best)
 
 
 def _rule_out_rungs(plans: dict[PlanName, PlanCost], note: str) -> None:
