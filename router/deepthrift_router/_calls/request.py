@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from deepthrift_router._answers.features import conversation_text
@@ -11,6 +11,7 @@ from deepthrift_router._calls.call_spec import CallSpec
 
 if TYPE_CHECKING:
     from deepthrift import ChatOptions, HostProfile, Message, Messages
+    from deepthrift.shared.calls import Conversations
     from deepthrift.shared.structured import Target
     from deepthrift_pricing import Mode, Purpose
 
@@ -36,6 +37,8 @@ class Request:
     group_id: str
     target: Target[object] | None = None
     """The type that the answer has to fit, for `parse`."""
+    prepared: Conversations = field(default_factory=dict, repr=False, compare=False)
+    """What the client has laid out and counted for this answer."""
 
     @property
     def question(self) -> str:

@@ -216,7 +216,7 @@ def _costs(client: AsyncClient, request: Request, history: History, *, timed: bo
     """The costs of a standard call and of a sample, and the tier of thinking or why it cannot be asked for."""
     prior, host, ledger = Prior.builtin(), client.host, client.ledger
     asked = request.standard(host)
-    standard = bound_of(client, asked)
+    standard = bound_of(client, asked, request.prepared)
     plain = host.model_for("standard", client.model)
     price = client.prices.find(
         host=host.name, model=plain, mode="standard", at=utc_now(), currency=standard.worst.currency

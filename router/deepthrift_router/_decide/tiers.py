@@ -62,7 +62,7 @@ def rung_of(
     host, prices = client.host, client.prices
     spec = request.thinking(host)
     try:
-        bound = bound_of(client, spec)
+        bound = bound_of(client, spec, request.prepared)
     except InvalidRequestError as error:
         return str(error)
     model = host.model_for("thinking", client.model)
@@ -85,14 +85,14 @@ def rung_of(
     )
 
 
-def bound_of(client: AsyncClient, spec: CallSpec) -> calls.Bound:
+def bound_of(client: AsyncClient, spec: CallSpec, prepared: calls.Conversations) -> calls.Bound:
     """The most that a call can come to; what is likely is worked out here.
 
     Raises:
         InvalidRequestError: The request is wrong.
         PriceNotFound: It has no price.
     """
-    return calls.bound_of(client, spec.messages, spec.mode, spec.max_tokens, spec.options)
+    return calls.bound_of(client, spec.messages, spec.mode, spec.max_tokens, spec.options, prepared)
 
 
 def specialist_rung(

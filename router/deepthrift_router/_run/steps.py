@@ -139,7 +139,7 @@ class Steps:
         """The thinking call with the draft in it, unless its longer prompt would pass a limit."""
         hinted = self.request.thinking(client.host, purpose, hint)
         try:
-            worst = bound_of(client, hinted).worst
+            worst = bound_of(client, hinted, self.request.prepared).worst
             short = self.route_plan.short_of(worst, self.calls.spent, self.policy.room())
         except DeepthriftError as error:
             short = str(error)

@@ -137,9 +137,11 @@ class Options:
     on_unsupported: OnUnsupported = "raise"
     extra_body: JSONObject | None = None
     extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    prepared: dict[tuple[object, ...], object] | None = field(default=None, repr=False, compare=False)
+    """Conversations laid out for the same answer; shared by its calls, and never given by a user."""
 
 
-_KNOWN = frozenset(each.name for each in fields(Options))
+_KNOWN = frozenset(each.name for each in fields(Options)) - {"prepared"}
 
 
 def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: ChatOptions) -> Options:
