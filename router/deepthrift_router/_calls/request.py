@@ -19,6 +19,7 @@ SAMPLE_TEMPERATURE: Final = 0.7
 """Temperature of a further sample when the first was asked for without any: the same answer twice would say nothing."""
 _OF_THE_ANSWER: Final = frozenset(
     {"tools", "tool_choice", "response_format", "stop", "logprobs", "top_logprobs", "temperature", "top_p", "seed"}
+    | {"effort", "reasoning_budget"}
 )
 """Options that shape the user's answer, and have no place in a check of it."""
 _HINT: Final = (
@@ -102,6 +103,8 @@ class Request:
         return cast("ChatOptions", kept)
 
     def _asked(self, mode: Mode, purpose: Purpose, host: HostProfile, options: ChatOptions) -> CallSpec:
+        if mode == "standard":
+            options.pop("effort", None)
         if self.target is None:
             return CallSpec(mode, purpose, self.messages, self.max_tokens, options)
         messages, format_ = self.target.ask(self.messages, host.rules(mode).features)

@@ -13,6 +13,7 @@ from deepthrift._types.errors import ConfigurationError
 from deepthrift.hosts import _catalog
 from deepthrift.hosts._answers import AnswerForm
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
+from deepthrift.hosts._efforts import Efforts, efforts_for
 from deepthrift.hosts._service import ServerTool, ServiceTier
 from deepthrift_pricing import Mode
 from deepthrift_pricing.shared.files import read_text
@@ -212,6 +213,9 @@ class HostProfile(BaseModel):
     there and not in `response_format`."""
     reasoning_budget_field: str | None = None
     """The field of a request's body that limits the tokens of its reasoning, or `None` where the host has no limit."""
+    efforts: tuple[Efforts, ...] = ()
+    """The levels of thinking, by model; the first table that names a model holds for it. Without one, a model thinks or
+    it doesn't."""
     reasoning_in_text: bool = False
     """Whether reasoning comes back at the head of the text, ended by `</think>`."""
     embeddings: bool = False
@@ -256,6 +260,10 @@ class HostProfile(BaseModel):
         """The name under which the host runs `model` in `mode`."""
         switch = self.switch(mode)
         return (switch.model or model) + switch.model_suffix
+
+    def efforts_for(self, model: str) -> Efforts | None:
+        """The levels of thinking that `model` has here, or `None`."""
+        return efforts_for(self.efforts, model)
 
     def counts_as_v31(self, model: str) -> bool:
         """Whether prompts for `model` can be counted here with V3.1's own tokenizer."""

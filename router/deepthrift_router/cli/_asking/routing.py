@@ -112,10 +112,11 @@ async def routed(
     max_tokens: int | None = None,
     temperature: float | None = None,
     seed: int | None = None,
+    effort: str | int | None = None,
 ) -> RoutedReply:
     """The routed answer, with its path; with `--json` nothing is shown."""
     async with progress(router.client.ledger, output, "routing"):
-        reply = await router.chat(messages, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        reply = await router.chat(messages, max_tokens=max_tokens, temperature=temperature, seed=seed, effort=effort)
     if output.as_json:
         return reply
     if reply.reasoning:
@@ -171,11 +172,14 @@ async def ask_routed(
     max_tokens: int | None = None,
     temperature: float | None = None,
     seed: int | None = None,
+    effort: str | int | None = None,
     beside: Beside = (),
 ) -> None:
     """`deepthrift ask --mode auto` and `deepthrift route --run`."""
     async with connect(place, output) as client, router_at(client, place, preferences) as router:
-        reply = await routed(router, messages, output, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        reply = await routed(
+            router, messages, output, max_tokens=max_tokens, temperature=temperature, seed=seed, effort=effort
+        )
     show_reply(reply, output, beside)
 
 

@@ -204,7 +204,7 @@ def _possible(targets: Sequence[Target], one: Callable[[Target], T]) -> list[T]:
 
 def _passes(profile: HostProfile, model: str, given: Options) -> tuple[Options, str, Sequence[_Pass]]:
     """The options as they are sent, the model's name there, and the requests of the call."""
-    options, _ = settled(given, profile)
+    options, _ = settled(given, profile, model)
     ready = prepared(profile, model, options)
 
     def one(notes: str | None, extra: int) -> _Pass:

@@ -43,7 +43,7 @@ class Passes:
     def __init__(self, core: Target, options: Options, *, stream: bool) -> None:
         self._core = core
         self._stream = stream
-        self._options, self.warnings = settled(options, core.profile)
+        self._options, self.warnings = settled(options, core.profile, core.model)
         check_bounded(core, self._options)
         self._prepared = prepared(core.profile, core.model, self._options)
         self.messages = self._prepared.messages
