@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -203,3 +204,28 @@ def test_every_effort_is_settled_or_refused(host: str, effort: str | int | None,
         assert efforts is not None
         assert options.effort in efforts.levels
         assert options.mode == "thinking"
+
+
+async def test_it_is_booked_and_lengths_are_kept_apart() -> None:
+    answers = [Answer("Yes.", reasoning=["Hm."] * length) for length in (2, 2, 2, 2, 2, 40, 40, 40, 40, 40)]
+    async with BillServer(answers) as server, AsyncClient(**settings(server, **V4)) as client:
+        for effort in ["low"] * 5 + ["max"] * 5:
+            reply = await client.chat("Is it?", mode="thinking", effort=effort, max_tokens=500)
+            assert [attempt.effort for attempt in reply.attempts] == [effort]
+        likely = {
+            effort: client.estimate("Is it?", mode="thinking", effort=effort, max_tokens=500).likely_completion_tokens
+            for effort in ("low", "max", "xhigh", None)
+        }
+    assert likely["low"] is not None
+    assert likely["max"] is not None
+    assert likely["low"] < likely["max"]
+    assert (likely["xhigh"], likely[None]) == (None, None)
+
+
+async def test_a_number_of_tokens_is_booked_as_such() -> None:
+    async with BillServer(Answer("Yes.", reasoning=["Hm."])) as server, AsyncClient(**settings(server)) as client:
+        for call in ({"effort": 300}, {"reasoning_budget": 300}, {}):
+            await client.chat("Is it?", mode="thinking", max_tokens=500, **call)
+        await client.chat("Is it?", mode="standard", max_tokens=500, reasoning_budget=300)
+        efforts = Counter(attempt.effort for attempt in client.ledger.attempts())
+    assert efforts == {"300": 2, None: 2}

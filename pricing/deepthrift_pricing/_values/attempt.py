@@ -73,6 +73,9 @@ class AttemptRequest(BaseModel):
     tags: Mapping[str, str] = {}
     service_tier: str | None = None
     """The host's service tier, such as `flex` or `priority`; `None`: its usual one."""
+    effort: str | None = None
+    """How deeply it thinks: a level of the host, or the most tokens to think with, such as `"2048"`. `None`: the host's
+    default, or standard mode."""
     started_at: datetime
 
 
@@ -103,6 +106,9 @@ class Attempt(BaseModel):
     """The error's class name when the attempt failed."""
     service_tier: str | None = None
     """The host's service tier, where the call asked for one."""
+    effort: str | None = None
+    """How deeply it was to think: a level of the host, or the most tokens to think with. `None`: the host's default, or
+    standard mode; so are all attempts of ledgers from before 0.2."""
     answered_model: str | None = None
     """The model that the response names, which may differ from `model`."""
     fingerprint: str | None = None

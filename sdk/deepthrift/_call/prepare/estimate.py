@@ -14,6 +14,7 @@ from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError,
 from deepthrift._types.expected_length import ExpectedLength, told_length
 from deepthrift._types.further_options import CompletionOptions
 from deepthrift._types.options import Options
+from deepthrift._wire.request.efforts import effort_name
 from deepthrift._wire.request.request import settled
 from deepthrift._wire.request.server_tools import request_bounds
 from deepthrift._wire.request.service_tiers import STANDARD, tier_of
@@ -82,7 +83,8 @@ def estimate_call(
     length = told_length(expected_length, options.messages, options.mode)
     history: Sequence[Usage] = ()
     if length is None:
-        history = ledger.completion_history(host=profile.name, model=name, mode=options.mode)
+        effort = effort_name(options)
+        history = ledger.completion_history(host=profile.name, model=name, mode=options.mode, effort=effort)
 
     def one(each: _Pass, length: int | None) -> Estimate:
         ids = each.ids
