@@ -22,7 +22,7 @@ from deepthrift_router._learn.estimates import drift_of
 from deepthrift_router._learn.store import RouterStore
 
 if TYPE_CHECKING:
-    from deepthrift import AsyncClient
+    pass
 
 Grader: TypeAlias = Callable[[Messages, Reply], bool | Awaitable[bool | None] | None]
 """Whether a reply answers a conversation rightly, awaited or not; `None` where it cannot tell."""
@@ -49,13 +49,11 @@ class Audits:
 
     def __init__(
         self,
-        client: AsyncClient,
         rate: float,
         store: RouterStore,
         grader: Grader | None,
         on_drift: Callable[[str], object] | None = None,
     ) -> None:
-        self._client = client
         self._rate = rate
         self._store = store
         self._grader = grader
@@ -134,16 +132,19 @@ class Audits:
                 work.close()
 
     async def _audit(self, outcomes: Outcomes, route_plan: RoutePlan) -> None:
-        request, client = route_plan.request, self._client
+        request, base, top = route_plan.request, route_plan.base, route_plan.top
         thinking = outcomes.thought is None
-        worst = route_plan.tiers[0].worst if thinking else route_plan.costs.worst_standard
+        if thinking and top is None:
+            return
+        tier, worst = (top.tier, top.worst) if thinking and top is not None else (base, route_plan.costs.worst_standard)
+        client = tier.client
         await refresh_statuses(client.ledger)
-        room = room_now(client, request, "thinking" if thinking else "standard")
+        room = room_now(client, request, tier.mode)
         if room is not None and worst > room.left:
             self.skipped += 1
             return
         self.begun += 1
-        spec = request.thinking(client.host, "audit") if thinking else request.standard(client.host, "audit")
+        spec = request.call(client.host, tier.mode, "audit", effort=tier.effort)
         options = spec.options.copy()
         options["group_id"], options["purpose"] = request.group_id, "audit"
         reply = await client.chat(spec.messages, mode=spec.mode, max_tokens=spec.max_tokens, **options)

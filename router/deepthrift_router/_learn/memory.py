@@ -173,7 +173,12 @@ class Memory:
         if self.setting is not None and self.setting.prior is not None:
             base = scorer.score(route_plan.request.messages)
         row = answered(
-            reply, base, question=self.store.hash_of(route_plan.request.question), process=process, shadow=shadow
+            reply,
+            base,
+            question=self.store.hash_of(route_plan.request.question),
+            process=process,
+            shadow=shadow,
+            last=route_plan.last,
         )
         try:
             self.store.add(row)
@@ -196,7 +201,7 @@ class Memory:
             return "accept"
         if route_plan.preference.threshold is not None:
             return "escalate" if belief.gain >= route_plan.preference.threshold else "accept"
-        pays = float(route_plan.value.pico) * belief.gain > route_plan.price_of(route_plan.tiers[0])
+        pays = float(route_plan.value.pico) * belief.gain > route_plan.price_of(route_plan.top or route_plan.tiers[0])
         return "escalate" if pays else "accept"
 
     def label(self, group_id: str, right: bool, source: LabelSource) -> Answered | None:
