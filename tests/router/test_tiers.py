@@ -6,18 +6,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift import AsyncClient, Client, TextDelta
+from deepthrift import AsyncClient, ChatOptions, Client, TextDelta
 from deepthrift.errors import BudgetExceeded, ConfigurationError
 from deepthrift_pricing import Budget, Ledger, Price, PriceBook
-from deepthrift_router import Belief, Escalated, Matches, ModeRouter, Preferences, RouterStore, Tier
+from deepthrift_router import Belief, Escalated, Matches, ModeRouter, Preferences, RouterStore, Tier, TokenLength
 from deepthrift_router._belief.ladder import Comparisons, JointBelief, LadderData
+from deepthrift_router._calls.request import Request
 from deepthrift_router._decide.climb import Climb, Standing, TierCall
+from deepthrift_router._decide.economy import length_at_effort
 from tests.router.support import QUESTION
 from tests.support.bill_server import Answer, Behaviour, BillServer, Failure
 from tests.support.doors import MODEL, settings
@@ -265,6 +267,24 @@ class TestClimbing:
         assert reply.text == "Paris."
 
 
+async def test_an_effort_reaches_the_call_and_bounds_its_length() -> None:
+    async with BillServer() as server, AsyncClient(**settings(server)) as client:
+        host = client.host
+        request = Request(QUESTION, 400, {}, "group")
+        assert request.call(host, "thinking", effort="low").options.get("effort") == "low"
+        assert request.sample(host, 2, "thinking", 2048).options.get("effort") == 2048
+        asked_for = Request(QUESTION, 400, cast("ChatOptions", {"effort": "max"}), "group")
+        assert "effort" not in asked_for.standard(host).options
+        assert asked_for.thinking(host).options.get("effort") == "max"
+        assert asked_for.thinking(host, effort="low").options.get("effort") == "low"
+    usual = TokenLength(mode="thinking", expected=800, low=100, high=4000, calls=9, source="prior")
+    assert length_at_effort(usual, 256, 50.0, 10_000).expected == 306
+    assert length_at_effort(usual, 5000, 50.0, 10_000) == usual
+    assert length_at_effort(usual, "low", 50.0, 10_000).expected < length_at_effort(usual, "max", 50.0, 10_000).expected
+    measured = usual.model_copy(update={"source": "recorded"})
+    assert length_at_effort(measured, "max", 50.0, 10_000) == measured
+
+
 TABLES = LadderData.builtin()
 shares = st.tuples(*[st.floats(0.01, 1.0)] * 4)
 
@@ -318,6 +338,17 @@ class TestInduction:
 
         _, ahead = climb.next_call(standing, calls)
         assert ahead.utility(1.0) == pytest.approx(best(standing, calls), abs=0.01)
+
+    def test_a_cheap_tier_of_another_model_serves_as_evidence(self) -> None:
+        """Its own answer is no better than the first one; that it says the same, or not, is what it is bought for."""
+        climb = Climb(Comparisons(TABLES, ["a", "b", "c"]), ((0.8, 0.3, 0.3, 0.08),), 100.0)
+        cheap, dear = TierCall(1, 1.0, 1.0), TierCall(2, 30.0, 30.0)
+        standing = climb.standing(Belief.of((0.35, 0.03, 0.45, 0.17)), ((0,),))
+        assert standing.belief.p(1) < standing.belief.p(0) + 0.1
+        bought, _ = climb.next_call(standing, [cheap, dear])
+        assert bought == cheap
+        assert climb.next_call(climb.answered(standing, 1, 0), [dear])[0] is None
+        assert climb.next_call(climb.answered(standing, 1, 1), [dear])[0] == dear
 
     def test_more_tiers_in_reach_are_never_worth_less(self) -> None:
         climb = Climb(Comparisons(TABLES, list("abcdef")), tuple(TABLES.between(n / 5) for n in range(1, 5)), 100.0)

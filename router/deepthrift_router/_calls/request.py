@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 SAMPLE_TEMPERATURE: Final = 0.7
 """Temperature of a further sample when the first was asked for without any: the same answer twice would say nothing."""
 _OF_THE_ANSWER: Final = frozenset(
-    {"tools", "tool_choice", "response_format", "stop", "logprobs", "top_logprobs", "temperature", "top_p", "seed"}
+    {
+        "effort",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "stop",
+        "logprobs",
+        "top_logprobs",
+        "temperature",
+        "top_p",
+        "seed",
+    }
 )
 """Options that shape the user's answer, and have no place in a check of it."""
 _HINT: Final = (
@@ -61,7 +72,7 @@ class Request:
 
     def standard(self, host: HostProfile, purpose: Purpose = "answer") -> CallSpec:
         """The standard call, exactly as the user asked for it."""
-        return self._asked("standard", purpose, host, self.options.copy())
+        return self._asked("standard", purpose, host, self._standard_options())
 
     def sample(
         self, host: HostProfile, number: int, mode: Mode = "standard", effort: str | int | None = None
@@ -70,7 +81,9 @@ class Request:
 
         A temperature above 0, or the host's own, stays; 0 becomes 0.7. A given seed is moved on by one for each.
         """
-        options = self.options.copy() if mode == "standard" else with_effort(self.thinking_options(host), effort)
+        options = self._standard_options()
+        if mode == "thinking":
+            options = with_effort(self.thinking_options(host), effort)
         if options.get("temperature") == 0:
             options["temperature"] = SAMPLE_TEMPERATURE
         seed = options.get("seed")
@@ -111,6 +124,12 @@ class Request:
             options.pop("top_p", None)
         if "seed" not in usable:
             options.pop("seed", None)
+        return options
+
+    def _standard_options(self) -> ChatOptions:
+        """The user's options without the effort, which standard mode has none of."""
+        options = self.options.copy()
+        cast("dict[str, object]", options).pop("effort", None)
         return options
 
     def plain_options(self) -> ChatOptions:

@@ -94,6 +94,26 @@ def expected_length(mode: Mode, recorded: Sequence[Usage], prior: Prior, max_tok
     return _length_of_prior(mode, prior.recorded_length(mode), max_tokens)
 
 
+EFFORT_SHARES: Final[Mapping[str, float]] = {
+    "minimal": 0.25, "low": 0.5, "medium": 0.75, "high": 1.0, "xhigh": 1.5, "max": 2.0
+}  # fmt: skip
+"""How long thinking at a level is taken to be, against no level, until calls are on record: an assumption that only
+keeps the levels in order."""
+
+
+def length_at_effort(length: TokenLength, effort: str | int | None, answer: float, max_tokens: int) -> TokenLength:
+    """What of `length` is left at an effort: a number of tokens bounds the thinking, and an `answer` follows it."""
+    if isinstance(effort, int):
+        most = min(float(max_tokens), effort + answer)
+        bounds = {name: min(most, getattr(length, name)) for name in ("expected", "low", "high")}
+        return length.model_copy(update=bounds)
+    share = 1.0 if effort is None or length.source == "recorded" else EFFORT_SHARES.get(effort, 1.0)
+    if share == 1.0:
+        return length
+    scaled = {name: min(float(max_tokens), share * getattr(length, name)) for name in ("expected", "low", "high")}
+    return length.model_copy(update=scaled)
+
+
 @lru_cache(maxsize=64)
 def _recorded_length(mode: Mode, completions: tuple[int, ...], max_tokens: int) -> TokenLength:
     """From calls on record; kept while the record stays the same."""

@@ -17,7 +17,7 @@ from deepthrift_router._calls.budget_status import read_statuses
 from deepthrift_router._calls.request import Request
 from deepthrift_router._decide.climb import Climb, TierCall
 from deepthrift_router._decide.decide import VALUE_IN_THINKING_CALLS, Utilities, plan_costs
-from deepthrift_router._decide.economy import Costs, Room, cost_of, expected_length, room_for
+from deepthrift_router._decide.economy import Costs, Room, cost_of, expected_length, length_at_effort, room_for
 from deepthrift_router._decide.history import History
 from deepthrift_router._decide.ladder import Ladder, LadderTier
 from deepthrift_router._decide.ladder_plans import ladder_plans
@@ -296,6 +296,9 @@ def _costs(base: LadderTier, request: Request, history: History, *, timed: bool)
     bound = bound_of(client, request.call(host, mode, effort=base.effort))
     price = client.prices.find(host=host.name, model=base.model, mode=mode, at=utc_now(), currency=bound.worst.currency)
     length = expected_length(mode, history.calls(ledger, host, base.model, mode), prior, bound.max_tokens)
+    if base.effort is not None:
+        answer = expected_length("standard", (), prior, bound.max_tokens).expected
+        length = length_at_effort(length, base.effort, answer, bound.max_tokens)
     share = history.cached_share(ledger, host, base.model)
     return Costs(
         standard=cost_of(price, bound.prompt_tokens, length, 0.0),

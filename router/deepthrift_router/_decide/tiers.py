@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deepthrift.errors import DeepthriftError, InvalidRequestError
 from deepthrift.shared import calls
 from deepthrift_pricing import Money, Price, Usage, utc_now
-from deepthrift_router._decide.economy import Spread, cost_of, expected_length
+from deepthrift_router._decide.economy import Spread, cost_of, expected_length, length_at_effort
 from deepthrift_router._decide.ladder import LadderTier
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ def offer_of(
     price = prices.find(host=host.name, model=model, mode=mode, at=utc_now(), currency=bound.worst.currency)
     recorded = history.calls(client.ledger, host, model, mode)
     length = expected_length(mode, recorded, prior, bound.max_tokens)
+    if tier.effort is not None:
+        answer = expected_length("standard", (), prior, bound.max_tokens).expected
+        length = length_at_effort(length, tier.effort, answer, bound.max_tokens)
     seconds = history.seconds(client.ledger, host, model, mode) if timed else None
     return TierOffer(
         tier=tier,

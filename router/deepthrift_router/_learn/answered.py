@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deepthrift_pricing import Currency, utc_now
 from deepthrift_router._belief.belief import Cells
+from deepthrift_router._belief.evidence import TIER
 from deepthrift_router._belief.prior import Score
 from deepthrift_router._record.reply import RoutedReply
 
@@ -141,7 +142,12 @@ def answered(
         weight=decision.score.weight,
         p_standard=decision.p_standard,
         p_thinking=decision.p_thinking,
-        evidence=tuple((item.signal, item.condition, item.outcome) for item in decision.evidence),
+        # What a higher tier said came after the decision to call it, so no setting is fitted on it.
+        evidence=tuple(
+            (item.signal, item.condition, item.outcome)
+            for item in decision.evidence
+            if not item.signal.startswith(TIER)
+        ),
         cost=reply.cost.total.pico,
         saved=None if net is None else net.pico,
         currency=reply.cost.total.currency,

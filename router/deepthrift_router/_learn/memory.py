@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deepthrift.errors import LedgerError, NotEnoughLabels
 from deepthrift_router._belief.belief import Belief
+from deepthrift_router._belief.evidence import TIER
 from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.posterior import posterior
 from deepthrift_router._belief.prior import Scorer
@@ -195,7 +196,11 @@ class Memory:
         if self.shadow is None or self._shadow_likelihoods is None:
             return None
         score = self.shadow.scorer(scorer).score(route_plan.request.messages)
-        seen = [(item.signal, item.condition, item.outcome) for item in reply.decision.evidence]
+        seen = [
+            (item.signal, item.condition, item.outcome)
+            for item in reply.decision.evidence
+            if not item.signal.startswith(TIER)
+        ]
         belief = posterior(Belief(score.cells), score.weight, seen, self._shadow_likelihoods)
         if not route_plan.tiers:
             return "accept"

@@ -102,8 +102,9 @@ class Decision(BaseModel):
     shadow: str | None = None
     """What the shadow setting would have done at the end, where there is one."""
     tiers: Mapping[str, float] = Field(default_factory=dict[str, float])
-    """For each tier in order, the probability that it answers right, on all the evidence. `p_standard` is that of the
-    lowest tier, `p_thinking` that of the highest."""
+    """For each tier in order, the probability that it answers right, on all the evidence, the answers of higher tiers
+    included. `p_standard` and `p_thinking` are those of the lowest and the highest tier before a higher one was called.
+    """
 
     @property
     def gain(self) -> float:

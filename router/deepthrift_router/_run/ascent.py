@@ -8,7 +8,7 @@ from typing import Final
 
 from deepthrift import Reply
 from deepthrift_router._answers.answers import Answer, same_answer
-from deepthrift_router._belief.evidence import Evidence
+from deepthrift_router._belief.evidence import TIER, Evidence
 from deepthrift_router._belief.ladder import SAMPLE, Group
 from deepthrift_router._decide.climb import Climb
 from deepthrift_router._decide.tiers import TierOffer
@@ -17,8 +17,6 @@ from deepthrift_router._record.reply import RoutedReply
 from deepthrift_router._run.steps import Steps
 
 BASE: Final = 0
-SIGNAL: Final = "tier"
-"""How the signals begin that compare a tier's answer with earlier ones; the name of the tier follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,7 @@ class Ascent:
         p_standard = self._standing.belief.p(BASE)
         seen.evidence.append(
             Evidence(
-                signal=f"{SIGNAL} {tier.name}",
+                signal=f"{TIER}{tier.name}",
                 outcome="agree" if agrees else "differ",
                 detail=f"as {' and '.join(agrees)}" if agrees else "no earlier tier says the same",
                 weight=_log_odds(p_standard) - _log_odds(before),
@@ -187,7 +185,6 @@ class Ascent:
     def _finish(self) -> RoutedReply:
         steps, best = self._steps, self._standing.best
         steps.trace.chances = self._standing.belief
-        steps.seen.belief = self._standing.belief.ends
         base = steps.route_plan.base.name
         if best is None:
             # Nothing is of use: of what there is, the one that says something.

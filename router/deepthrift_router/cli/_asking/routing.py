@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift_pricing import utc_now
 from deepthrift_pricing.errors import LedgerError
+from deepthrift_router._belief.evidence import TIER
 from deepthrift_router.cli._asking.replies import Beside, show_reply
 from deepthrift_router.cli._asking.text import clean
 from deepthrift_router.cli._shared.connect import Place, connect, planning
@@ -140,8 +141,8 @@ def checks(reply: RoutedReply) -> str:
 
 
 def _said(signal: str, outcome: str) -> str:
-    if signal.startswith("tier "):
-        return f"{signal[5:]} {'agrees' if outcome == 'agree' else 'says something else'}"
+    if signal.startswith(TIER):
+        return f"{signal.removeprefix(TIER)} {'agrees' if outcome == 'agree' else 'says something else'}"
     if signal == "extent":
         return "over 120 characters long" if outcome.endswith("-") else f"{outcome} characters long"
     return _SAID.get((signal, outcome), f"{signal} {outcome}".replace("_", " "))
