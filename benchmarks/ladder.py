@@ -77,7 +77,9 @@ def _hull(costs: np.ndarray, rights: np.ndarray) -> list[int]:
             continue
         while len(found) >= 2:
             (a, b) = found[-2:]
-            if (rights[b] - rights[a]) * (costs[place] - costs[a]) > (rights[place] - rights[a]) * (costs[b] - costs[a]):
+            if (rights[b] - rights[a]) * (costs[place] - costs[a]) > (rights[place] - rights[a]) * (
+                costs[b] - costs[a]
+            ):
                 break
             found.pop()
         found.append(place)
@@ -251,7 +253,9 @@ def _after(row: LadderRow, names: Sequence[str], climb: Climb, standing: object,
     return climb.answered(standing, tier, len(standing.groups))  # type: ignore[arg-type,attr-defined]
 
 
-def argrouter_run(rows: Sequence[LadderRow], train: Sequence[LadderRow], names: Sequence[str]) -> tuple[np.ndarray, ...]:
+def argrouter_run(
+    rows: Sequence[LadderRow], train: Sequence[LadderRow], names: Sequence[str]
+) -> tuple[np.ndarray, ...]:
     """P(right) − λ · cost over the tiers, each P from the question alone; one call."""
     said = []
     for name in names:
@@ -309,7 +313,9 @@ def main() -> None:
     rows = [
         row
         for row in read_ladder(path)
-        if "easy" in row.source and all(name in row.answers for name in (LOW, MIDDLE, HIGH)) and len(row.answers[LOW]) > 1
+        if "easy" in row.source
+        and all(name in row.answers for name in (LOW, MIDDLE, HIGH))
+        and len(row.answers[LOW]) > 1
     ][:: options.every]
     folds = fold_of(rows, options.held_out)
     every = (LOW, MIDDLE, HIGH)
@@ -368,8 +374,11 @@ def report(runs: Mapping[str, Run], rows: Sequence[LadderRow], folds: np.ndarray
     for name, run in runs.items():
         cells = [f"{run.at(each).mean():.3f}" for each in (15.0, 30.0, 36.0, 45.0)]
         share = run.cost_of(top) / COSTS[HIGH]
-        print(f"| {name} | {' | '.join(cells)} | {run.over(costs).mean():.3f} | {share:.0%} |" if share < 9 else
-              f"| {name} | {' | '.join(cells)} | {run.over(costs).mean():.3f} | never |")
+        print(
+            f"| {name} | {' | '.join(cells)} | {run.over(costs).mean():.3f} | {share:.0%} |"
+            if share < 9
+            else f"| {name} | {' | '.join(cells)} | {run.over(costs).mean():.3f} | never |"
+        )
     three = runs["three tiers"].over(costs)
     best = np.zeros(len(rows))
     for cost in costs:

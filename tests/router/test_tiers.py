@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift import AsyncClient, ChatOptions, Client, TextDelta
-from deepthrift.errors import BudgetExceeded, ConfigurationError
+from deepthrift import AsyncClient, ChatOptions, Client, HostProfile, TextDelta
+from deepthrift.errors import BudgetExceeded, ClientClosed, ConfigurationError
+from deepthrift.shared.calls import with_model
 from deepthrift_pricing import Budget, Ledger, Price, PriceBook
 from deepthrift_router import Belief, Escalated, Matches, ModeRouter, Preferences, RouterStore, Tier, TokenLength
 from deepthrift_router._belief.ladder import Comparisons, JointBelief, LadderData
 from deepthrift_router._calls.request import Request
 from deepthrift_router._decide.climb import Climb, Standing, TierCall
 from deepthrift_router._decide.economy import length_at_effort
+from deepthrift_router.evaluation import read_ladder
 from tests.router.support import QUESTION
 from tests.support.bill_server import Answer, Behaviour, BillServer, Failure
 from tests.support.doors import MODEL, settings
@@ -130,6 +135,14 @@ class TestNames:
             named = ModeRouter(client, tiers=["standard", "thinking"]).plan(QUESTION)
         assert named.model_copy(update={"group_id": usual.group_id}) == usual
         assert [*usual.tiers] == ["standard", "thinking"]
+
+
+    async def test_a_host_names_its_own_ladder(self) -> None:
+        host = HostProfile.named("vllm").model_copy(update={"ladder": ("standard", "standard@middle", "thinking@big")})
+        async with BillServer() as server, AsyncClient(**settings(server, host=host)) as client:
+            assert ModeRouter(client).tiers == ("standard", "standard@middle", "thinking@big")
+            assert ModeRouter(client, tiers=["standard", "thinking"]).tiers == ("standard", "thinking")
+            assert [*ModeRouter(client).plan(QUESTION).tiers] == ["standard", "standard@middle", "thinking@big"]
 
 
 class TestClimbing:
@@ -356,3 +369,41 @@ class TestInduction:
         standing = climb.standing(Belief.of((0.3, 0.1, 0.4, 0.2)), ((0,),))
         worth = [climb.next_call(standing, calls[:number])[1].utility(100.0) for number in range(6)]
         assert worth == sorted(worth)
+
+
+class TestAnotherModel:
+    async def test_it_shares_connection_ledger_and_end(self) -> None:
+        async with BillServer() as server:
+            async with AsyncClient(**settings(server)) as client:
+                other = with_model(client, "big")
+                await client.chat("Hi")
+                await other.chat("Hi")
+                assert asked(server) == [MODEL, "big"]
+                assert {request.connection for request in server.requests} == {0}
+                assert [attempt.model for attempt in client.ledger.attempts()] == [MODEL, "big"]
+                assert (client.model, other.model) == (MODEL, "big")
+            with pytest.raises(ClientClosed):
+                await other.chat("Hi")
+
+
+class TestRecordedLadders:
+    def test_equal_answers_have_equal_numbers(self, tmp_path: Path) -> None:
+        models = {
+            "small": {"samples_correct": [1, 0, 0], "finals": ["1,234.50 USD", "7", None]},
+            "large": {"samples_correct": [1], "finals": ["$1234.5"]},
+            "none": {"samples_correct": [], "finals": []},
+        }
+        row = {"id": "a", "query": "How much is it?\u2028", "dataset": "sums", "models": models}
+        path = tmp_path / "rows.jsonl.gz"
+        path.write_bytes(gzip.compress((json.dumps(row, ensure_ascii=False) + "\n").encode()))
+        [found] = read_ladder(path)
+        assert found.answers == {"small": (0, 1, None), "large": (0,)}
+        assert (found.right("small"), found.right("small", 1)) == (True, False)
+        assert (found.dataset, found.category) == ("sums", "")
+
+    @pytest.mark.parametrize("text", ["{", "[]", '{"id": 1}', '{"id": 1, "query": "", "models": 3}'])
+    def test_what_cannot_be_read_is_refused(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "rows.jsonl"
+        path.write_text(text)
+        with pytest.raises(ConfigurationError, match=r"rows\.jsonl"):
+            read_ladder(path)

@@ -75,7 +75,8 @@ class JointBelief:
 
     def p(self, tier: int) -> float:
         """Probability that `tier` is right."""
-        return sum(cell for place, cell in enumerate(self.cells) if place >> tier & 1)
+        cells = self.cells
+        return sum([cells[place] for place in _places(self.tiers, tier)])
 
     @property
     def ends(self) -> Belief:
@@ -102,6 +103,12 @@ class JointBelief:
                 cells[place ^ bit] += cells[place]
                 cells[place] = 0.0
         return JointBelief(self.tiers, tuple(cells))
+
+
+@lru_cache(maxsize=32)
+def _places(tiers: int, tier: int) -> tuple[int, ...]:
+    """The cells in which `tier` is right."""
+    return tuple(place for place in range(1 << tiers) if place >> tier & 1)
 
 
 class Comparisons:

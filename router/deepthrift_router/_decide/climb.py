@@ -11,6 +11,10 @@ from deepthrift_router._belief.ladder import SAMPLE, Comparisons, Group, JointBe
 
 _NEGLIGIBLE: Final = 0.002
 """Outcomes that are less likely than this are not looked beyond."""
+_EXACT: Final = 4
+"""The most tiers of a ladder whose every way up is looked at."""
+_AHEAD: Final = 2
+"""How many calls are looked ahead on longer ones; after each call it is looked ahead anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +92,23 @@ class Climb:
         """Where only the lowest tier has answered, or none."""
         return Standing(JointBelief.of(ends, self.between), groups)
 
-    def next_call(self, standing: Standing, calls: Sequence[TierCall]) -> tuple[TierCall | None, Prospect]:
-        """The call of the highest expected utility, what may follow it included, or `None` to stop."""
+    def next_call(
+        self, standing: Standing, calls: Sequence[TierCall], ahead: int | None = None
+    ) -> tuple[TierCall | None, Prospect]:
+        """The call of the highest expected utility, what may follow it included, or `None` to stop.
+
+        It looks at most `ahead` calls ahead: by default as many as there are, and two on ladders of five or six tiers.
+        """
+        depth = self._ahead if ahead is None else ahead
         found: TierCall | None = None
         best = Prospect(standing.right, 0.0, 0.0, 0.0)
         for number, call in enumerate(calls):
             most = self.value * (1 - standing.belief.cells[0]) - call.price
             if standing.groups and most <= best.utility(self.value):
                 continue  # not even if one of all tiers were always right and known to be
-            ahead = self.call(standing, call, calls[number + 1 :])
-            if ahead.utility(self.value) > best.utility(self.value):
-                found, best = call, ahead
+            after = self.call(standing, call, calls[number + 1 :], depth)
+            if after.utility(self.value) > best.utility(self.value):
+                found, best = call, after
         return found, best
 
     def way_up(self, calls: Sequence[TierCall], belief: Belief) -> tuple[TierCall, Prospect]:
@@ -111,17 +121,25 @@ class Climb:
         """The expected utility of that call."""
         return self.way_up(calls, belief)[1].utility(self.value)
 
-    def call(self, standing: Standing, call: TierCall, further: Sequence[TierCall] = ()) -> Prospect:
+    @property
+    def _ahead(self) -> int:
+        tiers = len(self.between) + 2
+        return tiers if tiers <= _EXACT else _AHEAD
+
+    def call(
+        self, standing: Standing, call: TierCall, further: Sequence[TierCall] = (), ahead: int | None = None
+    ) -> Prospect:
         """What `call` is expected to come to, with the best of the `further` calls after it."""
+        depth = self._ahead if ahead is None else ahead
         right, price, money, calls = 0.0, call.price, call.money, 1.0
         for chance, after in self.outcomes(standing, call.tier):
-            ahead = Prospect(after.right, 0.0, 0.0, 0.0)
-            if further and chance > _NEGLIGIBLE:
-                ahead = self.next_call(after, further)[1]
-            right += chance * ahead.right
-            price += chance * ahead.price
-            money += chance * ahead.money
-            calls += chance * ahead.calls
+            rest = Prospect(after.right, 0.0, 0.0, 0.0)
+            if depth > 1 and further and chance > _NEGLIGIBLE:
+                rest = self.next_call(after, further, depth - 1)[1]
+            right += chance * rest.right
+            price += chance * rest.price
+            money += chance * rest.money
+            calls += chance * rest.calls
         return Prospect(right, price, money, calls)
 
     def outcomes(self, standing: Standing, tier: int) -> list[tuple[float, Standing]]:

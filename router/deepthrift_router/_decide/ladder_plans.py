@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
 from deepthrift_pricing import Money
 from deepthrift_router._belief.likelihoods import Likelihoods
@@ -93,7 +93,7 @@ def _cascade(
     standing = climb.standing(belief, ((0,),))
     _, plain = climb.next_call(standing, calls)
 
-    values = Utilities(climb.value, sample + wait, 0.0, True, True, partial(climb.worth_of_going_up, calls))
+    values = Utilities(climb.value, sample + wait, 0.0, True, True, cache(partial(climb.worth_of_going_up, calls)))
     action = "sample" if always_sample and ahead else next_action(belief, values, ahead)[0]
     if action != "sample":
         return Prospect(plain.right, first + wait + plain.price, first + plain.money, plain.calls), 0.0

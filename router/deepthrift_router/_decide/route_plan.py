@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 from deepthrift.errors import BudgetExceeded
@@ -119,7 +119,7 @@ class RoutePlan:
         values = Utilities(float(self.value.pico), sample, escalation, can_sample, tier is not None)
         if self.climb is not None and tier is not None:
             climb = replace(self.climb, comparable=comparable)
-            values = replace(values, up=partial(climb.worth_of_going_up, self.calls(spent, room, left)))
+            values = replace(values, up=cache(partial(climb.worth_of_going_up, self.calls(spent, room, left))))
         return values, tier, short
 
     def calls(
