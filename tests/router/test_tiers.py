@@ -136,7 +136,6 @@ class TestNames:
         assert named.model_copy(update={"group_id": usual.group_id}) == usual
         assert [*usual.tiers] == ["standard", "thinking"]
 
-
     async def test_a_host_names_its_own_ladder(self) -> None:
         host = HostProfile.named("vllm").model_copy(update={"ladder": ("standard", "standard@middle", "thinking@big")})
         async with BillServer() as server, AsyncClient(**settings(server, host=host)) as client:
@@ -262,6 +261,22 @@ class TestClimbing:
         store.close()
         assert asked(server) == [MODEL, "big"]
         assert row.same is True
+
+    async def test_a_grader_looks_at_the_answer_that_was_given(self) -> None:
+        answers = {MODEL: [PARIS, ROME], "middle": ROME, "big": BERN}
+        store = RouterStore()
+        graded: Any = {"audit_rate": 1.0, "store": store, "grader": lambda _, reply: reply.text == "Rome."}
+        async with ladder(answers, policy="cascade", **graded) as (router, _):
+            reply = await router.chat(QUESTION, max_tokens=100)
+            await router.aclose()
+            report = router.audit()
+        [row] = store.rows()
+        store.close()
+        assert reply.tier == "middle"
+        assert (row.kept_right, row.thinking_right, row.tier_right, row.right) == (False, False, {"middle": True}, True)
+        assert row.confidence == reply.confidence
+        assert report.quality_routed is not None
+        assert (report.quality_routed.value, report.labelled) == (1.0, 1)
 
     async def test_always_thinking_models(self) -> None:
         tiers = [Tier(mode="thinking", name="low"), Tier(mode="thinking", model="big", name="max")]

@@ -72,6 +72,11 @@ class Answered(BaseModel):
         return self.p_thinking - self.p_standard
 
     @property
+    def confidence(self) -> float:
+        """The probability that the answer that was given was believed to be right with."""
+        return self.chances.get(self.tier, self.p_thinking if self.mode == "thinking" else self.p_standard)
+
+    @property
     def labelled(self) -> bool:
         """Whether it is known of both modes if they were right."""
         return self.kept_right is not None and self.thinking_right is not None
@@ -79,8 +84,8 @@ class Answered(BaseModel):
     @property
     def right(self) -> bool | None:
         """Whether the answer that was given is right."""
-        if self.tier in self.tier_right:
-            return self.tier_right[self.tier]
+        if self.mode == "thinking" and not self.top:
+            return self.tier_right.get(self.tier)
         return self.thinking_right if self.mode == "thinking" else self.kept_right
 
     def with_verdict(self, right: bool, source: LabelSource) -> Answered:

@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from deepthrift import Messages, Reply
@@ -42,6 +42,9 @@ class Outcomes:
     kept: Reply | None
     """The standard answer that was or would have been kept."""
     thought: Reply | None
+    """That of thinking, or of the highest tier."""
+    given: Reply | None = None
+    """The answer that was given, where it is that of a tier between the lowest and the highest."""
 
 
 class Audits:
@@ -148,14 +151,16 @@ class Audits:
         options = spec.options.copy()
         options["group_id"], options["purpose"] = request.group_id, "audit"
         reply = await client.chat(spec.messages, mode=spec.mode, max_tokens=spec.max_tokens, **options)
-        both = Outcomes(outcomes.kept, reply) if thinking else Outcomes(reply, outcomes.thought)
+        both = replace(outcomes, thought=reply) if thinking else replace(outcomes, kept=reply)
         cost = Money.sum((attempt.cost.total for attempt in reply.attempts), route_plan.value.currency).pico
         await self._grade_both(route_plan, both, self._rate, cost)
 
     async def _grade_both(self, route_plan: RoutePlan, outcomes: Outcomes, propensity: float, cost: int) -> None:
         kept = await self._grade(route_plan, outcomes.kept)
         thinking = await self._grade(route_plan, outcomes.thought)
-        self._note(route_plan.request.group_id, self._same(route_plan, outcomes), kept, thinking, propensity, cost)
+        given = await self._grade(route_plan, outcomes.given)
+        same = self._same(route_plan, outcomes)
+        self._note(route_plan.request.group_id, same, kept, thinking, propensity, cost, given)
 
     async def _grade(self, route_plan: RoutePlan, reply: Reply | None) -> bool | None:
         if reply is None or self._grader is None:
@@ -182,8 +187,11 @@ class Audits:
         thinking: bool | None,
         propensity: float,
         cost: int,
+        given: bool | None = None,
     ) -> None:
         def change(row: Answered) -> Answered:
+            if given is not None and row.tier not in row.tier_right:
+                row = row.model_copy(update={"tier_right": {**row.tier_right, row.tier: given}})
             graded = {"kept_right": kept, "thinking_right": thinking, "label": "grader"}
             told = graded if kept is not None and thinking is not None and row.label != "feedback" else {}
             changed = row.model_copy(

@@ -194,6 +194,7 @@ class Ascent:
             kept = self._given[best]
         if kept.name != base:
             steps.trace.answered = kept.name
+            steps.trace.given = None if kept.name == steps.route_plan.last else kept.reply
         if steps.trace.path[-1] != kept.name and any(place != BASE for place in self._given):
             steps.trace.path.append(f"kept {kept.name}")
         steps.say_unusable(kept.reply)

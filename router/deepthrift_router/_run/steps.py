@@ -65,6 +65,8 @@ class RouteTrace:
     why: str = ""
     thought: tuple[Reply, TierOffer] | None = None
     """The last reply of a tier above the lowest one."""
+    given: Reply | None = None
+    """The answer that was chosen, where it is that of a tier between the lowest and the highest."""
     answered: str | None = None
     """The tier whose answer was chosen; `None`: the lowest one."""
     chances: JointBelief | None = None
@@ -97,7 +99,8 @@ class Steps:
         """The two replies, as far as they were asked for: what an audit need not ask again."""
         drafts, thought = self.reader.drafts, self.trace.thought
         ours = thought is not None and thought[1].name == self.route_plan.last
-        return Outcomes(self.chosen.reply if drafts else None, thought[0] if thought is not None and ours else None)
+        kept, given = self.chosen.reply if drafts else None, self.trace.given
+        return Outcomes(kept, thought[0] if thought is not None and ours else None, given)
 
     def confidence_in(self, reply: Reply, problem: str | None) -> float:
         """Confidence in the answer of a thinking call."""
