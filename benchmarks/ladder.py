@@ -90,7 +90,7 @@ def text_model() -> object:
     """Words and pairs of words, and a linear model."""
     return make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), min_df=3, max_features=6000, sublinear_tf=True),
-        LogisticRegression(C=20, max_iter=60),
+        LogisticRegression(C=3, max_iter=60),
     )
 
 

@@ -19,7 +19,18 @@ from deepthrift import AsyncClient, ChatOptions, Client, HostProfile, TextDelta
 from deepthrift.errors import BudgetExceeded, ClientClosed, ConfigurationError
 from deepthrift.shared.calls import with_model
 from deepthrift_pricing import Budget, Ledger, Price, PriceBook
-from deepthrift_router import Belief, Escalated, Matches, ModeRouter, Preferences, RouterStore, Tier, TokenLength
+from deepthrift_router import (
+    Belief,
+    Escalated,
+    Matches,
+    ModeRouter,
+    Preferences,
+    Prior,
+    RouterStore,
+    Score,
+    Tier,
+    TokenLength,
+)
 from deepthrift_router._belief.ladder import Comparisons, JointBelief, LadderData
 from deepthrift_router._calls.request import Request
 from deepthrift_router._decide.climb import Climb, Standing, TierCall
@@ -277,6 +288,17 @@ class TestClimbing:
         assert row.confidence == reply.confidence
         assert report.quality_routed is not None
         assert (report.quality_routed.value, report.labelled) == (1.0, 1)
+
+    async def test_a_scorer_may_know_the_tiers_between(self) -> None:
+        class Own:
+            def score(self, messages: Any) -> Score:
+                score = Prior.builtin().score(messages)
+                return score.model_copy(update={"between": ((1.0, 1.0, 0.0, 0.0),)})
+
+        async with ladder({MODEL: PARIS}, scorer=Own()) as (router, server):
+            tiers = router.plan(QUESTION).tiers
+        assert tiers["middle"] == pytest.approx(tiers["standard"])
+        assert server.requests == []
 
     async def test_always_thinking_models(self) -> None:
         tiers = [Tier(mode="thinking", name="low"), Tier(mode="thinking", model="big", name="max")]

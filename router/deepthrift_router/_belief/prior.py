@@ -44,6 +44,9 @@ class Score(BaseModel):
     """Completion tokens to expect in standard mode, from the training data; `None`: not known."""
     thinking_tokens: float | None = None
     """The same in thinking mode, reasoning included."""
+    between: tuple[Cells, ...] = ()
+    """On a ladder whose lowest and highest tier `cells` speaks of: for each tier between them, the chance that it is
+    right in each of the four cases. Left out, it follows from what the tiers cost."""
 
     @property
     def gain(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deepthrift_router._belief.prior import Prior
+from deepthrift_router._belief.prior import Prior, Score
 from deepthrift_router._calls.request import Request
 from deepthrift_router._decide.climb import Climb
 from deepthrift_router._decide.economy import Costs
@@ -38,10 +38,11 @@ def offers_of(
     return tiers, problems
 
 
-def climb_of(ladder: Ladder, costs: Costs, tiers: Sequence[TierOffer], value: float) -> Climb:
+def climb_of(ladder: Ladder, costs: Costs, tiers: Sequence[TierOffer], value: float, score: Score) -> Climb:
     """The way up, by what each tier costs; one that cannot be used is taken to cost what the one below it does."""
     prices = [costs.standard.expected]
     known = {tier.place: tier.first.expected for tier in tiers}
     for place in range(1, len(ladder.tiers)):
         prices.append(known.get(place, prices[-1]))
-    return Climb(ladder.comparisons, ladder.between(prices), value)
+    between = ladder.between(prices)
+    return Climb(ladder.comparisons, score.between if len(score.between) == len(between) else between, value)

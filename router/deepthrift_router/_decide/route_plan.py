@@ -226,7 +226,7 @@ def look_out(
         dear = tiers[-1 if ladder is not None else 0].first.expected if tiers else costs.standard.expected
         value = Money(max(1, round(VALUE_IN_THINKING_CALLS * dear)), costs.worst_standard.currency)
     always = preference.policy == "cascade" or preference.threshold is not None
-    climb = None if ladder is None else climb_of(ladder, costs, tiers, float(value.pico))
+    climb = None if ladder is None else climb_of(ladder, costs, tiers, float(value.pico), score)
     if climb is None:
         plans = plan_costs(
             score, costs, tiers, float(value.pico), likelihoods, preference.per_second, always_sample=always
