@@ -86,7 +86,7 @@ def report_of(rows: Sequence[Answered], change: Change | None = None) -> AuditRe
         changed = f"{change.news} since {change.when}; {len(since)} answers and {labels} labels are from after it"
     rows = [row for row in rows if row.label != "collected"]
     seen = [row for row in rows if row.propensity]
-    labelled = [row for row in seen if row.labelled]
+    labelled = [row for row in seen if row.labelled and row.right is not None]
     currency = rows[0].currency if rows else "USD"
     same = [row for row in rows if row.currency == currency]
     known = [row for row in same if row.saved is not None]
@@ -140,7 +140,7 @@ def _calibration_error(rows: Sequence[Answered]) -> float | None:
         return None
     bins: dict[int, list[tuple[float, float]]] = {}
     for row in rows:
-        confidence = row.p_thinking if row.mode == "thinking" else row.p_standard
+        confidence = row.confidence
         bins.setdefault(min(4, int(confidence * 5)), []).append((confidence, float(row.right or False)))
     return sum(abs(sum(right - sure for sure, right in each)) for each in bins.values()) / len(rows)
 

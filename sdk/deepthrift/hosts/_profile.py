@@ -173,6 +173,9 @@ class HostProfile(BaseModel):
     dialect: Dialect = "ctk_both"
     standard: ModeRules = Field(default_factory=ModeRules)
     thinking: ModeRules = Field(default_factory=ModeRules)
+    ladder: tuple[str, ...] = ()
+    """The tiers of a router on this host, the cheapest first, such as `("standard", "thinking:low", "thinking:max")`.
+    Empty: standard and thinking mode."""
     two_pass: TwoPass | None = None
     completions: Completions | None = None
     """How plain text is completed at `/completions`, or `None` where the host does not."""

@@ -1,7 +1,8 @@
-"""What a call can come to, before it is made."""
+"""What a call can come to, before it is made, and calls of another model of a client's endpoints."""
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -61,3 +62,14 @@ def stream(
     """`client.stream`, with what is prepared already."""
     given = replace(options_of(messages, mode, max_tokens, options), prepared=prepared)
     return client._session.stream(given)  # pyright: ignore[reportPrivateUsage]
+
+
+def with_model(client: AsyncClient, model: str) -> AsyncClient:
+    """`client` for calls of another model: its connections, ledger, limits and budgets are the same, and so is its end.
+
+    Raises:
+        ConfigurationError: It is of a local engine, which runs one model.
+    """
+    found = copy(client)
+    found._session = client._session.for_model(model)  # pyright: ignore[reportPrivateUsage]
+    return found
