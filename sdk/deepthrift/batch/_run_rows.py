@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
-from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject
 from deepthrift.batch._input import Check
 from deepthrift.batch._result import BatchResult
-from deepthrift.batch._row import BatchRow, parse_row
+from deepthrift.batch._row import BatchRow, distinct_rows, parse_row
 from deepthrift.batch._runner import RowAsker, Runner
 
 
@@ -19,19 +18,7 @@ def checked_rows(given: Iterable[BatchRow | JSONObject | str], check: Check) -> 
     Raises:
         InvalidRequestError: One cannot, or two share a custom_id; the message says which.
     """
-    rows: list[BatchRow] = []
-    seen: set[str] = set()
-    for place, value in enumerate(given, 1):
-        try:
-            row = _row(value, place)
-            if row.custom_id in seen:
-                raise InvalidRequestError(f"the custom_id {row.custom_id!r} is that of an earlier row")
-            check(row)
-        except InvalidRequestError as error:
-            raise InvalidRequestError(f"row {place}: {error.message}. Nothing was sent") from None
-        seen.add(row.custom_id)
-        rows.append(row)
-    return rows
+    return distinct_rows(enumerate(given, 1), _row, "row", "custom_id", check)
 
 
 def _row(value: object, place: int) -> BatchRow:

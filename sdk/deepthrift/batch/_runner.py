@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Protocol, Unpack
 
@@ -29,6 +28,7 @@ from deepthrift._types.errors import (
 from deepthrift._types.messages import Messages
 from deepthrift._types.options import ChatOptions
 from deepthrift._types.reply import Reply
+from deepthrift._util.tasks import run_together
 from deepthrift.batch._chatter import Chatter
 from deepthrift.batch._result import BatchResult, costs
 from deepthrift.batch._row import BatchRow, row_mode
@@ -149,14 +149,7 @@ class Runner:
         Raises:
             BaseException: What something other than an answer failed with, such as a bug in a router of yours.
         """
-        tasks = [asyncio.create_task(self._work(rows)) for _ in range(self._concurrency)]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            with contextlib.suppress(BaseException):
-                await asyncio.gather(*tasks, return_exceptions=True)
+        await run_together(self._work(rows) for _ in range(self._concurrency))
         if self._broken is not None:
             raise self._broken
 

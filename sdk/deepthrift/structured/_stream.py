@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final, Generic, Self, TypeVar, cast
 
 from pydantic_core import from_json
@@ -38,12 +37,23 @@ class _Growing(Generic[M]):
         self._shown: dict[str, JSONValue] | None = None
         self._parsed: Parsed[M] | None = None
 
-    def take(self, event: StreamEvent) -> None:
-        if isinstance(event, TextDelta):
-            self._text += event.text
+    def take(self, events: Iterable[StreamEvent]) -> Iterator[dict[str, JSONValue]]:
+        """The object after these events, if there is more of it than the last time."""
+        self._text += "".join(event.text for event in events if isinstance(event, TextDelta))
+        if (partial := self._partial()) is not None:
+            yield partial
 
-    def news(self, *, at_end: bool = False) -> dict[str, JSONValue] | None:
-        """The object as far as it has come, if there is more of it than the last time."""
+    def end(self, stream: AsyncStream | Stream) -> Iterator[dict[str, JSONValue]]:
+        """The object at the end, if there is more of it; then the whole answer is validated.
+
+        Raises:
+            StructuredOutputError: It does not fit.
+        """
+        if (partial := self._partial(at_end=True)) is not None:
+            yield partial
+        self._finish(stream.reply)
+
+    def _partial(self, *, at_end: bool = False) -> dict[str, JSONValue] | None:
         grown = len(self._text) - self._read
         if not grown or (grown < len(self._text) // _SHARE and not at_end):
             return None
@@ -61,7 +71,7 @@ class _Growing(Generic[M]):
         self._shown = partial = cast("dict[str, JSONValue]", found)
         return partial
 
-    def finish(self, reply: Reply) -> None:
+    def _finish(self, reply: Reply) -> None:
         """Validate the whole answer.
 
         Raises:
@@ -126,9 +136,7 @@ class AsyncParseStream(_Whole[M]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def __aiter__(self) -> AsyncIterator[dict[str, JSONValue]]:
@@ -139,13 +147,10 @@ class AsyncParseStream(_Whole[M]):
         """
         try:
             while events := await self._stream.batch():
-                for event in events:
-                    self._growing.take(event)
-                if (news := self._growing.news()) is not None:
-                    yield news
-            if (news := self._growing.news(at_end=True)) is not None:
-                yield news
-            self._growing.finish(self._stream.reply)
+                for partial in self._growing.take(events):
+                    yield partial
+            for partial in self._growing.end(self._stream):
+                yield partial
         finally:
             await self.aclose()
 
@@ -167,9 +172,7 @@ class ParseStream(_Whole[M]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __iter__(self) -> Iterator[dict[str, JSONValue]]:
@@ -180,12 +183,8 @@ class ParseStream(_Whole[M]):
         """
         try:
             for event in self._stream:
-                self._growing.take(event)
-                if (news := self._growing.news()) is not None:
-                    yield news
-            if (news := self._growing.news(at_end=True)) is not None:
-                yield news
-            self._growing.finish(self._stream.reply)
+                yield from self._growing.take([event])
+            yield from self._growing.end(self._stream)
         finally:
             self.close()
 
