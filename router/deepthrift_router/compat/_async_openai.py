@@ -88,7 +88,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         if not isinstance(http_client, AsyncRouterHTTP):
             refuse_http_client(http_client)
             routes = facade.routes(router, lambda settings: AsyncClient(facade.url, **settings))
-            http_client = AsyncRouterHTTP(AsyncTransport(routes, facade.door))
+            http_client = AsyncRouterHTTP(AsyncTransport(routes, facade.handler))
         super().__init__(
             api_key=api_key or facade.key or NO_KEY,
             organization=organization,

@@ -74,7 +74,7 @@ class OpenAI(openai.OpenAI):
         if not isinstance(http_client, RouterHTTP):
             refuse_http_client(http_client)
             routes = facade.routes(router, lambda settings: Client(facade.url, **settings))
-            http_client = RouterHTTP(Transport(routes, facade.door))
+            http_client = RouterHTTP(Transport(routes, facade.handler))
         super().__init__(
             api_key=api_key or facade.key or NO_KEY,
             organization=organization,

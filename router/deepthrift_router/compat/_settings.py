@@ -19,7 +19,7 @@ from deepthrift_router._door.router import ModeRouter
 from deepthrift_router.compat._failures import as_openai, standing_for
 from deepthrift_router.compat._own_ledger import open_own_ledger
 from deepthrift_router.compat._routes import Routes
-from deepthrift_router.compat._transport import RETRIES, AsyncTransport, Door, Transport
+from deepthrift_router.compat._transport import RETRIES, AsyncTransport, RequestHandler, Transport
 
 if TYPE_CHECKING:
     from deepthrift import ClientSettings
@@ -72,9 +72,9 @@ class FacadeSettings:
         return self.api_key if isinstance(self.api_key, str) else None
 
     @property
-    def door(self) -> Door:
+    def handler(self) -> RequestHandler:
         """What answers requests."""
-        return Door(self.key or NO_KEY, forwards_key=self.router is None)
+        return RequestHandler(self.key or NO_KEY, forwards_key=self.router is None)
 
     def routes(self, router: ModeRouter[C] | None, make: Callable[[ClientSettings], C]) -> Routes[C]:
         """The user's router, or those of clients that `make` makes, all on one ledger.

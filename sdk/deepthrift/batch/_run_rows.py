@@ -9,7 +9,7 @@ from deepthrift._types.messages import JSONObject
 from deepthrift.batch._input import Check
 from deepthrift.batch._result import BatchResult
 from deepthrift.batch._row import BatchRow, distinct_rows, parse_row
-from deepthrift.batch._runner import RowAsker, Runner
+from deepthrift.batch._runner import RowSender, Runner
 
 
 def checked_rows(given: Iterable[BatchRow | JSONObject | str], check: Check) -> list[BatchRow]:
@@ -51,11 +51,11 @@ class ListSink:
 
 
 async def run_rows(
-    rows: list[BatchRow], asker: RowAsker, *, concurrency: int, on_result: Callable[[BatchResult], object] | None
+    rows: list[BatchRow], sender: RowSender, *, concurrency: int, on_result: Callable[[BatchResult], object] | None
 ) -> list[BatchResult]:
     """A result for each row, in their order; those that were not begun carry the error that stopped the batch."""
     sink = ListSink(rows, on_result)
-    runner = Runner(asker, sink, concurrency)
+    runner = Runner(sender, sink, concurrency)
     await runner.run(iter(rows))
     if runner.stopped is None:
         return sink.results

@@ -17,7 +17,7 @@ from deepthrift._types.messages import JSONValue
 from deepthrift._types.reply import Reply
 from deepthrift.structured._parse import cut_off
 from deepthrift.structured._reply import Parsed
-from deepthrift.structured._target import Misfit, Target
+from deepthrift.structured._target import SchemaMismatch, Target
 
 M = TypeVar("M")
 
@@ -25,7 +25,7 @@ _SHARE: Final = 64
 """A text is read anew when it has grown by this fraction, so that long ones do not cost the square of their length."""
 
 
-class _Growing(Generic[M]):
+class _PartialObject(Generic[M]):
     """The object so far."""
 
     def __init__(self, target: Target[M], url: str, messages: int) -> None:
@@ -79,7 +79,7 @@ class _Growing(Generic[M]):
         """
         try:
             value = self._target.read(reply.text)
-        except Misfit as misfit:
+        except SchemaMismatch as misfit:
             ids = tuple(attempt.id for attempt in reply.attempts)
             raise StructuredOutputError(
                 cut_off(reply) or f"the answer is no {self._target.name}: {misfit}",
@@ -98,10 +98,10 @@ class _Growing(Generic[M]):
         return self._parsed
 
 
-class _Whole(Generic[M]):
+class _FinalObject(Generic[M]):
     """What there is at the end."""
 
-    _growing: _Growing[M]
+    _object: _PartialObject[M]
 
     @property
     def value(self) -> M:
@@ -110,7 +110,7 @@ class _Whole(Generic[M]):
         Raises:
             ConfigurationError: The stream has not come to its end.
         """
-        return self._growing.parsed.value
+        return self._object.parsed.value
 
     @property
     def reply(self) -> Parsed[M]:
@@ -119,10 +119,10 @@ class _Whole(Generic[M]):
         Raises:
             ConfigurationError: The stream has not come to its end.
         """
-        return self._growing.parsed
+        return self._object.parsed
 
 
-class AsyncParseStream(_Whole[M]):
+class AsyncParseStream(_FinalObject[M]):
     """An object as it arrives: `async with client.stream_parse(…) as stream: async for partial in stream: …`.
 
     Each `partial` is a plain dict with what has arrived so far, not validated; the last string in it may be
@@ -131,7 +131,7 @@ class AsyncParseStream(_Whole[M]):
 
     def __init__(self, stream: AsyncStream, target: Target[M], *, url: str, messages: int) -> None:
         self._stream = stream
-        self._growing = _Growing(target, url, messages)
+        self._object = _PartialObject(target, url, messages)
 
     async def __aenter__(self) -> Self:
         return self
@@ -147,9 +147,9 @@ class AsyncParseStream(_Whole[M]):
         """
         try:
             while events := await self._stream.batch():
-                for partial in self._growing.take(events):
+                for partial in self._object.take(events):
                     yield partial
-            for partial in self._growing.end(self._stream):
+            for partial in self._object.end(self._stream):
                 yield partial
         finally:
             await self.aclose()
@@ -159,7 +159,7 @@ class AsyncParseStream(_Whole[M]):
         await self._stream.aclose()
 
 
-class ParseStream(_Whole[M]):
+class ParseStream(_FinalObject[M]):
     """An object as it arrives: `with client.stream_parse(…) as stream: for partial in stream: …`.
 
     The same as `AsyncParseStream`, for code without `await`.
@@ -167,7 +167,7 @@ class ParseStream(_Whole[M]):
 
     def __init__(self, loop: Loop, stream: AsyncParseStream[M]) -> None:
         self._stream = Stream(loop, stream._stream)  # pyright: ignore[reportPrivateUsage]
-        self._growing = stream._growing
+        self._object = stream._object
 
     def __enter__(self) -> Self:
         return self
@@ -183,8 +183,8 @@ class ParseStream(_Whole[M]):
         """
         try:
             for event in self._stream:
-                yield from self._growing.take([event])
-            yield from self._growing.end(self._stream)
+                yield from self._object.take([event])
+            yield from self._object.end(self._stream)
         finally:
             self.close()
 

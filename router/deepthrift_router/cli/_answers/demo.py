@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from deepthrift_pricing import Budget, new_id
 from deepthrift_pricing.errors import BudgetExceeded
-from deepthrift_router.cli._asking.demo_page import Page
-from deepthrift_router.cli._asking.demo_questions import QUESTIONS, TEMPERATURE, Question
-from deepthrift_router.cli._asking.demo_totals import Totals, audited_savings
-from deepthrift_router.cli._asking.routing import progress
+from deepthrift_router.cli._answers.demo_page import Page
+from deepthrift_router.cli._answers.demo_questions import QUESTIONS, TEMPERATURE, Question
+from deepthrift_router.cli._answers.demo_totals import Totals, audited_savings
+from deepthrift_router.cli._answers.routing import progress
 from deepthrift_router.cli._shared.connect import Place, connect, fetch
 from deepthrift_router.cli._shared.endpoint import Endpoint
 
