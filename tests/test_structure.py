@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = [ROOT / "pricing/deepthrift_pricing", ROOT / "sdk/deepthrift", ROOT / "router/deepthrift_router"]
+TREE = (ROOT / "docs/development.md").read_text("utf-8").partition("```text\nrouter/")[2].partition("```")[0]
 FLAT = {"__init__", "__main__", "cli", "errors", "otel", "prometheus"}
 
 
@@ -32,6 +33,24 @@ def test_files_are_small() -> None:
     }
     assert {name: length for name, length in lengths.items() if length > 400} == {}
     assert statistics.median(lengths.values()) <= 150
+
+
+def test_the_tree_in_the_docs_is_that_of_the_packages() -> None:
+    """Two levels deep: a newcomer finds every room on the page."""
+    stack: list[str] = []
+    shown: list[str] = []
+    for line in f"router/{TREE}".splitlines():
+        name = line.split()[0].rstrip("/")
+        depth = (len(line) - len(line.lstrip())) // 2
+        stack = [*stack[:depth], name]
+        shown.append("/".join(stack))
+    folders = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (package, *package.glob("*/"), *package.glob("*/*/"))
+        if path.name != "__pycache__"
+    }
+    assert sorted(shown) == sorted(folders)
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda each: each.name)

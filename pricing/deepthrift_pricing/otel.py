@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Final, Protocol, Self, TypeAlias, cast
 
 from deepthrift_pricing._ledger.ledger import Ledger
@@ -101,9 +100,7 @@ class Telemetry:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _record(self, attempt: Attempt) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from deepthrift_pricing import Ledger
 from deepthrift_pricing.errors import LedgerUnavailable
-from deepthrift_router.cli._asking.routing import progress
+from deepthrift_router.cli._answers.routing import progress
 from deepthrift_router.cli._shared.output import Output
 from tests.cli.conftest import Run
 from tests.support.bill_server import Answer, BillServer

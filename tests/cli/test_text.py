@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from deepthrift_router.cli._asking.text import Flow, clean, hanging
+from deepthrift_router.cli._answers.text import Flow, clean, hanging
 
 
 def flowed(fragments: list[str], *, width: int = 20, terminal: bool = True) -> str:

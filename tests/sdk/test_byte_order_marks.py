@@ -15,7 +15,7 @@ from deepthrift.batch._input import InputFile
 from deepthrift.compare._prompts import read_prompts as read_compared
 from deepthrift.errors import InvalidRequestError
 from deepthrift_pricing import PriceBook
-from deepthrift_router.cli._asking.chatting import read_conversation
+from deepthrift_router.cli._answers.chatting import read_conversation
 from deepthrift_router.cli._money.budgets import load as load_budgets
 from deepthrift_router.evaluation import read_outcomes
 from deepthrift_router.labels._prompts import read_prompts as read_labelled

@@ -1,13 +1,18 @@
-"""The synchronous client is generated from the asynchronous one."""
+"""The synchronous clients are generated from the asynchronous ones."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from deepthrift import AsyncClient, Client
-from tools.mirror import TARGET, generated
+from tools.mirror import FILES, generated
 
 
-def test_the_checked_in_client_is_what_the_tool_writes() -> None:
-    assert TARGET.read_text("utf-8") == generated(), "run: python tools/mirror.py --write"
+@pytest.mark.parametrize("target", FILES, ids=lambda target: target.name)
+def test_the_checked_in_client_is_what_the_tool_writes(target: Path) -> None:
+    assert target.read_text("utf-8") == generated(target), "run: python tools/mirror.py --write"
 
 
 def test_the_synchronous_client_has_every_method_of_the_asynchronous_one() -> None:

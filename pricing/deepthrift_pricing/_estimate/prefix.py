@@ -92,7 +92,7 @@ class PrefixTrace:
     """A byte for each token, which some 500 other tokens share: enough to tell where two prompts part."""
 
 
-class _Habit:
+class _HostHitRate:
     """How much of what it should know a host really held."""
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class PrefixTracker:
         self._lock = threading.Lock()
         self._units: OrderedDict[bytes, datetime] = OrderedDict()
         self._prompts: dict[tuple[str, str], OrderedDict[bytes, bytes]] = {}
-        self._habits: dict[str, _Habit] = {}
+        self._habits: dict[str, _HostHitRate] = {}
 
     def predict(
         self,
@@ -157,7 +157,7 @@ class PrefixTracker:
         now = self._clock()
         with self._lock:
             known, seen = self._known(trace.units)
-            share = self._habits.setdefault(host, _Habit()).share((now - seen).total_seconds()) if seen else 0.0
+            share = self._habits.setdefault(host, _HostHitRate()).share((now - seen).total_seconds()) if seen else 0.0
             changed_at, resumes = self._changed_at(trace)
         change = ""
         if changed_at is not None and resumes is not None and decode is not None:
@@ -194,7 +194,9 @@ class PrefixTracker:
             known, seen = self._known(trace.units)
             if known and seen is not None and usage is not None and usage.certainty == "exact":
                 age = (now - seen).total_seconds()
-                self._habits.setdefault(trace.host, _Habit()).learn(age, known * self._unit, usage.cache_hit_tokens)
+                self._habits.setdefault(trace.host, _HostHitRate()).learn(
+                    age, known * self._unit, usage.cache_hit_tokens
+                )
             for unit in reversed(trace.units):  # so that the end of a prompt is forgotten before its beginning
                 self._units[unit] = now
                 self._units.move_to_end(unit)

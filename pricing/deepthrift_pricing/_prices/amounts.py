@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Final, Self, TypeAlias
@@ -14,30 +14,23 @@ _LOWEST: Final = Decimal("0.0001")
 _KIND_LENGTH: Final = 64
 
 
-def _per_million(value: Decimal) -> Decimal:
-    if not value.is_finite():
-        raise ValueError("a price is a finite number")
-    if value < 0 or (0 < value < _LOWEST) or value > _HIGHEST:
-        raise ValueError(
-            f"{value} cannot be a price per million tokens (0, or {_LOWEST} to {_HIGHEST}); "
-            "is it per token or per thousand?"
-        )
-    if value != value.quantize(Decimal("0.000001")):
-        raise ValueError(f"{value} has more than six decimals, the finest price that is exact per token")
-    return value
+def _price_per(units: str, question: str, finest: str, decimals: str, unit: str) -> Callable[[Decimal], Decimal]:
+    """A check of prices: finite, in the range of real ones, and exact for one token or request."""
+
+    def check(value: Decimal) -> Decimal:
+        if not value.is_finite():
+            raise ValueError("a price is a finite number")
+        if value < 0 or (0 < value < _LOWEST) or value > _HIGHEST:
+            raise ValueError(f"{value} cannot be a price per {units} (0, or {_LOWEST} to {_HIGHEST}); {question}")
+        if value != value.quantize(Decimal(finest)):
+            raise ValueError(f"{value} has more than {decimals} decimals, the finest price that is exact per {unit}")
+        return value
+
+    return check
 
 
-def _per_thousand(value: Decimal) -> Decimal:
-    if not value.is_finite():
-        raise ValueError("a price is a finite number")
-    if value < 0 or (0 < value < _LOWEST) or value > _HIGHEST:
-        raise ValueError(
-            f"{value} cannot be a price per 1,000 requests (0, or {_LOWEST} to {_HIGHEST}); is it per request?"
-        )
-    if value != value.quantize(Decimal("0.000000001")):
-        raise ValueError(f"{value} has more than nine decimals, the finest price that is exact per request")
-    return value
-
+_per_million = _price_per("million tokens", "is it per token or per thousand?", "0.000001", "six", "token")
+_per_thousand = _price_per("1,000 requests", "is it per request?", "0.000000001", "nine", "request")
 
 PerMillion: TypeAlias = Annotated[Decimal, AfterValidator(_per_million)]
 """A price in whole units of a currency per 1,000,000 tokens."""
@@ -65,8 +58,7 @@ class Bracket(BaseModel):
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        if self.cache_hit is not None and self.cache_hit > self.cache_miss:
-            raise ValueError(f"a cache hit ({self.cache_hit}) cannot cost more than a miss ({self.cache_miss})")
+        check_hit(self.cache_hit, self.cache_miss)
         return self
 
     @cached_property
@@ -77,7 +69,22 @@ class Bracket(BaseModel):
     @cached_property
     def write_pico(self) -> int:
         """Cost of one prompt token that is written to the cache, in 10⁻¹² of the currency."""
-        return int((self.cache_miss if self.cache_write is None else self.cache_write).scaleb(6))
+        return write_pico(self.cache_write, self.cache_miss)
+
+
+def check_hit(cache_hit: Decimal | None, cache_miss: Decimal) -> None:
+    """Nothing, if cached tokens cost no more than others.
+
+    Raises:
+        ValueError: They do.
+    """
+    if cache_hit is not None and cache_hit > cache_miss:
+        raise ValueError(f"a cache hit ({cache_hit}) cannot cost more than a miss ({cache_miss})")
+
+
+def write_pico(cache_write: Decimal | None, cache_miss: Decimal) -> int:
+    """A price per million tokens written to the cache as an exact integer per token."""
+    return int((cache_miss if cache_write is None else cache_write).scaleb(6))
 
 
 def token_pico(cache_hit: Decimal | None, cache_miss: Decimal, completion: Decimal) -> TokenPico:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -205,15 +205,7 @@ class PriceBook(PriceLookup):
         Raises:
             PriceNotFound: No row fits, or it has no price for one of the requests in `usage`.
         """
-        found = self._found(host, model, mode, started_at, ended_at, currency, tier)
-        cost = found[0].cost(usage)
-        certainty = found[0].certainty_at(started_at)
-        if len(found) == 2 and (other := found[1].cost(usage)).total != cost.total:
-            cost = max(cost, other, key=lambda each: each.total)
-            certainty = "estimated"
-        if certainty == "exact" or cost.certainty != "exact":
-            return cost
-        return cost.model_copy(update={"certainty": certainty})
+        return _cost_among(self._found(host, model, mode, started_at, ended_at, currency, tier), usage, started_at)
 
     def worst(
         self,
@@ -299,19 +291,22 @@ class PriceBook(PriceLookup):
             PriceNotFound: No row fits.
         """
         found = self._found(host, model, mode, started_at, ended_at, currency, tier)
-        cost = self.cost(
-            usage,
-            host=host,
-            model=model,
-            mode=mode,
-            started_at=started_at,
-            ended_at=ended_at,
-            currency=currency,
-            tier=tier,
-        )
+        cost = _cost_among(found, usage, started_at)
         price = next(row for row in found if row.id in cost.price_ids)
         candidates = self._track(host, model, mode, currency, tier).rows
         return explain_price(usage, cost, price, found, candidates, started_at, ended_at)
+
+
+def _cost_among(rows: Sequence[Price], usage: Usage, started_at: datetime) -> Cost:
+    """The cost at the row that holds; of two that may hold, at the dearer one, estimated."""
+    cost = rows[0].cost(usage)
+    certainty = rows[0].certainty_at(started_at)
+    if len(rows) == 2 and (other := rows[1].cost(usage)).total != cost.total:
+        cost = max(cost, other, key=lambda each: each.total)
+        certainty = "estimated"
+    if certainty == "exact" or cost.certainty != "exact":
+        return cost
+    return cost.model_copy(update={"certainty": certainty})
 
 
 @lru_cache(maxsize=1)

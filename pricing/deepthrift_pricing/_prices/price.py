@@ -15,8 +15,10 @@ from deepthrift_pricing._prices.amounts import (
     PerThousand,
     TokenPico,
     check_brackets,
+    check_hit,
     check_kinds,
     token_pico,
+    write_pico,
 )
 from deepthrift_pricing._values.build import build
 from deepthrift_pricing._values.cost import Cost
@@ -126,8 +128,7 @@ class Price(BaseModel):
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        if self.cache_hit is not None and self.cache_hit > self.cache_miss:
-            raise ValueError(f"a cache hit ({self.cache_hit}) cannot cost more than a miss ({self.cache_miss})")
+        check_hit(self.cache_hit, self.cache_miss)
         if self.valid_from and self.valid_to and self.valid_from >= self.valid_to:
             raise ValueError("valid_from must lie before valid_to")
         if self.daily is not None and self.daily[0] == self.daily[1]:
@@ -143,7 +144,7 @@ class Price(BaseModel):
 
     @cached_property
     def _write_pico(self) -> int:
-        return int((self.cache_miss if self.cache_write is None else self.cache_write).scaleb(6))
+        return write_pico(self.cache_write, self.cache_miss)
 
     @cached_property
     def _request_pico(self) -> Mapping[str, int]:

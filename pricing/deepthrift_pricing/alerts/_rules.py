@@ -130,9 +130,7 @@ class Anomaly:
             return
         day = now.astimezone(zone_of(self.zone)).date().isoformat()
         was, is_now = _share_thinking(before), _share_thinking(lately)
-        if is_now - was >= self.least_change and _errors_apart(was, len(before), is_now, len(lately)) >= (
-            self.significance
-        ):
+        if is_now > was and self._sudden(was, len(before), is_now, len(lately)):
             yield Alert(
                 key=f"thinking_share:{day}",
                 kind="thinking_share",
@@ -146,9 +144,7 @@ class Anomaly:
             )
         was, is_now = _share_hits(before), _share_hits(lately)
         # Attempts, not tokens, are what varies independently: one prompt's tokens hit or miss together.
-        if was - is_now >= self.least_change and _errors_apart(was, len(before), is_now, len(lately)) >= (
-            self.significance
-        ):
+        if was > is_now and self._sudden(was, len(before), is_now, len(lately)):
             yield Alert(
                 key=f"cache_hits:{day}",
                 kind="cache_hits",
@@ -160,6 +156,12 @@ class Anomaly:
                 ),
                 at=now,
             )
+
+    def _sudden(self, first: float, first_count: int, second: float, second_count: int) -> bool:
+        """Whether two shares differ by enough, and by more than chance brings about."""
+        if abs(second - first) < self.least_change:
+            return False
+        return _errors_apart(first, first_count, second, second_count) >= self.significance
 
 
 @dataclass(frozen=True, slots=True)

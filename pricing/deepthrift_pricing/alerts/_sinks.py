@@ -9,7 +9,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from deepthrift_pricing._store.quiet import quiet
@@ -40,20 +39,18 @@ class Sink(Protocol):
         ...
 
 
-class _Closing:
+class _ClosableSink:
     def close(self) -> None:
         """Nothing to give back."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class CallbackSink(_Closing):
+class CallbackSink(_ClosableSink):
     """Calls a function with the alert."""
 
     def __init__(self, function: Callable[[Alert], object], *, name: str = "callback") -> None:
@@ -65,7 +62,7 @@ class CallbackSink(_Closing):
         self._function(alert)
 
 
-class LoggingSink(_Closing):
+class LoggingSink(_ClosableSink):
     """Writes to the standard library's logging, by default to the logger `deepthrift.alerts`."""
 
     def __init__(self, logger: logging.Logger | None = None, *, name: str = "logging") -> None:
@@ -77,7 +74,7 @@ class LoggingSink(_Closing):
         self._logger.log(_LEVELS[alert.severity], "%s. %s", alert.title, alert.text)
 
 
-class WebhookSink(_Closing):
+class WebhookSink(_ClosableSink):
     """Posts the alert as JSON, signed, and tries again where that can help.
 
     The headers are `Deepthrift-Alert` (the alert's key, the same in every try, so that the receiver can drop a second
@@ -165,7 +162,7 @@ class _Apprise(Protocol):
     def notify(self, *, body: str, title: str) -> object: ...
 
 
-class AppriseSink(_Closing):
+class AppriseSink(_ClosableSink):
     """Mail, Slack, Telegram and a hundred others through the `apprise` library: `pip install deepthrift[alerts]`.
 
     Args:

@@ -35,11 +35,11 @@ def parsed(reply: RoutedReply, target: Target[M]) -> RoutedParsed[M]:
     Raises:
         StructuredOutputError: Neither mode gave one that fits; it carries the reply, its attempts and its spend.
     """
-    from deepthrift.shared.structured import Misfit
+    from deepthrift.shared.structured import SchemaMismatch
 
     try:
         value = target.read(reply.text)
-    except Misfit as misfit:
+    except SchemaMismatch as misfit:
         raise StructuredOutputError(
             f"the answer is no {target.name}: {misfit}; {reply.decision.reason}",
             partial=reply,

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, Unpack, cast, overload
 
 from deepthrift import AsyncClient, CallOptions, Client, Messages
@@ -332,9 +331,7 @@ class ModeRouter(Generic[C]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -348,12 +345,7 @@ class ModeRouter(Generic[C]):
     def __enter__(self: ModeRouter[Client]) -> ModeRouter[Client]:
         return self
 
-    def __exit__(
-        self: ModeRouter[Client],
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self: ModeRouter[Client], *_: object) -> None:
         self.close()
 
     def close(self: ModeRouter[Client]) -> None:

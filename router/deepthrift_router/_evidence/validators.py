@@ -51,11 +51,11 @@ class Fits:
 
     def __call__(self, reply: Reply) -> bool | str:
         """Whether it fits, or what does not."""
-        from deepthrift.shared.structured import Misfit
+        from deepthrift.shared.structured import SchemaMismatch
 
         try:
             self._read(reply.text)
-        except Misfit as misfit:
+        except SchemaMismatch as misfit:
             return str(misfit)
         return True
 

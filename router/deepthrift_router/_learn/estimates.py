@@ -138,11 +138,17 @@ def _mean(rows: Sequence[Answered], value: Callable[[Answered], float], *, weigh
 def _calibration_error(rows: Sequence[Answered]) -> float | None:
     if len(rows) < _LEAST:
         return None
-    bins: dict[int, list[tuple[float, float]]] = {}
-    for row in rows:
-        confidence = row.confidence
-        bins.setdefault(min(4, int(confidence * 5)), []).append((confidence, float(row.right or False)))
-    return sum(abs(sum(right - sure for sure, right in each)) for each in bins.values()) / len(rows)
+    confidence = [row.confidence for row in rows]
+    return calibration_error(confidence, [row.right or False for row in rows], bins=5)
+
+
+def calibration_error(confidence: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
+    """Expected calibration error: by bins of confidence, how far it is from the share that was right, on average."""
+    gaps: dict[int, float] = {}
+    for sure, was_right in zip(confidence, right, strict=True):
+        place = min(bins - 1, max(0, int(sure * bins)))
+        gaps[place] = gaps.get(place, 0.0) + was_right - sure
+    return sum(map(abs, gaps.values())) / len(right) if right else 0.0
 
 
 def drift_of(rows: Sequence[Answered]) -> list[str]:

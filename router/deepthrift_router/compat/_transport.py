@@ -34,7 +34,7 @@ C = TypeVar("C", bound=AsyncClient | Client)
 
 
 @dataclass(slots=True)
-class Opened:
+class OpenStream:
     """A stream that has begun: its chunks, and what was in it when the first byte could be told."""
 
     stream: AsyncRoutedStream
@@ -52,7 +52,7 @@ class Opened:
         return []
 
 
-class Door:
+class RequestHandler:
     """Answers requests; the same for both kinds of client."""
 
     def __init__(self, key: str | None, *, forwards_key: bool) -> None:
@@ -61,7 +61,7 @@ class Door:
 
     def work(
         self, routes: Routes[C], request: httpx.Request, content: bytes
-    ) -> tuple[ModeRouter[C], Coroutine[object, object, bytes | Opened]]:
+    ) -> tuple[ModeRouter[C], Coroutine[object, object, bytes | OpenStream]]:
         """Which router answers a request, and how.
 
         Raises:
@@ -74,7 +74,7 @@ class Door:
         router = routes.of(spec.model)
         return router, self._chat(router, spec, request)
 
-    async def _chat(self, router: ModeRouter[C], spec: ChatRequest, request: httpx.Request) -> bytes | Opened:
+    async def _chat(self, router: ModeRouter[C], spec: ChatRequest, request: httpx.Request) -> bytes | OpenStream:
         options = self._options(spec.options, request)
         if spec.stream:
             return await self._stream(router, spec, options)
@@ -97,14 +97,14 @@ class Door:
             raise NotFound(f"there is no model {wanted!r} here; models.list() has all", status=404)
         return json.dumps(data[names.index(wanted)]).encode()
 
-    async def _stream(self, router: ModeRouter[C], spec: ChatRequest, options: RouteOptions) -> Opened:
+    async def _stream(self, router: ModeRouter[C], spec: ChatRequest, options: RouteOptions) -> OpenStream:
         client = router._async  # pyright: ignore[reportPrivateUsage]
         chunks = Chunks(str(options.get("group_id")), client.model, include_usage=spec.include_usage)
         stream = AsyncRoutedStream(
             lambda presenter: router._chat(spec.messages, spec.max_tokens, options, presenter),  # pyright: ignore[reportPrivateUsage]
             "verified",
         )
-        opened = Opened(stream, chunks, [])
+        opened = OpenStream(stream, chunks, [])
         try:
             opened.begun = await opened.more()  # an error comes as a status, like an endpoint's
         except BaseException:
@@ -159,15 +159,15 @@ _EVENTS: Final = {"content-type": "text/event-stream"}
 class AsyncTransport(httpx.AsyncBaseTransport):
     """For `AsyncOpenAI`."""
 
-    def __init__(self, routes: Routes[AsyncClient], door: Door) -> None:
+    def __init__(self, routes: Routes[AsyncClient], handler: RequestHandler) -> None:
         self.routes = routes
-        self._door = door
+        self._handler = handler
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer, or a response that stands for an error."""
         content = await request.aread()
         try:
-            _, work = self._door.work(self.routes, request, content)
+            _, work = self._handler.work(self.routes, request, content)
             answered = await work
         except DeepthriftError as error:
             return failed(error, request)
@@ -187,15 +187,15 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 class Transport(httpx.BaseTransport):
     """For `OpenAI`."""
 
-    def __init__(self, routes: Routes[Client], door: Door) -> None:
+    def __init__(self, routes: Routes[Client], handler: RequestHandler) -> None:
         self.routes = routes
-        self._door = door
+        self._handler = handler
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """The answer, or a response that stands for an error."""
         content = request.read()
         try:
-            router, work = self._door.work(self.routes, request, content)
+            router, work = self._handler.work(self.routes, request, content)
             answered = router.client.run(work)
         except DeepthriftError as error:
             return failed(error, request)
@@ -213,7 +213,7 @@ class Transport(httpx.BaseTransport):
 
 
 class _AsyncBody(httpx.AsyncByteStream):
-    def __init__(self, opened: Opened, request: httpx.Request) -> None:
+    def __init__(self, opened: OpenStream, request: httpx.Request) -> None:
         self._opened = opened
         self._request = request
 
@@ -230,7 +230,7 @@ class _AsyncBody(httpx.AsyncByteStream):
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, opened: Opened, request: httpx.Request, client: Client) -> None:
+    def __init__(self, opened: OpenStream, request: httpx.Request, client: Client) -> None:
         self._opened = opened
         self._request = request
         self._client = client

@@ -1,5 +1,6 @@
 """Recorded outcomes: reading them, grading them, replaying the router's decisions on them, and the figures of merit."""
 
+from deepthrift_router._learn.estimates import calibration_error
 from deepthrift_router._learn.risk_control import LabelledCall, RiskControl, control_quality_loss
 from deepthrift_router.evaluation._drawing import draw_curve, draw_reliability, write_html, write_png
 from deepthrift_router.evaluation._end_to_end import Replayed, decide_offline, route_outcomes
@@ -23,7 +24,6 @@ from deepthrift_router.evaluation._metrics import (
     Interval,
     ReliabilityBin,
     area_under_roc,
-    calibration_error,
     reliability,
 )
 from deepthrift_router.evaluation._outcomes import Extra, Outcome, read_outcomes, write_outcomes

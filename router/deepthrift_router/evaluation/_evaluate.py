@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from deepthrift.errors import ConfigurationError
 from deepthrift_pricing import Money, Price
+from deepthrift_router._learn.estimates import calibration_error
 from deepthrift_router.evaluation._judged import MOST_SAMPLES, Judged
 from deepthrift_router.evaluation._metrics import (
     Interval,
@@ -17,7 +18,6 @@ from deepthrift_router.evaluation._metrics import (
     ReliabilityBin,
     area_under_roc,
     bootstrap,
-    calibration_error,
     reliability,
 )
 from deepthrift_router.evaluation._spend import Spend, all_known, spend_of

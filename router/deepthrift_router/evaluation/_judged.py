@@ -156,28 +156,28 @@ def decide(
 
     Args:
         outcome: The recorded outcome.
-        stakes: What is at stake after so many standard answers.
+        values: The utilities of the next steps after so many standard answers.
         prior: What is believed beforehand.
         weight: The weight of the score in it.
         tables: The likelihoods of the signals.
         max_samples: The most standard answers.
         threshold: A gain from which it is escalated, on all samples, in place of the highest expected utility.
     """
-    seen, asked = begin(outcome, prior, weight, tables), 1
+    seen, answers = begin(outcome, prior, weight, tables), 1
     most = min(max_samples, len(outcome.samples))
     while True:
-        at_stake = values(asked)
-        ahead = seen.prospects(most) if at_stake.can_sample and at_stake.can_think else ()
+        utilities = values(answers)
+        ahead = seen.prospects(most) if utilities.can_sample and utilities.can_think else ()
         if threshold is not None:
-            reached = at_stake.can_think and (seen.settled or seen.belief.gain >= threshold)
+            reached = utilities.can_think and (seen.settled or seen.belief.gain >= threshold)
             step = "sample" if ahead else "escalate" if reached else "accept"
         else:
-            offers = [Offer("sample", at_stake.sample, ahead)] if ahead else []
-            step, _ = best_step(seen.belief, at_stake, offers)
+            offers = [Offer("sample", utilities.sample, ahead)] if ahead else []
+            step, _ = best_step(seen.belief, utilities, offers)
         if step == "sample":
-            add_sample(seen, outcome, asked)
-            asked += 1
+            add_sample(seen, outcome, answers)
+            answers += 1
             continue
         escalated = step == "escalate"
         right = outcome.thinking_right if escalated else outcome.sample_right(seen.chosen)
-        return OfflineDecision(outcome, asked, escalated, right, seen.chosen, seen.belief)
+        return OfflineDecision(outcome, answers, escalated, right, seen.chosen, seen.belief)

@@ -73,13 +73,6 @@ def reliability(confidence: Sequence[float], right: Sequence[bool]) -> tuple[Rel
     )
 
 
-def calibration_error(confidence: Sequence[float], right: Sequence[bool]) -> float:
-    """Expected calibration error: by tenths of confidence, how far it is from the share that was right, on average."""
-    bins = reliability(confidence, right)
-    total = sum(each.count for each in bins)
-    return sum(each.count * abs(each.confidence - each.right) for each in bins) / total if total else 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """Rows in the order in which they are sent to thinking; rows of equal score share their places."""

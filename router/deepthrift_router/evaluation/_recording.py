@@ -14,7 +14,7 @@ _UNRECORDED = "(the reasoning was not recorded)"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class RecordedAnswer:
     """One answer as it goes over the wire."""
 
     text: str
@@ -33,8 +33,8 @@ class Recording:
 
     id: str
     prompt_tokens: int
-    standard: tuple[Said, ...]
-    thinking: Said | None
+    standard: tuple[RecordedAnswer, ...]
+    thinking: RecordedAnswer | None
 
 
 def recordings_of(outcome: Outcome) -> Recording:
@@ -48,7 +48,7 @@ def recordings_of(outcome: Outcome) -> Recording:
     )
 
 
-def _sample(outcome: Outcome, number: int) -> Said:
+def _sample(outcome: Outcome, number: int) -> RecordedAnswer:
     """One standard answer: its raw text, with the recorded final answer where the text does not show it."""
     extra, answer = outcome.standard_extra, outcome.samples[number]
     texts, finals = extra.sample_answers or (), extra.sample_finals or ()
@@ -65,10 +65,10 @@ def _sample(outcome: Outcome, number: int) -> Said:
     if recorded is None and number == 0:
         recorded = outcome.standard_tokens
     tokens = max(1, count_text(said)) if recorded is None else recorded
-    return Said(said, "length" if cut else "stop", tokens, recorded is None)
+    return RecordedAnswer(said, "length" if cut else "stop", tokens, recorded is None)
 
 
-def _thinking(outcome: Outcome) -> Said | None:
+def _thinking(outcome: Outcome) -> RecordedAnswer | None:
     text = outcome.thinking_answer
     if text is None:
         if outcome.thinking_final is None and outcome.thinking_correct is None:
@@ -77,7 +77,7 @@ def _thinking(outcome: Outcome) -> Said | None:
     shown = count_text(text)
     recorded = outcome.thinking_tokens
     tokens = shown + count_text(_UNRECORDED) if recorded is None else max(recorded, 1)
-    return Said(
+    return RecordedAnswer(
         text,
         "stop" if text else "length",
         tokens,

@@ -18,7 +18,7 @@ from deepthrift_pricing import Currency, Money
 from deepthrift_router._evidence.checks import check_names, checks_of
 from deepthrift_router._evidence.sandbox import Sandbox
 from deepthrift_router.evaluation import Outcome
-from deepthrift_router.labels._asking import HOPELESS, Asker, StoppedBy, stopped_by
+from deepthrift_router.labels._prompt_runner import HOPELESS, PromptRunner, StoppedBy, stopped_by
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -121,10 +121,10 @@ class Collector:
         todo = [prompt for prompt in wanted if prompt.id not in known]
         state = Collected(prompts=len(wanted), done=len(wanted) - len(todo))
         run = _name_of(out)
-        reserved = _Reserved(await self.client.ledger.in_thread(lambda: self._spent(run)))
+        reserved = _SpendLimit(await self.client.ledger.in_thread(lambda: self._spent(run)))
         state.spent = reserved.spent
         left = iter(todo)
-        asker = Asker(
+        runner = PromptRunner(
             self.client,
             self.samples,
             self.max_tokens,
@@ -135,7 +135,7 @@ class Collector:
         try:
             async with asyncio.TaskGroup() as together:
                 for _ in range(min(self.at_once, len(todo))):
-                    together.create_task(self._work(left, asker, descriptor, run, state, reserved, progress))
+                    together.create_task(self._work(left, runner, descriptor, run, state, reserved, progress))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         return state
@@ -143,17 +143,17 @@ class Collector:
     async def _work(
         self,
         left: Iterator[Outcome],
-        asker: Asker,
+        runner: PromptRunner,
         descriptor: int,
         run: str,
         state: Collected,
-        reserved: _Reserved,
+        reserved: _SpendLimit,
         progress: Progress | None,
     ) -> None:
         for prompt in left:
             if state.stopped is not None:
                 return
-            question = asker.question(prompt, {TAG: run})
+            question = runner.question(prompt, {TAG: run})
             try:
                 worst = question.worst
             except InvalidRequestError as error:  # it is too long, say: the others are not
@@ -198,7 +198,7 @@ class Collector:
 
 
 @dataclass(slots=True)
-class _Reserved:
+class _SpendLimit:
     spent: Money
     under_way: Money = field(init=False)
 

@@ -13,7 +13,7 @@ from deepthrift.errors import ConfigurationError, DeepthriftError, InvalidReques
 from deepthrift_pricing import Currency, Money
 from deepthrift_pricing.reports import bootstrap_mean
 from deepthrift_router._learn.estimates import Figure
-from deepthrift_router.labels._asking import HOPELESS, StoppedBy, stopped_by
+from deepthrift_router.labels._prompt_runner import HOPELESS, StoppedBy, stopped_by
 
 if TYPE_CHECKING:
     from deepthrift import AsyncClient
@@ -67,7 +67,7 @@ class LiveReport(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PolicyCounts:
     right: int = 0
     cost: int = 0
     calls: int = 0
@@ -85,7 +85,7 @@ class _Tally:
     seconds: float = 0.0
     failed: int = 0
 
-    def add(self, spec: _Asked) -> None:
+    def add(self, spec: _PolicyCounts) -> None:
         self.right.append(spec.right)
         self.costs.append(spec.cost)
         self.calls += spec.calls
@@ -167,7 +167,7 @@ class LiveEvaluation:
             try:
                 worst = self._worst(question)
             except InvalidRequestError:  # it is too long, say, and under every policy
-                self._count([_Asked(failed=True)] * len(self._policies), progress)
+                self._count([_PolicyCounts(failed=True)] * len(self._policies), progress)
                 continue
             if self._budget is not None and self._total + self._under_way + worst > self._budget.pico:
                 self._stopped = (
@@ -188,7 +188,7 @@ class LiveEvaluation:
                 self._under_way -= worst
             self._count(spec, progress)  # only now, so that the policies are judged on the same questions
 
-    def _count(self, spec: Sequence[_Asked], progress: Callable[[int], object] | None) -> None:
+    def _count(self, spec: Sequence[_PolicyCounts], progress: Callable[[int], object] | None) -> None:
         for policy, each in zip(self._policies, spec, strict=True):
             self._tallies[policy].add(each)
         if progress is not None:
@@ -201,19 +201,19 @@ class LiveEvaluation:
         each = {"standard": most["standard"], "thinking": most.get("thinking", 0)}
         return sum(each.get(policy, routed) for policy in self._policies)
 
-    async def _ask(self, question: Outcome, policy: Contestant) -> _Asked:
+    async def _ask(self, question: Outcome, policy: Contestant) -> _PolicyCounts:
         cost = lost = Money.zero(self._currency)
         try:
             reply = await self._router.chat(question.conversation, max_tokens=self._max_tokens, policy=policy)
             cost = reply.cost.total
             verdict = await self._grader.grade(question.question, reply, question.reference or "")
             thought = any(attempt.mode == "thinking" for attempt in reply.attempts)
-            return _Asked(int(verdict or False), cost.pico, len(reply.attempts), thought, reply.seconds)
+            return _PolicyCounts(int(verdict or False), cost.pico, len(reply.attempts), thought, reply.seconds)
         except DeepthriftError as error:
             lost = error.spend or lost  # of the calls that failed: the answer's, or its judge's
             if stopped_by(error) is not None or isinstance(error, HOPELESS):
                 raise
-            return _Asked(cost=(cost or lost).pico, failed=True)
+            return _PolicyCounts(cost=(cost or lost).pico, failed=True)
         finally:
             self._spent = cost + lost if self._spent is None else self._spent + cost + lost
 

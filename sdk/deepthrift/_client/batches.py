@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deepthrift.batch._estimate import EstimateRow
     from deepthrift.batch._input import Check
     from deepthrift.batch._options import BatchEstimateOptions, BatchFileOptions, BatchOptions
-    from deepthrift.batch._runner import RowAsker
+    from deepthrift.batch._runner import RowSender
 
 
 class BatchClient(Chats, Protocol):
@@ -263,13 +263,13 @@ def _estimator(client: BatchClient, options: BatchEstimateOptions) -> EstimateRo
 
 
 @asynccontextmanager
-async def _asker(client: BatchClient, through: Chatter | None, options: BatchOptions) -> AsyncGenerator[RowAsker]:
+async def _asker(client: BatchClient, through: Chatter | None, options: BatchOptions) -> AsyncGenerator[RowSender]:
     """What answers rows: this client, what stands in its place, or the workers of a cluster."""
     mode, on = options.get("mode"), options.get("on")
     if on is None:
-        from deepthrift.batch._runner import Asker
+        from deepthrift.batch._runner import RowClient
 
-        yield Asker(client, client.host, mode, through)
+        yield RowClient(client, client.host, mode, through)
         return
     if through is not None:
         raise ConfigurationError(

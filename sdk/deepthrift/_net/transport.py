@@ -51,7 +51,7 @@ _KEPT_FOR: Final = re.compile(rb"timeout\s*=\s*(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class _Idle:
+class _IdleConnection:
     """A connection that waits for a request."""
 
     connection: httpcore.AsyncConnectionInterface
@@ -93,7 +93,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
         self._ssl: ssl.SSLContext | None = None
         self._proxy = None if proxy is None else checked_proxy(proxy)
         self._tunnels: httpcore.AsyncConnectionPool | None = None
-        self._free: deque[_Idle] = deque()
+        self._free: deque[_IdleConnection] = deque()
         self._places = limit
         self._waiters: WaitQueue = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -205,7 +205,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
             return
         now = time.monotonic()
         kept = self._keepalive if kept_for is None else min(self._keepalive, kept_for)
-        self._free.append(_Idle(connection, now, now + kept))
+        self._free.append(_IdleConnection(connection, now, now + kept))
         if self._pruning is None:
             self._prune_later(self._keepalive)
 

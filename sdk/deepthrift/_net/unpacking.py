@@ -74,7 +74,7 @@ class _Zlib:
         return not self._decoder.eof and bool(self._head)
 
 
-class _Sliced:
+class _SlicedDecoder:
     """A decoder without a limit on its output, given so few bytes at a time that there is one."""
 
     def __init__(self, unpack: Callable[[bytes], bytes], size: int) -> None:
@@ -123,13 +123,13 @@ def _brotli() -> _Codec:
         library = import_module("brotlicffi")
     decoder: object = library.Decompressor()
     unpack = cast("Callable[..., bytes]", getattr(decoder, "process", None) or getattr(decoder, "decompress", None))
-    return _Brotli(unpack) if hasattr(decoder, "can_accept_more_data") else _Sliced(unpack, _BROTLI_SLICE)
+    return _Brotli(unpack) if hasattr(decoder, "can_accept_more_data") else _SlicedDecoder(unpack, _BROTLI_SLICE)
 
 
 def _zstd() -> _Codec:
     library = import_module("zstandard")
     decoder = library.ZstdDecompressor(max_window_size=_WINDOW).decompressobj(read_across_frames=True)
-    return _Sliced(cast("Callable[[bytes], bytes]", decoder.decompress), _ZSTD_SLICE)
+    return _SlicedDecoder(cast("Callable[[bytes], bytes]", decoder.decompress), _ZSTD_SLICE)
 
 
 _CODECS: Final[dict[str, Callable[[], _Codec]]] = {
@@ -141,7 +141,7 @@ _CODECS: Final[dict[str, Callable[[], _Codec]]] = {
 }
 
 
-class _Unpacked:
+class _DecodedBody:
     """The unpacked bytes of a body, with a turn for other tasks after every piece."""
 
     def __init__(self, parts: AsyncIterator[bytes], codec: _Codec, name: str) -> None:
@@ -180,17 +180,19 @@ def encodings_of(headers: httpx.Headers) -> list[str]:
 def unpacked(parts: AsyncIterator[bytes], encodings: Sequence[str]) -> AsyncIterator[bytes]:
     """The plain bytes of a body. Reading them raises `httpx.DecodingError` where they cannot be unpacked."""
     if len(encodings) > _MOST_ENCODINGS:
-        return _Unreadable(f"the body is encoded {len(encodings)} times over")
+        return _UndecodableBody(f"the body is encoded {len(encodings)} times over")
     for name in reversed(encodings):
         try:
             codec = _CODECS[name]()
         except (KeyError, ImportError):
-            return _Unreadable(f"the body is encoded as {name[:40]!r}, which was not asked for and cannot be read here")
-        parts = _Unpacked(parts, codec, name)
+            return _UndecodableBody(
+                f"the body is encoded as {name[:40]!r}, which was not asked for and cannot be read here"
+            )
+        parts = _DecodedBody(parts, codec, name)
     return parts
 
 
-class _Unreadable:
+class _UndecodableBody:
     """A body that cannot be unpacked, which shows when it is read: its status and headers may be of use."""
 
     def __init__(self, why: str) -> None:

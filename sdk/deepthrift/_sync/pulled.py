@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Coroutine, Iterator
-from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 E = TypeVar("E")
@@ -49,9 +48,7 @@ class Pulled(Iterator[E]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __iter__(self) -> Iterator[E]:

@@ -1,4 +1,10 @@
-"""Locks on open files: the system gives them back when the file is closed, or its holder ends, however it ends."""
+"""Locks on open files: the system gives them back when the file is closed, or its holder ends, however it ends.
+
+Our own, and not the `filelock` library, because that opens a lock file of its own at a path. Here the file that is
+locked is one that is already open: a batch's out file is its own lock, with no second file next to it, and a lease is
+handed to a child process with its descriptor. What is left for a library are two functions over `flock` and `msvcrt`,
+too little for one more dependency of every installation.
+"""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class BatchEstimate(BaseModel):
         return Money.sum(known, known[0].currency)
 
 
-class _Sum:
+class _CostSum:
     def __init__(self, currency: Currency) -> None:
         self.rows = self.prompt = self.most = self.length = 0
         self.exact = self.known = True
@@ -97,7 +97,7 @@ async def estimate_rows(
     routed: bool,
 ) -> BatchEstimate:
     """The estimate of `rows`, each of which was checked."""
-    sums = {each: _Sum(currency) for each in get_args(Mode)}
+    sums = {each: _CostSum(currency) for each in get_args(Mode)}
     count = chosen = refused = 0
     too_long: list[tuple[int, str]] = []
     for count, row in enumerate(rows, 1):
@@ -122,7 +122,7 @@ async def estimate_rows(
     )
 
 
-def _of(mode: Mode, total: _Sum) -> ModeEstimate:
+def _of(mode: Mode, total: _CostSum) -> ModeEstimate:
     return ModeEstimate(
         mode=mode,
         rows=total.rows,

@@ -27,7 +27,7 @@ AT_A_TIME: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class JournalHeader:
     """What a batch is of. Another run of it has to be of the same."""
 
     sha256: str
@@ -74,7 +74,7 @@ class Head:
                 )
 
 
-class Progressed:
+class RowProgress:
     """What is known of each line of the in file, two bytes a line."""
 
     def __init__(self, lines: int) -> None:
@@ -123,7 +123,9 @@ def whole_lines(descriptor: int) -> Iterator[tuple[int, bytes, bool]]:
         yield offset, rest, False
 
 
-async def replay(descriptor: int, path: Path, head: Head, known: Progressed, *, source: Path, out: Path) -> bool:
+async def replay(
+    descriptor: int, path: Path, head: JournalHeader, known: RowProgress, *, source: Path, out: Path
+) -> bool:
     """Take the entries of a journal into `known`; `False` when it has not even a head.
 
     A torn last line is cut off: what it announced was not begun.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, NoReturn, TypeAlias, cast, get_args
+from typing import Final, Literal, NoReturn, TypeAlias, TypeVar, cast, get_args
 
 from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject, Message, Messages
@@ -16,6 +16,7 @@ from deepthrift.hosts import HostProfile
 from deepthrift_pricing import Mode
 
 Object: TypeAlias = Mapping[str, object]
+T = TypeVar("T")
 
 _FIELDS: Final = ("body", "custom_id", "effort", "method", "mode", "tags", "url")
 _PATH: Final = "/chat/completions"
@@ -50,6 +51,32 @@ class BatchRow:
     options: ChatOptions = field(default_factory=ChatOptions)
     model: str | None = None
     line: int = 0
+
+
+def distinct_rows(
+    values: Iterable[tuple[int, T]],
+    row_of: Callable[[T, int], BatchRow],
+    what: str,
+    key: str,
+    check: Callable[[BatchRow], object] | None = None,
+) -> list[BatchRow]:
+    """The rows that `row_of` makes of numbered values; `what` and `key` name one and its id in messages.
+
+    Raises:
+        InvalidRequestError: One is none, or two share an id; the message says which.
+    """
+    rows: dict[str, BatchRow] = {}
+    for place, value in values:
+        try:
+            row = row_of(value, place)
+            if row.custom_id in rows:
+                raise InvalidRequestError(f"the {key} {row.custom_id!r} is that of an earlier {what}")
+            if check is not None:
+                check(row)
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"{what} {place}: {error.message}. Nothing was sent") from None
+        rows[row.custom_id] = row
+    return list(rows.values())
 
 
 def parse_line(data: bytes, line: int) -> BatchRow:

@@ -8,19 +8,18 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from deepthrift._types.errors import BatchError
 from deepthrift._util.private_files import private_descriptor
 from deepthrift.batch._appender import Appender
 from deepthrift.batch._input import Check, InputFile
-from deepthrift.batch._journal import AT_A_TIME, Head, Progressed, read_results, replay
+from deepthrift.batch._journal import AT_A_TIME, JournalHeader, RowProgress, read_results, replay
 from deepthrift.batch._lock import lock
 from deepthrift.batch._progress import BatchSummary, OnProgress, Tally
 from deepthrift.batch._result import BatchResult, lost_line, output_line
 from deepthrift.batch._row import BatchRow
-from deepthrift.batch._runner import RowAsker, Runner
+from deepthrift.batch._runner import RowSender, Runner
 from deepthrift_pricing import Currency, Mode
 
 
@@ -51,9 +50,7 @@ class FilePair:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._opened.close()
 
 
@@ -67,7 +64,7 @@ def _open(path: Path) -> int:
 class FileSink:
     """Writes results to the out file and what is begun to the journal, each before the next step is taken."""
 
-    def __init__(self, out: Appender, journal: Appender, known: Progressed, tally: Tally) -> None:
+    def __init__(self, out: Appender, journal: Appender, known: RowProgress, tally: Tally) -> None:
         self._out = out
         self._journal = journal
         self._known = known
@@ -111,7 +108,7 @@ def _json(value: object) -> bytes:
 
 async def run_file(
     pair: FilePair,
-    asker: RowAsker,
+    sender: RowSender,
     check: Check,
     *,
     model: str,
@@ -131,8 +128,8 @@ async def run_file(
         BatchError: The files cannot be used, or belong to another batch.
     """
     scan = await pair.input.scan(check)
-    head = Head(scan.sha256, scan.rows, scan.lines, model, mode, routed, currency)
-    known, tally = Progressed(scan.lines), Tally(scan.rows, on_progress)
+    head = JournalHeader(scan.sha256, scan.rows, scan.lines, model, mode, routed, currency)
+    known, tally = RowProgress(scan.lines), Tally(scan.rows, on_progress)
     if not await replay(pair.journal_file, pair.journal, head, known, source=pair.source, out=pair.out):
         os.write(pair.journal_file, head.line())
         os.fsync(pair.journal_file)
@@ -151,7 +148,7 @@ async def run_file(
     out = Appender(os.dup(pair.out_file), pair.out, os.fstat(pair.out_file).st_size)
     try:
         sink = FileSink(out, journal, known, tally)
-        runner = Runner(asker, sink, concurrency, stop)
+        runner = Runner(sender, sink, concurrency, stop)
         interrupted = set(known.interrupted_lines())
         for row in pair.input.rows(interrupted.__contains__) if interrupted else ():
             await sink.lost(row.custom_id, row.line)
@@ -166,7 +163,7 @@ async def run_file(
     return tally.summary(pair.out, runner.stopped)
 
 
-def _rows(source: InputFile, known: Progressed, again: set[str]) -> Iterator[BatchRow]:
+def _rows(source: InputFile, known: RowProgress, again: set[str]) -> Iterator[BatchRow]:
     # Two bytes a line: what is wanted is decided once, or a row that fails would be wanted again.
     wanted = bytes(known.outcome(line) in again for line in range(len(known) + 1))
     return source.rows(lambda line: bool(wanted[line]))

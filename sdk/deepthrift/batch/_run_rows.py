@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
-from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject
 from deepthrift.batch._input import Check
 from deepthrift.batch._result import BatchResult
-from deepthrift.batch._row import BatchRow, parse_row
-from deepthrift.batch._runner import RowAsker, Runner
+from deepthrift.batch._row import BatchRow, distinct_rows, parse_row
+from deepthrift.batch._runner import RowSender, Runner
 
 
 def checked_rows(given: Iterable[BatchRow | JSONObject | str], check: Check) -> list[BatchRow]:
@@ -19,19 +18,7 @@ def checked_rows(given: Iterable[BatchRow | JSONObject | str], check: Check) -> 
     Raises:
         InvalidRequestError: One cannot, or two share a custom_id; the message says which.
     """
-    rows: list[BatchRow] = []
-    seen: set[str] = set()
-    for place, value in enumerate(given, 1):
-        try:
-            row = _row(value, place)
-            if row.custom_id in seen:
-                raise InvalidRequestError(f"the custom_id {row.custom_id!r} is that of an earlier row")
-            check(row)
-        except InvalidRequestError as error:
-            raise InvalidRequestError(f"row {place}: {error.message}. Nothing was sent") from None
-        seen.add(row.custom_id)
-        rows.append(row)
-    return rows
+    return distinct_rows(enumerate(given, 1), _row, "row", "custom_id", check)
 
 
 def _row(value: object, place: int) -> BatchRow:
@@ -64,11 +51,11 @@ class ListSink:
 
 
 async def run_rows(
-    rows: list[BatchRow], asker: RowAsker, *, concurrency: int, on_result: Callable[[BatchResult], object] | None
+    rows: list[BatchRow], sender: RowSender, *, concurrency: int, on_result: Callable[[BatchResult], object] | None
 ) -> list[BatchResult]:
     """A result for each row, in their order; those that were not begun carry the error that stopped the batch."""
     sink = ListSink(rows, on_result)
-    runner = Runner(asker, sink, concurrency)
+    runner = Runner(sender, sink, concurrency)
     await runner.run(iter(rows))
     if runner.stopped is None:
         return sink.results

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Protocol, Unpack
 
@@ -29,6 +28,7 @@ from deepthrift._types.errors import (
 from deepthrift._types.messages import Messages
 from deepthrift._types.options import ChatOptions
 from deepthrift._types.reply import Reply
+from deepthrift._util.tasks import run_together
 from deepthrift.batch._chatter import Chatter
 from deepthrift.batch._result import BatchResult, costs
 from deepthrift.batch._row import BatchRow, row_mode
@@ -86,7 +86,7 @@ class ModeChatter(Protocol):
         ...
 
 
-class Asker:
+class RowClient:
     """Asks rows of a client, and those without a mode of what stands in its place."""
 
     def __init__(self, client: ModeChatter, profile: HostProfile, mode: Mode | None, through: Chatter | None) -> None:
@@ -103,8 +103,8 @@ class Asker:
         return await self._client.chat(row.messages, mode=mode or "standard", max_tokens=row.max_tokens, **row.options)
 
 
-class RowAsker(Protocol):
-    """What answers rows: an `Asker` here, or workers on other machines."""
+class RowSender(Protocol):
+    """What answers rows: an `RowClient` here, or workers on other machines."""
 
     async def ask(self, row: BatchRow) -> Reply:
         """One complete answer."""
@@ -130,10 +130,10 @@ class Sink(Protocol):
 class Runner:
     """Brings rows to their results, `concurrency` of them at once."""
 
-    def __init__(self, asker: RowAsker, sink: Sink, concurrency: int, stop: Callable[[], bool] | None = None) -> None:
+    def __init__(self, sender: RowSender, sink: Sink, concurrency: int, stop: Callable[[], bool] | None = None) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is 1 or more, not {concurrency!r}")
-        self._asker = asker
+        self._sender = sender
         self._sink = sink
         self._concurrency = concurrency
         self._stop = stop
@@ -149,14 +149,7 @@ class Runner:
         Raises:
             BaseException: What something other than an answer failed with, such as a bug in a router of yours.
         """
-        tasks = [asyncio.create_task(self._work(rows)) for _ in range(self._concurrency)]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            with contextlib.suppress(BaseException):
-                await asyncio.gather(*tasks, return_exceptions=True)
+        await run_together(self._work(rows) for _ in range(self._concurrency))
         if self._broken is not None:
             raise self._broken
 
@@ -184,7 +177,7 @@ class Runner:
                 return
             await self._sink.started(row)
             try:
-                result = BatchResult(row=row, reply=await self._asker.ask(row))
+                result = BatchResult(row=row, reply=await self._sender.ask(row))
             except DeepthriftError as error:
                 result = BatchResult(row=row, error=error)
                 if not costs(error):

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
 from deepthrift._call.endpoints.targets import Targets
-from deepthrift.batch._runner import RowAsker
+from deepthrift.batch._runner import RowSender
 from deepthrift_pricing import Mode
 
 
@@ -19,7 +19,7 @@ class Workers(Protocol):
         """Whether each worker answers rows without a mode through something of its own, such as a router."""
         ...
 
-    def start(self, targets: Targets, mode: Mode | None, concurrency: int) -> AbstractAsyncContextManager[RowAsker]:
+    def start(self, targets: Targets, mode: Mode | None, concurrency: int) -> AbstractAsyncContextManager[RowSender]:
         """Starts the workers, each with a client like the one that has these targets."""
         ...
 

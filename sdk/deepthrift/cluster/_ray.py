@@ -9,7 +9,6 @@ import logging
 import os
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final, Protocol, Self, cast
 
 from deepthrift._types.errors import ClusterUnavailable, MissingExtra, WorkerLost
@@ -125,9 +124,7 @@ class RayWorkers:
             await self.aclose()
             raise
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def _connect(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deepthrift._admission.breaker import CircuitBreaker
     from deepthrift._call.endpoints.settings import Settings
     from deepthrift._types.messages import JSONObject
-    from deepthrift.batch._runner import Asker
+    from deepthrift.batch._runner import RowClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,20 +98,20 @@ class RowWorker:
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
         self._opened = contextlib.AsyncExitStack()
-        self._asker: Asker | None = None
+        self._sender: RowClient | None = None
 
     async def open(self) -> PackedError | None:
         """Make the client; an error, if that cannot be."""
         try:
-            self._asker = await self._made()
+            self._sender = await self._made()
         except DeepthriftError as error:
             await self._opened.aclose()
             return PackedError.of(error)
         return None
 
-    async def _made(self) -> Asker:
+    async def _made(self) -> RowClient:
         from deepthrift import AsyncClient
-        from deepthrift.batch._runner import Asker
+        from deepthrift.batch._runner import RowClient
         from deepthrift_pricing.shared.urls import safe_url
 
         spec = self._spec
@@ -153,13 +153,13 @@ class RowWorker:
         )
         await self._opened.enter_async_context(client)
         through = None if spec.through is None else spec.through(client)
-        return Asker(client, spec.profile, spec.mode, through)
+        return RowClient(client, spec.profile, spec.mode, through)
 
     async def ask(self, row: BatchRow) -> Reply | PackedError:
         """The answer to a row, or why there is none."""
-        assert self._asker is not None  # noqa: S101 - it is opened before it gets rows
+        assert self._sender is not None  # noqa: S101 - it is opened before it gets rows
         try:
-            return bare(await self._asker.ask(row))
+            return bare(await self._sender.ask(row))
         except DeepthriftError as error:
             return PackedError.of(error)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Literal, Unpack, cast
@@ -14,6 +12,7 @@ from deepthrift._types.errors import CircuitOpen, ConfigurationError, Deepthrift
 from deepthrift._types.messages import JSONObject
 from deepthrift._types.options import CallOptions, ChatOptions
 from deepthrift._types.reply import Reply
+from deepthrift._util.tasks import run_together
 from deepthrift.batch import BatchResult, BatchRow, Chatter, SyncChatter
 from deepthrift.batch._result import costs
 from deepthrift.batch._runner import meets_every_row
@@ -84,14 +83,7 @@ async def compared(
         raise ConfigurationError(f"concurrency is 1 or more, not {concurrency!r}")
     rows = rows_of(prompts)
     work = _Work(rows, sides, mode, max_tokens, agree, on_pair, options)
-    tasks = [asyncio.create_task(work.run()) for _ in range(min(concurrency, len(rows)))]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        with contextlib.suppress(BaseException):
-            await asyncio.gather(*tasks, return_exceptions=True)
+    await run_together(work.run() for _ in range(min(concurrency, len(rows))))
     pairs = [pair for _, pair in sorted(work.pairs.items())]
     return report(pairs, len(rows), names, None if work.stopped is None else work.stopped.message)
 

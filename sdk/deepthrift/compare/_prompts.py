@@ -10,7 +10,7 @@ from typing import Final, cast
 from deepthrift._types.errors import InvalidRequestError
 from deepthrift._types.messages import JSONObject, Messages
 from deepthrift.batch import BatchRow
-from deepthrift.batch._row import parse_row
+from deepthrift.batch._row import distinct_rows, parse_row
 from deepthrift_pricing.shared.files import read_text
 
 _FIELDS: Final = frozenset({"id", "messages", "mode", "prompt"})
@@ -28,19 +28,17 @@ def read_prompts(path: str | Path) -> list[BatchRow]:
         lines = read_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequestError(f"{str(path)!r} cannot be read: {error}") from error
-    found: list[object] = []
-    places: list[int] = []
+    values: list[tuple[int, object]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            found.append(json.loads(line.removeprefix("\ufeff")))
+            values.append((number, json.loads(line.removeprefix("\ufeff"))))
         except (ValueError, RecursionError) as error:
             raise InvalidRequestError(f"line {number} of {str(path)!r} is not JSON: {error}") from None
-        places.append(number)
-    if not found:
+    if not values:
         raise InvalidRequestError(f"{str(path)!r} has no prompts")
-    return _rows(found, places, "line")
+    return distinct_rows(values, _row, "line", "id")
 
 
 def rows_of(prompts: Iterable[BatchRow | JSONObject | str]) -> list[BatchRow]:
@@ -49,23 +47,7 @@ def rows_of(prompts: Iterable[BatchRow | JSONObject | str]) -> list[BatchRow]:
     Raises:
         InvalidRequestError: One is none.
     """
-    given = list(prompts)
-    return _rows(given, range(1, len(given) + 1), "prompt")
-
-
-def _rows(values: Iterable[object], places: Iterable[int], what: str) -> list[BatchRow]:
-    rows: list[BatchRow] = []
-    seen: set[str] = set()
-    for value, place in zip(values, places, strict=True):
-        try:
-            row = _row(value, place)
-        except InvalidRequestError as error:
-            raise InvalidRequestError(f"{what} {place}: {error.message}. Nothing was sent") from None
-        if row.custom_id in seen:
-            raise InvalidRequestError(f"{what} {place}: the id {row.custom_id!r} is that of an earlier one")
-        seen.add(row.custom_id)
-        rows.append(row)
-    return rows
+    return distinct_rows(enumerate(prompts, 1), _row, "prompt", "id")
 
 
 def _row(value: object, place: int) -> BatchRow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
@@ -10,7 +11,7 @@ from deepthrift._types.reply import Reply
 from deepthrift.batch import BatchResult
 from deepthrift.batch._result import public_name
 from deepthrift.compare._pair import Pair
-from deepthrift.compare._statistics import bootstrap, median, percentile, wilson
+from deepthrift.compare._statistics import bootstrap, percentile, wilson
 from deepthrift_pricing import Certainty, Cost, Money
 
 
@@ -135,7 +136,7 @@ def _side(name: str, results: Sequence[BatchResult]) -> SideReport:
         errors=errors,
         cut_off=sum(reply.finish_reason == "length" for reply in replies),
         wrong_mode=sum(reply.mode != reply.requested_mode for reply in replies),
-        median_seconds=median(times),
+        median_seconds=median(times) if times else None,
         p95_seconds=percentile(times, 0.95),
         prompt_tokens=sum(reply.usage.prompt_tokens for reply in replies),
         cache_hit_tokens=sum(reply.usage.cache_hit_tokens for reply in replies),

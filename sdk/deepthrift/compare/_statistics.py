@@ -1,4 +1,4 @@
-"""Medians, tails and intervals, without numpy."""
+"""Tails and intervals, without numpy."""
 
 from __future__ import annotations
 
@@ -18,15 +18,6 @@ def percentile(values: Sequence[float], share: float) -> float | None:
         return None
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def median(values: Sequence[float]) -> float | None:
-    """The middle value, or the mean of the two; `None` of nothing."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def bootstrap(differences: Sequence[float]) -> tuple[float, float, float] | None:

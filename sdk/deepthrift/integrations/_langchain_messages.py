@@ -119,7 +119,7 @@ def _usage(usage: Usage) -> UsageMetadata:
     )
 
 
-class Pieces:
+class MessageChunks:
     """The events of one stream as pieces of a message."""
 
     def __init__(self) -> None:

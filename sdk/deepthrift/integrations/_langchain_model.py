@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, SkipValidation, model_validator
 from deepthrift._types.errors import ConfigurationError
 from deepthrift._types.messages import JSONObject
 from deepthrift._types.reply import Reply
-from deepthrift.integrations._langchain_messages import Pieces, as_answer, as_messages
+from deepthrift.integrations._langchain_messages import MessageChunks, as_answer, as_messages
 from deepthrift.integrations._source import ChatSource, client_of, is_awaited, model_name, refuse_awaited
 from deepthrift_pricing import Mode
 
@@ -115,7 +115,7 @@ class ChatDeepthrift(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         refuse_awaited(self.client)
         opened = self.client.stream(as_messages(messages), **self._options(stop, kwargs))
-        pieces = Pieces()
+        pieces = MessageChunks()
         with cast("AbstractContextManager[Iterator[object]]", opened) as stream:
             for event in stream:
                 if (piece := pieces.of(event)) is not None:
@@ -133,7 +133,7 @@ class ChatDeepthrift(BaseChatModel):
                 yield chunk
             return
         opened = self.client.stream(as_messages(messages), **self._options(stop, kwargs))
-        pieces = Pieces()
+        pieces = MessageChunks()
         async with cast("AbstractAsyncContextManager[AsyncIterator[object]]", opened) as stream:
             async for event in stream:
                 if (piece := pieces.of(event)) is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from deepthrift.structured._target import Misfit, Target
+from deepthrift.structured._target import SchemaMismatch, Target
 
 __all__ = [
-    "Misfit",
+    "SchemaMismatch",
     "Target",
 ]

@@ -22,16 +22,16 @@ _FORMATS: Final[Mapping[str, str]] = {
 def example_of(schema: JSONObject) -> JSONValue:
     """The schema's own first example, or one made up from its types."""
     try:
-        return _Maker(schema).make(schema, frozenset())
-    except _EndlessError:
+        return _ExampleBuilder(schema).make(schema, frozenset())
+    except _RecursiveTypeError:
         return {}
 
 
-class _EndlessError(Exception):
+class _RecursiveTypeError(Exception):
     """A type needs itself inside itself."""
 
 
-class _Maker:
+class _ExampleBuilder:
     def __init__(self, schema: JSONObject) -> None:
         self._definitions = cast("Mapping[str, JSONObject]", schema.get("$defs") or {})
 
@@ -46,7 +46,7 @@ class _Maker:
         if isinstance(reference := node.get("$ref"), str):
             name = reference.rpartition("/")[2]
             if name in inside:
-                raise _EndlessError
+                raise _RecursiveTypeError
             return self.make(self._definitions.get(name, {}), inside | {name})
         for key in ("anyOf", "oneOf", "allOf"):
             if branches := cast("Sequence[JSONObject]", node.get(key) or ()):
@@ -55,9 +55,9 @@ class _Maker:
 
     def _first(self, branches: Sequence[JSONObject], inside: frozenset[str]) -> JSONValue:
         for branch in branches:
-            with contextlib.suppress(_EndlessError):
+            with contextlib.suppress(_RecursiveTypeError):
                 return self.make(branch, inside)
-        raise _EndlessError
+        raise _RecursiveTypeError
 
     def _by_type(self, node: JSONObject, inside: frozenset[str]) -> JSONValue:
         match node.get("type"):
@@ -66,7 +66,7 @@ class _Maker:
                 return {name: self.make(child, inside) for name, child in properties.items()}
             case "array":
                 items = node.get("items")
-                with contextlib.suppress(_EndlessError):
+                with contextlib.suppress(_RecursiveTypeError):
                     return [self.make(items, inside)] if isinstance(items, Mapping) else []
                 return []
             case "integer" | "number":

@@ -20,7 +20,7 @@ from deepthrift._types.options import CallOptions, ChatOptions, chat_options
 from deepthrift._types.reply import Reply
 from deepthrift.hosts import Feature
 from deepthrift.structured._reply import Parsed
-from deepthrift.structured._target import Misfit, Target
+from deepthrift.structured._target import SchemaMismatch, Target
 from deepthrift_pricing import Mode
 
 M = TypeVar("M")
@@ -76,7 +76,7 @@ class Parsing(Generic[M]):
                 self._group.replies.append(reply)
                 try:
                     value = self._target.read(reply.text)
-                except Misfit as misfit:
+                except SchemaMismatch as misfit:
                     problem = cut_off(reply)
                     if problem is not None or len(self._group.replies) > self._max_repairs:
                         raise self._failed(problem or f"the answer is no {self._target.name}: {misfit}") from misfit
@@ -102,7 +102,7 @@ class Parsing(Generic[M]):
                 raise DeadlineExceeded("the answer and its repairs took longer than the deadline")
         return options
 
-    def _again(self, asked: list[Message], reply: Reply, misfit: Misfit) -> list[Message]:
+    def _again(self, asked: list[Message], reply: Reply, misfit: SchemaMismatch) -> list[Message]:
         """The same question with what is wrong; only the latest answer is shown, so that repairs stay cheap."""
         if not reply.text.strip():
             further = "\nThe answer must not be blank: begin with {"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final, Generic, Self, TypeVar, cast
 
 from pydantic_core import from_json
@@ -18,7 +17,7 @@ from deepthrift._types.messages import JSONValue
 from deepthrift._types.reply import Reply
 from deepthrift.structured._parse import cut_off
 from deepthrift.structured._reply import Parsed
-from deepthrift.structured._target import Misfit, Target
+from deepthrift.structured._target import SchemaMismatch, Target
 
 M = TypeVar("M")
 
@@ -26,7 +25,7 @@ _SHARE: Final = 64
 """A text is read anew when it has grown by this fraction, so that long ones do not cost the square of their length."""
 
 
-class _Growing(Generic[M]):
+class _PartialObject(Generic[M]):
     """The object so far."""
 
     def __init__(self, target: Target[M], url: str, messages: int) -> None:
@@ -38,12 +37,23 @@ class _Growing(Generic[M]):
         self._shown: dict[str, JSONValue] | None = None
         self._parsed: Parsed[M] | None = None
 
-    def take(self, event: StreamEvent) -> None:
-        if isinstance(event, TextDelta):
-            self._text += event.text
+    def take(self, events: Iterable[StreamEvent]) -> Iterator[dict[str, JSONValue]]:
+        """The object after these events, if there is more of it than the last time."""
+        self._text += "".join(event.text for event in events if isinstance(event, TextDelta))
+        if (partial := self._partial()) is not None:
+            yield partial
 
-    def news(self, *, at_end: bool = False) -> dict[str, JSONValue] | None:
-        """The object as far as it has come, if there is more of it than the last time."""
+    def end(self, stream: AsyncStream | Stream) -> Iterator[dict[str, JSONValue]]:
+        """The object at the end, if there is more of it; then the whole answer is validated.
+
+        Raises:
+            StructuredOutputError: It does not fit.
+        """
+        if (partial := self._partial(at_end=True)) is not None:
+            yield partial
+        self._finish(stream.reply)
+
+    def _partial(self, *, at_end: bool = False) -> dict[str, JSONValue] | None:
         grown = len(self._text) - self._read
         if not grown or (grown < len(self._text) // _SHARE and not at_end):
             return None
@@ -61,7 +71,7 @@ class _Growing(Generic[M]):
         self._shown = partial = cast("dict[str, JSONValue]", found)
         return partial
 
-    def finish(self, reply: Reply) -> None:
+    def _finish(self, reply: Reply) -> None:
         """Validate the whole answer.
 
         Raises:
@@ -69,7 +79,7 @@ class _Growing(Generic[M]):
         """
         try:
             value = self._target.read(reply.text)
-        except Misfit as misfit:
+        except SchemaMismatch as misfit:
             ids = tuple(attempt.id for attempt in reply.attempts)
             raise StructuredOutputError(
                 cut_off(reply) or f"the answer is no {self._target.name}: {misfit}",
@@ -88,10 +98,10 @@ class _Growing(Generic[M]):
         return self._parsed
 
 
-class _Whole(Generic[M]):
+class _FinalObject(Generic[M]):
     """What there is at the end."""
 
-    _growing: _Growing[M]
+    _object: _PartialObject[M]
 
     @property
     def value(self) -> M:
@@ -100,7 +110,7 @@ class _Whole(Generic[M]):
         Raises:
             ConfigurationError: The stream has not come to its end.
         """
-        return self._growing.parsed.value
+        return self._object.parsed.value
 
     @property
     def reply(self) -> Parsed[M]:
@@ -109,10 +119,10 @@ class _Whole(Generic[M]):
         Raises:
             ConfigurationError: The stream has not come to its end.
         """
-        return self._growing.parsed
+        return self._object.parsed
 
 
-class AsyncParseStream(_Whole[M]):
+class AsyncParseStream(_FinalObject[M]):
     """An object as it arrives: `async with client.stream_parse(…) as stream: async for partial in stream: …`.
 
     Each `partial` is a plain dict with what has arrived so far, not validated; the last string in it may be
@@ -121,14 +131,12 @@ class AsyncParseStream(_Whole[M]):
 
     def __init__(self, stream: AsyncStream, target: Target[M], *, url: str, messages: int) -> None:
         self._stream = stream
-        self._growing = _Growing(target, url, messages)
+        self._object = _PartialObject(target, url, messages)
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def __aiter__(self) -> AsyncIterator[dict[str, JSONValue]]:
@@ -139,13 +147,10 @@ class AsyncParseStream(_Whole[M]):
         """
         try:
             while events := await self._stream.batch():
-                for event in events:
-                    self._growing.take(event)
-                if (news := self._growing.news()) is not None:
-                    yield news
-            if (news := self._growing.news(at_end=True)) is not None:
-                yield news
-            self._growing.finish(self._stream.reply)
+                for partial in self._object.take(events):
+                    yield partial
+            for partial in self._object.end(self._stream):
+                yield partial
         finally:
             await self.aclose()
 
@@ -154,7 +159,7 @@ class AsyncParseStream(_Whole[M]):
         await self._stream.aclose()
 
 
-class ParseStream(_Whole[M]):
+class ParseStream(_FinalObject[M]):
     """An object as it arrives: `with client.stream_parse(…) as stream: for partial in stream: …`.
 
     The same as `AsyncParseStream`, for code without `await`.
@@ -162,14 +167,12 @@ class ParseStream(_Whole[M]):
 
     def __init__(self, loop: Loop, stream: AsyncParseStream[M]) -> None:
         self._stream = Stream(loop, stream._stream)  # pyright: ignore[reportPrivateUsage]
-        self._growing = stream._growing
+        self._object = stream._object
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __iter__(self) -> Iterator[dict[str, JSONValue]]:
@@ -180,12 +183,8 @@ class ParseStream(_Whole[M]):
         """
         try:
             for event in self._stream:
-                self._growing.take(event)
-                if (news := self._growing.news()) is not None:
-                    yield news
-            if (news := self._growing.news(at_end=True)) is not None:
-                yield news
-            self._growing.finish(self._stream.reply)
+                yield from self._object.take([event])
+            yield from self._object.end(self._stream)
         finally:
             self.close()
 

@@ -24,7 +24,7 @@ _FAULTS: Final = 8
 """The most faults that are told at once."""
 
 
-class Misfit(ValueError):
+class SchemaMismatch(ValueError):
     """The text is not the object that was asked for; the message is meant for the model to mend it."""
 
 
@@ -72,7 +72,7 @@ class Target(Generic[M]):
         """The object in an answer's text; a code fence or a sentence around it does no harm.
 
         Raises:
-            Misfit: There is none, or it does not fit.
+            SchemaMismatch: There is none, or it does not fit.
         """
         reason = "it is blank"
         for place, candidate in enumerate(_candidates(text)):
@@ -87,8 +87,8 @@ class Target(Generic[M]):
             try:
                 return self._adapter.validate_json(candidate)
             except ValidationError as error:
-                raise Misfit(_told(error)) from error
-        raise Misfit(reason)
+                raise SchemaMismatch(_told(error)) from error
+        raise SchemaMismatch(reason)
 
 
 def _candidates(text: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from deepthrift._types.errors import UnmatchedRequest
 from deepthrift._types.messages import JSONObject, JSONValue
 from deepthrift.testing._replies import MockBehaviour, MockDisconnect, MockError, MockReply
 from deepthrift.testing._sent import SentRequest
-from deepthrift.testing._shapes import Generated
+from deepthrift.testing._shapes import GeneratedReply
 
 Script: TypeAlias = MockBehaviour | Sequence[MockBehaviour] | Callable[[SentRequest], MockBehaviour]
 """One behaviour for every request, one for each in turn, or a function of the request."""
@@ -110,7 +110,7 @@ class MockTransport(httpx.AsyncBaseTransport):
 
     def _answer(self, reply: MockReply, sent: SentRequest, request: httpx.Request) -> httpx.Response:
         number = len(self.requests)
-        generated = Generated(reply, sent, number)
+        generated = GeneratedReply(reply, sent, number)
         headers = {"x-ds-trace-id": f"mock-{number}", **reply.headers}
         if sent.stream:
             stream = _Events(generated.events(), reply, request)
@@ -118,7 +118,7 @@ class MockTransport(httpx.AsyncBaseTransport):
         every, usage = [generated], generated.usage()
         wanted = sent.body.get("n")
         while isinstance(wanted, int) and len(every) < wanted and isinstance(more := self._next(sent), MockReply):
-            every.append(Generated(more, sent, number))
+            every.append(GeneratedReply(more, sent, number))
             usage = _sum(usage, every[-1].usage())
         choices = [each.choice(index) for index, each in enumerate(every)]
         content = generated.body(choices, usage)

@@ -75,7 +75,7 @@ class Recorder(httpx.AsyncBaseTransport):
 
         framing = ("content-encoding", "content-length", "transfer-encoding")
         headers = {name: value for name, value in response.headers.items() if name not in framing}
-        return httpx.Response(status, headers=headers, stream=_Recorded(response, write))
+        return httpx.Response(status, headers=headers, stream=_RecordingBody(response, write))
 
     def _transport(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
         if self._given is not None:
@@ -117,7 +117,7 @@ class Recorder(httpx.AsyncBaseTransport):
         return f"differs from what was recorded in {', '.join(nearest) or 'its body'}"
 
     def _replayed(self, exchange: Exchange, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(exchange.status, headers=exchange.headers, stream=_Replayed(exchange, request))
+        return httpx.Response(exchange.status, headers=exchange.headers, stream=_ReplayBody(exchange, request))
 
     @property
     def left(self) -> int:
@@ -147,7 +147,7 @@ def _fields(asked: object) -> dict[str, object]:
     return cast("dict[str, object]", asked) if isinstance(asked, dict) else {}
 
 
-class _Recorded(httpx.AsyncByteStream):
+class _RecordingBody(httpx.AsyncByteStream):
     """The body of a real response, which is written down once it has ended, or was left."""
 
     def __init__(self, response: httpx.Response, write: Callable[[bytes, bool], None]) -> None:
@@ -172,7 +172,7 @@ class _Recorded(httpx.AsyncByteStream):
         await self._response.aclose()
 
 
-class _Replayed(httpx.AsyncByteStream):
+class _ReplayBody(httpx.AsyncByteStream):
     """A recorded body, a stream event by event."""
 
     def __init__(self, exchange: Exchange, request: httpx.Request) -> None:

@@ -26,7 +26,7 @@ class Piece:
     name: str | None = None
 
 
-class Generated:
+class GeneratedReply:
     """One reply as it is generated for one request: pieces, usage and why it ended."""
 
     def __init__(self, reply: MockReply, request: SentRequest, number: int) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepthrift.batch._journal import Head, Progressed, read_results, replay
+from deepthrift.batch._journal import JournalHeader, RowProgress, read_results, replay
 from deepthrift.batch._result import Outcome
 
 LINES = 4
-HEAD = Head("0" * 64, LINES, LINES, "m", None, False, "USD")
+HEAD = JournalHeader("0" * 64, LINES, LINES, "m", None, False, "USD")
 STEPS = st.lists(
     st.tuples(st.integers(1, LINES), st.sampled_from(["started", "unsent", "answered", "failed", "unanswered"])),
     max_size=24,
@@ -66,7 +66,7 @@ def test_nothing_that_was_sent_is_forgotten(steps: list[tuple[int, str]], after:
         journal.write_bytes(HEAD.line() + b"".join(data for file, data in writes if file == "journal"))
         out.write_bytes(b"".join(data for file, data in writes if file == "out"))
         for _ in range(2):  # reading mends a torn end, and reading again says the same
-            known = Progressed(LINES)
+            known = RowProgress(LINES)
             descriptors = [os.open(path, os.O_RDWR | os.O_APPEND) for path in (journal, out)]
             try:
                 assert asyncio.run(replay(descriptors[0], journal, HEAD, known, source=Path("in"), out=out))

@@ -27,7 +27,7 @@ from deepthrift.errors import (
 from deepthrift.hosts import HostProfile
 from deepthrift.structured import Parsed
 from deepthrift.structured._example import example_of
-from deepthrift.structured._target import Misfit, Target
+from deepthrift.structured._target import SchemaMismatch, Target
 from deepthrift_pricing import Ledger
 from tests.support.bill_server import Answer, BillServer, Failure, Received
 from tests.support.doors import booked, settings
@@ -366,13 +366,13 @@ def test_what_stands_around_the_object_does_no_harm(text: str) -> None:
     [("", "blank"), ("[1]", "no object"), ("No.", "not JSON"), (WHOLE[:-3], "not JSON"), ("{" * 9000, "not JSON")],
 )
 def test_what_is_no_object_says_why(text: str, told: str) -> None:
-    with pytest.raises(Misfit, match=told):
+    with pytest.raises(SchemaMismatch, match=told):
         Target(Invoice).read(text)
 
 
 @given(st.text(alphabet='{}[]"`:,\n njso1\\', max_size=60))
 def test_no_text_breaks_the_reader(text: str) -> None:
-    with contextlib.suppress(Misfit):
+    with contextlib.suppress(SchemaMismatch):
         assert isinstance(Target(Told).read(text), Told)
 
 

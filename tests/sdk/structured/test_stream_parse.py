@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from deepthrift import AsyncClient, Client, TextDelta
 from deepthrift.errors import ConfigurationError, StreamInterrupted, StructuredOutputError
 from deepthrift.structured import Parsed
-from deepthrift.structured._stream import _Growing  # pyright: ignore[reportPrivateUsage]
+from deepthrift.structured._stream import _PartialObject  # pyright: ignore[reportPrivateUsage]
 from deepthrift.structured._target import Target
 from deepthrift_pricing import Ledger
 from tests.support.bill_server import Answer, BillServer
@@ -110,12 +110,10 @@ async def test_leaving_early_stops_the_upstream() -> None:
 
 
 def test_long_objects_are_not_read_anew_for_every_word() -> None:
-    growing = _Growing(Target(Poem), "http://localhost", 1)
-    growing.take(TextDelta('{"title": "'))
-    shown = 0
+    growing = _PartialObject(Target(Poem), "http://localhost", 1)
+    shown = len(list(growing.take([TextDelta('{"title": "')])))
     for _ in range(20_000):
-        growing.take(TextDelta("word "))
-        shown += growing.news() is not None
+        shown += len(list(growing.take([TextDelta("word ")])))
     assert shown < 1_000
 
 
@@ -123,9 +121,8 @@ def test_long_objects_are_not_read_anew_for_every_word() -> None:
 def test_whatever_the_pieces_the_last_part_is_the_object(verses: list[str], size: int) -> None:
     poem = Poem(title="a", verses=verses)
     text = poem.model_dump_json()
-    growing = _Growing(Target(Poem), "http://localhost", 1)
+    growing = _PartialObject(Target(Poem), "http://localhost", 1)
     last: object = None
     for place in range(0, len(text), size):
-        growing.take(TextDelta(text[place : place + size]))
-        last = growing.news() or last
-    assert (growing.news(at_end=True) or last) == poem.model_dump()
+        last = next(growing.take([TextDelta(text[place : place + size])]), last)
+    assert (growing._partial(at_end=True) or last) == poem.model_dump()

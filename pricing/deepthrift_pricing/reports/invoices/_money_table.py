@@ -34,7 +34,7 @@ class _Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _PendingRow:
     """A row that is likely a sum, and the sums above it."""
 
     line: int
@@ -64,7 +64,7 @@ class MoneyTable:
         self._no_dates: tuple[int, str] | None = None
         self._two_dates: tuple[int, str] | None = None
         self._sums = Sums()
-        self._held: list[_Held] = []
+        self._held: list[_PendingRow] = []
 
     def read(self) -> Part:
         """What the table comes to.
@@ -229,7 +229,7 @@ class MoneyTable:
             raise ConfigurationError(
                 f"{self._table.at(line)} has an amount and no date, or is a sum, as are {_MOST_HELD:,} rows above it"
             )
-        self._held.append(_Held(line, amount, self._sums.close(), named))
+        self._held.append(_PendingRow(line, amount, self._sums.close(), named))
 
     def _check_held(self, mark: DecimalMark) -> None:
         """A row that is likely a sum is left out if it is one, and refused if it may be a charge."""

@@ -85,7 +85,7 @@ async def run_here(
         client = await stack.enter_async_context(connect(place, output))
         through = None
         if options.mode == "auto":
-            from deepthrift_router.cli._asking.routing import router_at
+            from deepthrift_router.cli._answers.routing import router_at
 
             through = await stack.enter_async_context(router_at(client, place))
         with progress(output) as show:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from deepthrift_router.cli._models.loading import loading
 from deepthrift_router.cli._shared.connect import run
@@ -14,27 +14,29 @@ if TYPE_CHECKING:
     from deepthrift_router.cli._shared.output import Output
 
 
-def measured(
-    model: str | None,
-    output: Output,
-    *,
-    hour: Decimal | None,
-    utilisation: Decimal,
-    slots: int,
-    threads: int | None,
-    runs: int,
-    out: Path | None,
-) -> None:
+class MeasureOptions(TypedDict):
+    """How the engine is measured, and what the machine costs."""
+
+    hour: Decimal | None
+    utilisation: Decimal
+    slots: int
+    threads: int | None
+    runs: int
+    out: Path | None
+
+
+def measure_model(model: str | None, output: Output, **options: Unpack[MeasureOptions]) -> None:
     """Start the engine, measure it, and show, or write, what came of it."""
     from deepthrift.local import Engine, measure
     from deepthrift.shared.engine import price_file
 
-    engine = Engine(model, slots=slots, threads=threads, on_progress=loading(output))
+    hour, utilisation, out = options["hour"], options["utilisation"], options["out"]
+    engine = Engine(model, slots=options["slots"], threads=options["threads"], on_progress=loading(output))
 
     async def measuring() -> Throughput:
         async with engine:
             with output.working(f"measuring {engine.model}"):
-                return await measure(engine, runs=runs)
+                return await measure(engine, runs=options["runs"])
 
     found = run(measuring())
     price = None if hour is None else found.price(hour, utilisation=utilisation)

@@ -20,7 +20,7 @@ from deepthrift.errors import (
 from deepthrift.hosts import Dialect, Feature, HostProfile, ModeRules, Switch, switch_for
 from deepthrift.shared.network import Network, transport_for
 from deepthrift_pricing import Ledger, Mode, Money, PriceBook, utc_now
-from deepthrift_router.cli._models.found import Found
+from deepthrift_router.cli._models.probe_facts import ProbeFacts
 from deepthrift_router.cli._models.probe_profile import profile_of
 from deepthrift_router.cli._models.probe_questions import (
     ANSWER,
@@ -87,7 +87,7 @@ class Probe:
         self.base = base_profile(url, model)
         self.requests = 0
         self.findings: list[Finding] = []
-        self.found = Found()
+        self.found = ProbeFacts()
         self._key = key
         self._prices = prices
         self._ledger = ledger

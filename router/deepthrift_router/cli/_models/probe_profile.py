@@ -12,10 +12,10 @@ from deepthrift.shared.urls import without_secrets_in
 from deepthrift_pricing import Mode, utc_now
 
 if TYPE_CHECKING:
-    from deepthrift_router.cli._models.found import Found
+    from deepthrift_router.cli._models.probe_facts import ProbeFacts
 
 
-def profile_of(base: HostProfile, url: str, model: str, found: Found) -> HostProfile:
+def profile_of(base: HostProfile, url: str, model: str, found: ProbeFacts) -> HostProfile:
     """The profile of an endpoint; what was not asked stays as `base` has it."""
     unverified: list[Unverified] = []
     if not found.limits and found.context is None:
@@ -49,7 +49,7 @@ def profile_of(base: HostProfile, url: str, model: str, found: Found) -> HostPro
     return base.model_copy(update=changes)
 
 
-def _rules(base: HostProfile, mode: Mode, found: Found) -> ModeRules:
+def _rules(base: HostProfile, mode: Mode, found: ProbeFacts) -> ModeRules:
     limit = found.limits.get(mode)
     context = found.context or base.context
     # A known host's own switch goes with its dialect; the one that was found goes with nothing else.
@@ -61,7 +61,7 @@ def _rules(base: HostProfile, mode: Mode, found: Found) -> ModeRules:
     )
 
 
-def _note(found: Found) -> str:
+def _note(found: ProbeFacts) -> str:
     told = f"It runs the {found.default} mode when told nothing."
     match found.dialect:
         case "none":

@@ -25,7 +25,7 @@ class Recorder(httpx.AsyncBaseTransport):
         self._kept = bytearray()
         if not isinstance(response.stream, httpx.AsyncByteStream):
             return response
-        stream = _Kept(response.stream, self._kept)
+        stream = _RecordedStream(response.stream, self._kept)
         return httpx.Response(
             response.status_code, headers=response.headers, stream=stream, extensions=response.extensions
         )
@@ -67,7 +67,7 @@ def _objects(value: object) -> list[Mapping[str, object]]:
     return [cast("Mapping[str, object]", each) for each in listed if isinstance(each, Mapping)]
 
 
-class _Kept(httpx.AsyncByteStream):
+class _RecordedStream(httpx.AsyncByteStream):
     def __init__(self, stream: httpx.AsyncByteStream, into: bytearray) -> None:
         self._stream = stream
         self._into = into

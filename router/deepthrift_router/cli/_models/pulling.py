@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from deepthrift_router.cli._shared.output import Output
 
 
-class Pinning(TypedDict, total=False):
+class PullOptions(TypedDict, total=False):
     """How a source that is not of the registry is fetched, named and pinned; see `models.pull`."""
 
     save_as: str | None
@@ -19,7 +19,7 @@ class Pinning(TypedDict, total=False):
     update: bool
 
 
-def pull(name: str, output: Output, *, full_check: bool = False, **how: Unpack[Pinning]) -> Path:
+def pull(name: str, output: Output, *, full_check: bool = False, **how: Unpack[PullOptions]) -> Path:
     """Fetch the model `name` unless it is here, and return its file; progress goes to standard error.
 
     Raises:

@@ -36,7 +36,7 @@ class InvoiceTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class InvoiceComparison:
     """The comparison, and what the invoice said, where there was one."""
 
     result: Reconciliation
@@ -50,7 +50,7 @@ def make_reconciliation(
     host: str | None,
     billed: str | None,
     terms: InvoiceTerms,
-) -> Compared:
+) -> InvoiceComparison:
     """The ledger's spend at one host beside the amount or the invoice.
 
     Raises:
@@ -76,7 +76,7 @@ def make_reconciliation(
         until=until or datetime.now(UTC),
         billed=Money.of(billed or "0", currency or "USD") if invoice is None else invoice.total,
     )
-    return Compared(result, invoice)
+    return InvoiceComparison(result, invoice)
 
 
 def _read(
@@ -107,14 +107,14 @@ def _read(
         raise ConfigurationError(f"{file}: {error.message}") from None
 
 
-def reconciliation_data(found: Compared) -> dict[str, object]:
+def reconciliation_data(found: InvoiceComparison) -> dict[str, object]:
     """All of it as JSON holds it."""
     result = found.result
     invoice = {} if found.invoice is None else {"invoice": found.invoice.model_dump(mode="json")}
     return {**result.model_dump(mode="json"), "drift": result.drift, "drift_share": result.drift_share, **invoice}
 
 
-def show_reconciliation(compared: Compared, output: Output) -> None:
+def show_reconciliation(compared: InvoiceComparison, output: Output) -> None:
     """Print both figures and what to make of them."""
     found = compared.result
     output.print(f"\nThe bill of {found.host}", style="bold")

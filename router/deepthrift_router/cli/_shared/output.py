@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deepthrift_pricing import Money
-from deepthrift_router.cli._asking.text import clean, hanging
+from deepthrift_router.cli._answers.text import clean, hanging
 
 
 class Output:

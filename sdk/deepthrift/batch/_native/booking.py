@@ -36,7 +36,7 @@ _AT_A_TIME: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class _Booked:
+class _BookedRow:
     """A row as it was booked."""
 
     outcome: Outcome
@@ -99,7 +99,7 @@ def _results(parts: list[Path], most: int) -> Iterator[Mapping[str, object]]:
                     yield cast("Mapping[str, object]", value)
 
 
-def _book(target: Target, job: JobFile, row: JobRow, told: Mapping[str, object], ended_at: datetime) -> _Booked:
+def _book(target: Target, job: JobFile, row: JobRow, told: Mapping[str, object], ended_at: datetime) -> _BookedRow:
     response = told.get("response")
     answered = cast("Mapping[str, object]", response if isinstance(response, Mapping) else {})
     code, body = answered.get("status_code"), answered.get("body")
@@ -134,7 +134,7 @@ def _book(target: Target, job: JobFile, row: JobRow, told: Mapping[str, object],
     if (warning := usage_warning(usage)) is not None:
         warnings = (*warnings, warning)
     outcome: Outcome = "answered" if answer is not None else "unanswered"
-    return _Booked(outcome, booked.cost.total, booked.cost.certainty, mode, warnings)
+    return _BookedRow(outcome, booked.cost.total, booked.cost.certainty, mode, warnings)
 
 
 def _is_unbilled(target: Target, status: int | None, told: Mapping[str, object]) -> bool:
@@ -172,7 +172,7 @@ def _end(
     status: int | None,
     unbilled: bool,
     answered: bool = False,
-) -> _Booked:
+) -> _BookedRow:
     """Book a row that has no usage: it is known not to be billed, or stays at its worst case."""
     attempt = _attempt(target, job, row)
     if unbilled:
@@ -180,7 +180,7 @@ def _end(
     else:
         booked = target.ledger.hold_unknown(attempt.id, ended_at=ended_at, http_status=status, error="NoUsage")
     outcome: Outcome = "answered" if answered else "failed" if unbilled else "unanswered"
-    return _Booked(outcome, booked.cost.total, booked.cost.certainty, row.mode)
+    return _BookedRow(outcome, booked.cost.total, booked.cost.certainty, row.mode)
 
 
 def _attempt(target: Target, job: JobFile, row: JobRow) -> Attempt:
@@ -207,7 +207,7 @@ def _accumulated(target: Target, row: JobRow, body: Mapping[str, object]) -> Acc
     return accumulator
 
 
-def _line(job: JobFile, row: JobRow, booked: _Booked, told: Mapping[str, object]) -> bytes:
+def _line(job: JobFile, row: JobRow, booked: _BookedRow, told: Mapping[str, object]) -> bytes:
     line = {
         "id": told.get("id") or new_id("batch_req"),
         "custom_id": row.custom_id,

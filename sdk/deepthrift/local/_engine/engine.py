@@ -7,7 +7,6 @@ import contextlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from deepthrift._types.errors import ConfigurationError, EngineCrashed
@@ -141,9 +140,7 @@ class Engine:
         self._running = await self._runner.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

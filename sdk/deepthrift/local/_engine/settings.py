@@ -149,7 +149,7 @@ def _fetched(known: models.ModelInfo, settings: EngineSettings, report: Reporter
 
     def told(progress: models.PullProgress) -> None:
         if report.abandoned.is_set():
-            raise _Abandoned
+            raise _DownloadCancelled
         if progress.stage != "ready":
             report("downloading", progress.done, progress.total)
 
@@ -203,7 +203,7 @@ def spawn(
     )
 
 
-class _Abandoned(Exception):
+class _DownloadCancelled(Exception):
     """Nobody waits for the download any more."""
 
 

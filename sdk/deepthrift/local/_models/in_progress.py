@@ -18,7 +18,7 @@ _CUT: Final = ".pulled-in-part.json"
 """The same of a pull that failed and left parts, which the next pull of these files goes on with."""
 
 
-class _Pull(BaseModel):
+class _Download(BaseModel):
     """The source and the hashes of one pull, and the process that runs it."""
 
     model_config = ConfigDict(frozen=True)
@@ -52,7 +52,7 @@ def check(place: Path, model: LockedModel) -> None:
 def announced(place: Path, model: LockedModel) -> Generator[bool]:
     """Says what is being pulled while the folder is held; whether a pull that was cut left parts of the same files."""
     before = _read(place / _FILE) or _read(place / _CUT)
-    mine = _Pull(pid=os.getpid(), source=model.source, files=model.files)
+    mine = _Download(pid=os.getpid(), source=model.source, files=model.files)
     fresh = place / f"{_FILE}.new"
     fresh.write_text(mine.model_dump_json(), "utf-8")
     fresh.replace(place / _FILE)
@@ -71,9 +71,9 @@ def forget(place: Path) -> None:
         (place / name).unlink(missing_ok=True)
 
 
-def _read(path: Path) -> _Pull | None:
+def _read(path: Path) -> _Download | None:
     try:
-        return _Pull.model_validate_json(path.read_bytes())
+        return _Download.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
 

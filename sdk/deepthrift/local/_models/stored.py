@@ -20,7 +20,7 @@ from deepthrift.local._models.registry import ModelEntry, models_folder
 _BLOCK: Final = 4 * 1024 * 1024
 
 
-class Pinned(Protocol):
+class HashedFile(Protocol):
     """A file that is known by its hash."""
 
     @property
@@ -46,7 +46,7 @@ def stored_path(entry: ModelEntry) -> Path:
     return models_folder() / entry.name / entry.file
 
 
-def is_verified(entry: Pinned, path: Path) -> bool:
+def is_verified(entry: HashedFile, path: Path) -> bool:
     """Whether the file is there and untouched since its hash was checked. Reads no more than its record."""
     try:
         found = path.stat()
@@ -56,7 +56,7 @@ def is_verified(entry: Pinned, path: Path) -> bool:
     return record == _Record(sha256=entry.sha256, size=found.st_size, modified_ns=found.st_mtime_ns)
 
 
-def verify(entry: Pinned, path: Path) -> None:
+def verify(entry: HashedFile, path: Path) -> None:
     """Hash the whole file, and remember that it is right.
 
     Raises:
@@ -76,7 +76,7 @@ def verify(entry: Pinned, path: Path) -> None:
     remember(entry, path)
 
 
-def remember(entry: Pinned, path: Path) -> None:
+def remember(entry: HashedFile, path: Path) -> None:
     """Note that the hash of the file was checked and is right."""
     found = path.stat()
     record = _Record(sha256=entry.sha256, size=found.st_size, modified_ns=found.st_mtime_ns)

@@ -144,19 +144,19 @@ class Keeper:
         )
 
     def _failed(self, error: DeepthriftError) -> None:
-        from deepthrift.local._shared.state import ToldError
+        from deepthrift.local._shared.state import ErrorRecord
 
-        self._tell(phase="failed", failure=ToldError.of(error))
+        self._tell(phase="failed", failure=ErrorRecord.of(error))
 
     def _progress(self, now: EngineProgress) -> None:
         if now.stage != "ready":
             self._tell(stage=now.stage, seconds=now.seconds, done=now.done, total=now.total)
 
     def _crashed(self, error: DeepthriftError) -> None:
-        from deepthrift.local._shared.state import ToldError
+        from deepthrift.local._shared.state import ErrorRecord
 
         last = self._engine.last
-        told = ToldError.of(error, last.pid if last is not None else 0)
+        told = ErrorRecord.of(error, last.pid if last is not None else 0)
         self._tell(crashes=(*self._state.crashes, told)[-_KEPT_CRASHES:], crashed=self._state.crashed + 1)
 
     def _tell(self, **changes: object) -> None:

@@ -22,7 +22,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Phase: TypeAlias = Literal["starting", "ready", "failed"]
 
 
-class ToldError(BaseModel):
+class ErrorRecord(BaseModel):
     """An error on its way from one process to another."""
 
     model_config = ConfigDict(frozen=True)
@@ -36,7 +36,7 @@ class ToldError(BaseModel):
     """Of the engine process that died, for a crash."""
 
     @classmethod
-    def of(cls, error: DeepthriftError, pid: int = 0) -> ToldError:
+    def of(cls, error: DeepthriftError, pid: int = 0) -> ErrorRecord:
         """The same to be written down."""
         if isinstance(error, EngineCrashed):
             return cls(
@@ -78,11 +78,11 @@ class State(BaseModel):
     path: str = ""
     """The model's file."""
     context: int = 0
-    crashes: tuple[ToldError, ...] = ()
+    crashes: tuple[ErrorRecord, ...] = ()
     """The last ones."""
     crashed: int = 0
     """How often it has died altogether."""
-    failure: ToldError | None = None
+    failure: ErrorRecord | None = None
     """Why it failed, or is not started again."""
 
 

@@ -13,7 +13,7 @@ from deepthrift_router.cli._shared.options import EndpointOptions, asked, endpoi
 if TYPE_CHECKING:
     from deepthrift import Message
     from deepthrift_pricing import Mode
-    from deepthrift_router.cli._asking.replies import Beside
+    from deepthrift_router.cli._answers.replies import Beside
     from deepthrift_router.cli._shared.connect import Place
     from deepthrift_router.cli._shared.output import Output
 
@@ -65,7 +65,7 @@ def command(
     One line tells tokens, cost, the mode that really ran and the finish reason. The spend goes into the ledger.
     """
     messages = asked(question, system)
-    from deepthrift_router.cli._asking.replies import books_beside
+    from deepthrift_router.cli._answers.replies import books_beside
     from deepthrift_router.cli._shared.connect import prepare, run
     from deepthrift_router.cli._shared.output import Output
 
@@ -76,7 +76,7 @@ def command(
         mode = "thinking"
     depth = int(effort) if effort is not None and effort.isdecimal() else effort
     if mode == "auto":
-        from deepthrift_router.cli._asking.routing import ask_routed
+        from deepthrift_router.cli._answers.routing import ask_routed
 
         run(
             ask_routed(
@@ -105,7 +105,7 @@ async def _ask(
     effort: str | int | None,
     beside: Beside,
 ) -> None:
-    from deepthrift_router.cli._asking.replies import show_cost, show_reply, show_stream
+    from deepthrift_router.cli._answers.replies import show_cost, show_reply, show_stream
     from deepthrift_router.cli._shared.connect import connect
 
     async with connect(place, output) as client:

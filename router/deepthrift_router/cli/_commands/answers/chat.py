@@ -75,7 +75,7 @@ def command(
 
     With --json, questions are read from standard input line by line, and every answer is one line of JSON.
     """
-    from deepthrift_router.cli._asking.chatting import Chat, read_conversation
+    from deepthrift_router.cli._answers.chatting import Chat, read_conversation
     from deepthrift_router.cli._shared.connect import prepare
     from deepthrift_router.cli._shared.output import Output
     from deepthrift_router.cli._shared.paths import chat_history

@@ -93,7 +93,7 @@ def command(
 
     Nothing of prompts and answers is kept unless --out says where. The spend is tagged side=a and side=b.
     """
-    from deepthrift_router.cli._asking.comparing import CompareOptions, compare_files
+    from deepthrift_router.cli._answers.comparing import CompareOptions, compare_files
     from deepthrift_router.cli._shared.connect import prepare, run
     from deepthrift_router.cli._shared.output import Output
 

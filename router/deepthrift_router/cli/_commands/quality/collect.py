@@ -76,7 +76,7 @@ def command(
     as_json: bool,
 ) -> int:
     """Ask both modes the PROMPTS of a file, and write what came of it into OUT."""
-    from deepthrift_router.cli._asking.labels import collect
+    from deepthrift_router.cli._answers.labels import collect
     from deepthrift_router.cli._shared.connect import prepare, run
     from deepthrift_router.cli._shared.output import Output
     from deepthrift_router.labels import read_prompts

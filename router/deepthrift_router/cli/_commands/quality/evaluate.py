@@ -87,7 +87,7 @@ def command(
             raise click.UsageError(f"{options[0]} goes with --live")
         if grader == "judge":
             raise click.UsageError("--grader judge goes with --live")
-        from deepthrift_router.cli._asking.evaluating import replay
+        from deepthrift_router.cli._answers.evaluating import replay
 
         run(
             replay(
@@ -106,7 +106,7 @@ def command(
         raise click.UsageError("--html and --png go with recorded outcomes")
     if cross_checks:
         raise click.UsageError("--cross-check goes with recorded outcomes")
-    from deepthrift_router.cli._asking.labels import evaluate_live
+    from deepthrift_router.cli._answers.labels import evaluate_live
     from deepthrift_router.labels import read_prompts
 
     questions = [question for path in data for question in read_prompts(path)]

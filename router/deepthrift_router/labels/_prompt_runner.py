@@ -45,7 +45,7 @@ def stopped_by(error: DeepthriftError) -> StoppedBy | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class PromptRunner:
     """How prompts are asked; see `Collector`."""
 
     client: AsyncClient
@@ -72,7 +72,7 @@ class Asker:
 class Question:
     """One prompt with all its calls."""
 
-    asker: Asker
+    runner: PromptRunner
     prompt: Outcome
     request: Request
     standard: Sequence[CallSpec]
@@ -81,11 +81,11 @@ class Question:
     @property
     def worst(self) -> Money:
         """The most that all its calls can cost, the judge not included."""
-        client = self.asker.client
+        client = self.runner.client
         estimates = [self._estimate(client, spec) for spec in (*self.standard, self.thinking)]
         # A check's prompt holds the answer, too, and what it gets is no longer; prompts cost no more than answers.
-        checks = estimates[0] * (2 * len(self.asker.checks))
-        others = [self._estimate(other, self._plain) for other in self.asker.others.values()]
+        checks = estimates[0] * (2 * len(self.runner.checks))
+        others = [self._estimate(other, self._plain) for other in self.runner.others.values()]
         return Money.sum([*estimates, *others], checks.currency) + checks
 
     @property
@@ -104,11 +104,11 @@ class Question:
         Raises:
             DeepthriftError: A call of the two modes failed. A check that fails is left out.
         """
-        client = self.asker.client
+        client = self.runner.client
         standard = [await self._send(client, spec, spec.purpose, spend) for spec in self.standard]
         thinking = await self._send(client, self.thinking, "sample", spend)
         others = {
-            name: await self._send_or_none(other, self._plain, spend) for name, other in self.asker.others.items()
+            name: await self._send_or_none(other, self._plain, spend) for name, other in self.runner.others.items()
         }
         signals = await self._signals(standard, spend)
         grades = [await self._grade(reply, ungraded) for reply in (*standard, thinking)]
@@ -134,13 +134,13 @@ class Question:
     async def _signals(self, standard: Sequence[Reply], spend: Callable[[Money], None]) -> dict[str, str]:
         """What each check says of the first answer."""
         drafts = [Draft.of(reply, self.request.question) for reply in standard]
-        logprobs = "logprobs" in self.asker.client.host.rules("standard").features
+        logprobs = "logprobs" in self.runner.client.host.rules("standard").features
         said: dict[str, str] = {}
-        for check in self.asker.checks:
+        for check in self.runner.checks:
             spec = check.ask(drafts, self.request, logprobs=logprobs)
             if isinstance(spec, str) or unusable(standard[0]) is not None:
                 continue
-            reply = await self._send_or_none(self.asker.client, spec, spend)
+            reply = await self._send_or_none(self.runner.client, spec, spend)
             read = await check.read([reply], drafts, self.request)
             if not isinstance(read, str):
                 said[check.name] = read.outcome
@@ -186,13 +186,13 @@ class Question:
                 "thinking_final": _final(thinking),
                 "standard_finish": first.finish_reason,
                 "standard_extra": extra,
-                "provenance": f"{self.asker.client.host.name} {first.model}",
+                "provenance": f"{self.runner.client.host.name} {first.model}",
             }
         )
 
     async def _grade(self, reply: Reply, ungraded: dict[str, str]) -> bool | None:
         """The grade; a grader that fails costs no row, for its answers are paid for, and can be graded later."""
-        grader, reference = self.asker.grader, self.prompt.reference
+        grader, reference = self.runner.grader, self.prompt.reference
         if grader is None or reference is None:
             return None
         try:

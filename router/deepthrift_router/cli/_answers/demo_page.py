@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deepthrift_pricing import Cost
-from deepthrift_router.cli._asking.demo_totals import usage_of
-from deepthrift_router.cli._asking.routing import checks, savings_line, sentence
-from deepthrift_router.cli._asking.text import clean
+from deepthrift_router.cli._answers.demo_totals import usage_of
+from deepthrift_router.cli._answers.routing import checks, savings_line, sentence
+from deepthrift_router.cli._answers.text import clean
 from deepthrift_router.cli._money.prices import PROFILES
 from deepthrift_router.cli._money.spending import show_budgets
 from deepthrift_router.cli._shared.format import limit, money, seconds
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from deepthrift_pricing import Attempt, Budget, Mode
     from deepthrift_pricing.errors import BudgetExceeded
     from deepthrift_router import RoutedReply
-    from deepthrift_router.cli._asking.demo_questions import Question
-    from deepthrift_router.cli._asking.demo_totals import Totals
+    from deepthrift_router.cli._answers.demo_questions import Question
+    from deepthrift_router.cli._answers.demo_totals import Totals
     from deepthrift_router.cli._shared.output import Output
 
 INTRODUCTION: Final = """\

@@ -9,7 +9,7 @@ from deepthrift_pricing import Mode
 
 
 @dataclass
-class Found:
+class ProbeFacts:
     """What was learned so far."""
 
     dialect: Dialect = "undocumented"

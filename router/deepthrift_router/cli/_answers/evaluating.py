@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from deepthrift_router.cli._asking.labels import sandbox_for
+from deepthrift_router.cli._answers.labels import sandbox_for
 from deepthrift_router.cli._shared.output import table
 from deepthrift_router.cli._shared.paths import router_settings
 

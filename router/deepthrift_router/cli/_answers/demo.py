@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from deepthrift_pricing import Budget, new_id
 from deepthrift_pricing.errors import BudgetExceeded
-from deepthrift_router.cli._asking.demo_page import Page
-from deepthrift_router.cli._asking.demo_questions import QUESTIONS, TEMPERATURE, Question
-from deepthrift_router.cli._asking.demo_totals import Totals, audited_savings
-from deepthrift_router.cli._asking.routing import progress
+from deepthrift_router.cli._answers.demo_page import Page
+from deepthrift_router.cli._answers.demo_questions import QUESTIONS, TEMPERATURE, Question
+from deepthrift_router.cli._answers.demo_totals import Totals, audited_savings
+from deepthrift_router.cli._answers.routing import progress
 from deepthrift_router.cli._shared.connect import Place, connect, fetch
 from deepthrift_router.cli._shared.endpoint import Endpoint
 
@@ -26,33 +26,35 @@ TAG = "demo"
 """Every attempt of a run carries this tag, with the run's id as its value."""
 
 
+class DemoOptions(TypedDict):
+    """What a run of the demo is made of."""
+
+    questions: int
+    policy: Literal["cascade", "auto"]
+    budget: str
+    audits: int
+    max_tokens: int
+    seed: int
+    model: str | None
+    ledger: LedgerPlace | None
+
+
 class Demo:
     """One run. Its attempts go into the ledger like any other; the budget holds for this run alone."""
 
-    def __init__(
-        self,
-        output: Output,
-        *,
-        questions: int,
-        policy: Literal["cascade", "auto"],
-        budget: str,
-        audits: int,
-        max_tokens: int,
-        seed: int,
-        model: str | None,
-        ledger: LedgerPlace | None,
-    ) -> None:
+    def __init__(self, output: Output, **options: Unpack[DemoOptions]) -> None:
         run_id = new_id("demo")
         self._output = output
-        self._questions: Sequence[Question] = QUESTIONS[:questions]
-        self._policy: Literal["cascade", "auto"] = policy
-        self._audits = audits
-        self._max_tokens = max_tokens
-        self._seed = seed
-        self._model = model
+        self._questions: Sequence[Question] = QUESTIONS[: options["questions"]]
+        self._policy: Literal["cascade", "auto"] = options["policy"]
+        self._audits = options["audits"]
+        self._max_tokens = options["max_tokens"]
+        self._seed = options["seed"]
+        self._model = options["model"]
         self._tags = {TAG: run_id}
-        self._budget = Budget(budget, per="total", tags=self._tags, policy="refuse", name="this demo")
-        self._place = Place(Endpoint(model=model), ledger=ledger, tags=self._tags, budgets=(self._budget,))
+        self._budget = Budget(options["budget"], per="total", tags=self._tags, policy="refuse", name="this demo")
+        endpoint = Endpoint(model=self._model)
+        self._place = Place(endpoint, ledger=options["ledger"], tags=self._tags, budgets=(self._budget,))
         self._page = Page(output, run_id=run_id, budget=self._budget, total=len(self._questions))
         self._replies: list[RoutedReply] = []
         self._savings: list[Savings] = []

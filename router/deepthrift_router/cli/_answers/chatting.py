@@ -16,9 +16,9 @@ import click
 from deepthrift.shared.files import private_file
 from deepthrift_pricing import Cost, new_id, utc_now
 from deepthrift_pricing.shared.files import read_text
-from deepthrift_router.cli._asking.history import line_editing
-from deepthrift_router.cli._asking.interrupts import Interrupt
-from deepthrift_router.cli._asking.replies import show_cost, show_stream
+from deepthrift_router.cli._answers.history import line_editing
+from deepthrift_router.cli._answers.interrupts import Interrupt
+from deepthrift_router.cli._answers.replies import show_cost, show_stream
 from deepthrift_router.cli._shared.connect import Place, connect, run
 from deepthrift_router.cli._shared.exits import OK, exit_code
 from deepthrift_router.cli._shared.exits import message as error_message
@@ -263,7 +263,7 @@ class Chat:
 
     async def _ask(self, client: AsyncClient, messages: Sequence[Message]) -> Reply:
         if self._mode == "auto":
-            from deepthrift_router.cli._asking.routing import routed, router_at
+            from deepthrift_router.cli._answers.routing import routed, router_at
 
             if self._router is None:
                 self._router = await self._stack.enter_async_context(router_at(client, self._place))

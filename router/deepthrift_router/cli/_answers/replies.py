@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from deepthrift_router.cli._asking.text import Flow
+from deepthrift_router.cli._answers.text import Flow
 from deepthrift_router.cli._shared.format import money, seconds, tokens
 from deepthrift_router.cli._shared.output import plain
 

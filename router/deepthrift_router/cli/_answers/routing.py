@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from deepthrift_pricing import utc_now
 from deepthrift_pricing.errors import LedgerError
 from deepthrift_router._belief.evidence import TIER
-from deepthrift_router.cli._asking.replies import Beside, show_reply
-from deepthrift_router.cli._asking.text import clean
+from deepthrift_router.cli._answers.replies import Beside, show_reply
+from deepthrift_router.cli._answers.text import clean
 from deepthrift_router.cli._shared.connect import Place, connect, planning
 from deepthrift_router.cli._shared.format import money, percent
 
