@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from _loopback_server import ANSWER, CHUNKS, COMPLETION, PROMPT, STREAMED
+from _loopback_server import ANSWER, CHUNKS, COMPLETION, PROMPT, STREAMED, STREAMED_TOKENS
 from _peers import serve, versions
 
 MODEL = "deepseek-ai/DeepSeek-V3.1"
@@ -77,16 +77,16 @@ class Deepthrift(Side):
             )
             for kind in ("plain", "drip")
         }
-        self.calls = 0
+        self.sent = self.received = 0
 
     async def chat(self) -> str:
-        self.calls += 1
+        self.sent, self.received = self.sent + PROMPT, self.received + COMPLETION
         return (await self.clients["plain"].chat(MESSAGES, max_tokens=256)).text
 
     async def stream(self, kind: str) -> AsyncIterator[str]:
         from deepthrift import TextDelta
 
-        self.calls += 1
+        self.sent, self.received = self.sent + PROMPT, self.received + STREAMED_TOKENS
         async with self.clients[kind].stream(MESSAGES, max_tokens=1024) as stream:
             async for event in stream:
                 if isinstance(event, TextDelta):
@@ -96,9 +96,9 @@ class Deepthrift(Side):
         from deepthrift_pricing import Money
 
         rows = self.ledger.spend(by=("status",))
-        unit = 560_000 * PROMPT + 1_680_000 * COMPLETION  # 0.56 and 1.68 USD per million tokens, in 10⁻¹² USD
+        bill = 560_000 * self.sent + 1_680_000 * self.received  # 0.56 and 1.68 USD per million tokens, in 10⁻¹² USD
         assert [row.key["status"] for row in rows] == ["settled"], rows
-        assert rows[0].total == Money(unit * self.calls), (rows, unit, self.calls)
+        assert rows[0].total == Money(bill), (rows, bill)
 
 
 class DeepthriftOnDisk(Deepthrift):

@@ -15,23 +15,28 @@ import sys
 CHUNKS = 500
 """Events of a stream before `[DONE]`: one with the role, the text, the finish reason, the usage."""
 PROMPT, COMPLETION = 11, 160
+STREAMED_TOKENS = 994
+"""Tokens of `STREAMED` as V3.1 counts them: a client that checks a host's usage replaces a smaller number."""
 WORDS = [f" word{number}" for number in range(CHUNKS - 3)]
 ANSWER = "".join(WORDS)[:780]
 STREAMED = "".join(WORDS)
-_USAGE = {
-    "prompt_tokens": PROMPT,
-    "completion_tokens": COMPLETION,
-    "total_tokens": PROMPT + COMPLETION,
-    "prompt_tokens_details": {"cached_tokens": 0},
-}
 _HEAD = {"id": "chatcmpl-0123456789abcdef", "created": 1757505600, "model": "deepseek-ai/DeepSeek-V3.1"}
 _TAIL_SECONDS = 0.002
+
+
+def _usage(completion: int) -> dict[str, object]:
+    return {
+        "prompt_tokens": PROMPT,
+        "completion_tokens": completion,
+        "total_tokens": PROMPT + completion,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
 
 
 def _completion(text: str) -> bytes:
     message = {"role": "assistant", "content": text, "reasoning_content": None, "tool_calls": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    body = json.dumps({**_HEAD, "object": "chat.completion", "choices": [choice], "usage": _USAGE}).encode()
+    body = json.dumps({**_HEAD, "object": "chat.completion", "choices": [choice], "usage": _usage(COMPLETION)}).encode()
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
@@ -55,7 +60,7 @@ EVENTS = [
     _chunk({"role": "assistant", "content": ""}),
     *(_chunk({"content": word}) for word in WORDS),
     _chunk({}, "stop"),
-    _event({**_HEAD, "object": "chat.completion.chunk", "choices": [], "usage": _USAGE}),
+    _event({**_HEAD, "object": "chat.completion.chunk", "choices": [], "usage": _usage(STREAMED_TOKENS)}),
 ]
 DONE, TAIL = _framed(b"data: [DONE]\n\n"), b"0\r\n\r\n"
 AT_ONCE = STREAM_HEAD + b"".join(EVENTS) + DONE

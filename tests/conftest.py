@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -73,13 +72,13 @@ def _handles() -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     if not sys.platform.startswith("linux"):
         return found
-    for link in Path("/proc/self/fd").iterdir():
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # three times a test, and pathlib takes ten times as long
         try:
-            target = str(link.readlink())
+            target = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
         except OSError:
             continue
         if target.startswith("socket:") or target.removesuffix(" (deleted)").endswith(_DATABASES):
-            found.add((link.name, target))
+            found.add((name, target))
     return found
 
 

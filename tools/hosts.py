@@ -12,7 +12,8 @@ import re
 import sys
 from pathlib import Path
 
-from deepthrift.hosts import Dialect, HostProfile
+from deepthrift.hosts import Dialect, Efforts, HostProfile
+from deepthrift.hosts._efforts import of_models
 from tools.host_fixtures import fixture
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +70,9 @@ def index() -> str:
 
 def page() -> str:
     """docs/hosts.md with its tables as the profiles say."""
-    tables = {"hosts": _hosts, "switches": _switches, "limits": _limits, "notes": _notes}
+    tables = {
+        "hosts": _hosts, "switches": _switches, "efforts": _efforts, "limits": _limits, "notes": _notes,
+    }  # fmt: skip
     return MARKED.sub(
         lambda found: f"{found[1]}\n{_table(tables[found['name']]())}\n{found[3]}", PAGE.read_text("utf-8")
     )
@@ -98,6 +101,29 @@ def _switches() -> list[tuple[str, ...]]:
         switch = SWITCHES[each.dialect] if each.two_pass is None else "two passes"
         rows.append((f"`{name}`", switch, reasoning, CACHED[each.cached_tokens]))
     return rows
+
+
+def _efforts() -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("Profile", "Models", "Levels", "Also", "Default", "Off", "Field", "In tokens")]
+    for name, each in builtin().items():
+        limit = f"`{each.reasoning_budget_field}`" if each.reasoning_budget_field else ""
+        limit = limit or ("first of two passes" if each.two_pass is not None else "")
+        rows += [(f"`{name}`", *_levels(table), limit) for table in each.efforts]
+        if limit and not each.efforts:
+            rows.append((f"`{name}`", "all", "", "", "", "standard mode", "", limit))
+    return [*rows, *(("every other", *_levels(table), "") for table in of_models())]
+
+
+def _levels(table: Efforts) -> tuple[str, ...]:
+    off = ", ".join(f"`{level}`" for level in table.off) or ("never" if table.always else "standard mode")
+    return (
+        ", ".join(f"`{model}`" for model in table.models) or "all",
+        ", ".join(f"`{level}`" for level in table.levels) or "none: always on",
+        ", ".join(f"`{alias}` is `{level}`" for alias, level in table.aliases.items()),
+        f"`{table.default}`" if table.default else "",
+        off,
+        f"`{table.field}`" if table.levels else "",
+    )
 
 
 def _limits() -> list[tuple[str, ...]]:

@@ -110,6 +110,8 @@ class Telemetry:
             "gen_ai.request.model": attempt.model,
             "deepthrift.mode": attempt.mode,
         }
+        if attempt.effort is not None:
+            shared["deepthrift.effort"] = attempt.effort
         if attempt.usage is not None and attempt.status == "settled":
             self._tokens.record(attempt.usage.prompt_tokens, {**shared, "gen_ai.token.type": "input"})
             self._tokens.record(attempt.usage.completion_tokens, {**shared, "gen_ai.token.type": "output"})

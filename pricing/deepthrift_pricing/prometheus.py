@@ -29,7 +29,7 @@ _ENDED: Final = ("settled", "released")
 class LedgerCollector:
     """A collector for a registry of `prometheus_client`: `REGISTRY.register(LedgerCollector(ledger))`.
 
-    Counters, by host, model and mode:
+    Counters, by host, model and mode, and by effort if you ask for it:
 
     - `deepthrift_spend_total`: what was settled, in the currency of its label, and the part of it that was billed by
       request (searches, fetched pages), `deepthrift_spend_requests_total`.
@@ -38,13 +38,13 @@ class LedgerCollector:
     - `deepthrift_attempts_total`, by `purpose` and `status`, which is `settled` or `released`. Those whose purpose is
       `escalate` are the escalations.
     - `deepthrift_attempt_errors_total`, by `host` and `error`, the name of its class.
-    - `deepthrift_refusals_total`: calls that a budget refused, by `budget` too. One that two budgets refuse counts in
-      both.
+    - `deepthrift_refusals_total`: calls that a budget refused, by host, model, mode and `budget`. One that two budgets
+      refuse counts in both.
 
     Gauges:
 
-    - `deepthrift_attempts_open`, by host, model, mode and `status`: `reserved`, under way, or `unknown`, whose bill
-      nobody knows; `deepthrift_spend_held`, with the currency too: the worst cases that are booked for them.
+    - `deepthrift_attempts_open`, by the same and `status`: `reserved`, under way, or `unknown`, whose bill nobody
+      knows; `deepthrift_spend_held`, with the currency too: the worst cases that are booked for them.
     - `deepthrift_budget_limit`, `_spent`, `_reserved`, `_left` and `_unknown`, by `budget` and `currency`. Of a budget
       that counts each call, answer or tag value apart, the part with the least room is shown.
 
@@ -52,13 +52,14 @@ class LedgerCollector:
     ledger stays the exact record.
     """
 
-    def __init__(self, ledger: Ledger, *, tags: Sequence[str] = ()) -> None:
+    def __init__(self, ledger: Ledger, *, tags: Sequence[str] = (), effort: bool = False) -> None:
         """A collector of what `ledger` holds.
 
         Args:
             ledger: Where attempts are booked. It has to stay open as long as metrics are collected.
             tags: Names of tags that become labels of spend and tokens, `tag_NAME`. Each value of a tag is a series of
                 its own: take names with few values, such as a team's, not a user's.
+            effort: Whether spend, tokens and attempts have a label `effort`; it's empty where a call named none.
 
         Raises:
             ConfigurationError: A tag cannot be a label, or prometheus-client is not installed.
@@ -76,6 +77,7 @@ class LedgerCollector:
         self._gauge = prometheus_client.core.GaugeMetricFamily
         self._ledger = ledger
         self._tags = tuple(tags)
+        self._where = (*_WHERE, "effort") if effort else _WHERE
         self._before: dict[str, _Values] = {}
         self._pruned: dict[str, _Values] = {}
         self._lock = threading.Lock()
@@ -91,7 +93,7 @@ class LedgerCollector:
 
     def _spend(self) -> Iterator[Metric]:
         tags = [f"tag:{tag}" for tag in self._tags]
-        labels = [*_WHERE, *(f"tag_{tag}" for tag in self._tags)]
+        labels = [*self._where, *(f"tag_{tag}" for tag in self._tags)]
         spend, prompt, completion, reasoning = _Values(), _Values(), _Values(), _Values()
         requests = _Values()
         held = self._gauge(
@@ -99,7 +101,7 @@ class LedgerCollector:
             "Worst cases held for attempts that are under way or whose bill is unknown.",
             labels=[*labels, "currency", "status"],
         )
-        for row in self._ledger.spend(by=(*_WHERE, *tags, "status")):
+        for row in self._ledger.spend(by=(*self._where, *tags, "status")):
             *where, status = row.key.values()
             if status == "settled":
                 spend[*where, row.total.currency] += float(row.total.amount)
@@ -123,7 +125,7 @@ class LedgerCollector:
 
     def _attempts(self) -> Iterator[Metric]:
         ended, still, failed = _Values(), _Values(), _Values()
-        for row in self._ledger.spend(by=(*_WHERE, "status", "purpose")):
+        for row in self._ledger.spend(by=(*self._where, "status", "purpose")):
             *where, status, purpose = row.key.values()
             if status in _ENDED:
                 ended[*where, purpose, status] += row.attempts
@@ -133,9 +135,9 @@ class LedgerCollector:
             host, error = row.key.values()
             if error:
                 failed[host, error] += row.attempts
-        yield self._counted("deepthrift_attempts", "Attempts that ended.", [*_WHERE, "purpose", "status"], ended)
+        yield self._counted("deepthrift_attempts", "Attempts that ended.", [*self._where, "purpose", "status"], ended)
         told = "Attempts under way, or whose bill is unknown."
-        family = self._gauge("deepthrift_attempts_open", told, labels=[*_WHERE, "status"])
+        family = self._gauge("deepthrift_attempts_open", told, labels=[*self._where, "status"])
         for labels, count in still.items():
             family.add_metric(labels, count)
         yield family

@@ -4,6 +4,7 @@ from deepthrift_router._answers.answers import Answer, AnswerKind, normal_form, 
 from deepthrift_router._belief.belief import Belief, Cells
 from deepthrift_router._belief.evidence import Evidence
 from deepthrift_router._belief.prior import Prior, Score, Scorer
+from deepthrift_router._decide.ladder import Tier
 from deepthrift_router._decide.preferences import Amount, Preferences, RouteOptions
 from deepthrift_router._door.parsing import RoutedParsed
 from deepthrift_router._door.router import ModeRouter
@@ -69,6 +70,7 @@ __all__ = [
     "SettingsFolder",
     "Step",
     "StreamMode",
+    "Tier",
     "TokenLength",
     "Validator",
     "Verdict",

@@ -54,6 +54,21 @@ def test_a_plan_as_json_has_the_chances_of_each_purchase(run: Run, env: dict[str
     assert decision["evidence"] == []
 
 
+def test_a_ladder_by_name(run: Run, server: BillServer) -> None:
+    tiers = ("--url", server.url, "--tiers", "standard, standard@middle,thinking@big")
+    planned = run("route", *VLLM, *tiers, "--policy", "cascade", QUESTION)
+    assert planned.code == 0, planned.err
+    assert "thinking@big of 0." in planned.out
+    assert "then a higher tier, where the answer is not trusted" in planned.out
+    assert server.requests == []
+    ran = run("route", *VLLM, *tiers, "--policy", "thinking", "--run", "--json", QUESTION).json
+    assert (ran["tier"], ran["path"]) == ("thinking@big", ["thinking@big"])
+    assert [request.body["model"] for request in server.requests] == ["big"]
+    refused = run("route", *VLLM, "--url", server.url, "--tiers", "standard,deeply", QUESTION)
+    assert refused.code != 0
+    assert "'deeply' is not a tier" in refused.err
+
+
 def test_a_dead_endpoint_can_be_planned_for(run: Run) -> None:
     ran = run("route", *RATES, "--url", "http://127.0.0.1:9/v1", "--host", "deepseek", QUESTION)
     assert ran.code == 0, ran.err

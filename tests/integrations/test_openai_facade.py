@@ -135,6 +135,27 @@ async def test_a_mode_can_be_insisted_on_in_every_dialect(asked: Any, mode: str,
     assert not {"deepthrift", "reasoning_effort"} & set(server.requests[0].body)
 
 
+@pytest.mark.parametrize(
+    ("asked", "effort"),
+    [
+        ({"reasoning_effort": "low"}, "low"),
+        ({"reasoning_effort": "medium"}, "high"),
+        ({"extra_body": {"output_config": {"effort": "max"}}}, "max"),
+        ({"extra_body": {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}}, "low"),
+        ({"extra_body": {"chat_template_kwargs": {"reasoning_effort": "max"}}}, "max"),
+        ({"extra_body": {"deepthrift": {"policy": "thinking", "effort": "low"}}}, "low"),
+        ({"extra_body": {"thinking": {"type": "enabled", "budget_tokens": 2048}}}, "high"),
+        ({"reasoning_effort": "none"}, None),
+    ],
+)
+async def test_every_form_of_effort_keeps_its_meaning(asked: Any, effort: str | None, server: BillServer) -> None:
+    """The host has levels and no limit in tokens, so 2,048 tokens are left out."""
+    async with facade(server, host="deepseek-v4") as client:
+        await client.chat.completions.create(**{"model": "auto", "messages": ASK, **asked})
+    assert [request.body.get("reasoning_effort") for request in server.requests] == [effort]
+    assert not {"output_config", "chat_template_kwargs", "deepthrift"} & set(server.requests[0].body)
+
+
 async def test_standard_is_checked_and_escalated() -> None:
     script = by_mode([Answer("Sydney."), Answer("Melbourne.")], CANBERRA)
     async with BillServer(script) as server, facade(server) as client:

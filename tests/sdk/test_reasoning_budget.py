@@ -14,7 +14,13 @@ from tests.support.doors import Door, ask, every_door
 
 @every_door
 @pytest.mark.parametrize(
-    ("host", "field"), [("llama.cpp", "reasoning_budget_tokens"), ("siliconflow", "thinking_budget")]
+    ("host", "field"),
+    [
+        ("llama.cpp", "reasoning_budget_tokens"),
+        ("siliconflow", "thinking_budget"),
+        ("dashscope", "thinking_budget"),
+        ("vllm", "thinking_token_budget"),
+    ],
 )
 async def test_it_is_sent_in_the_hosts_own_field(door: Door, host: str, field: str) -> None:
     async with BillServer(Answer("Yes.", reasoning=["Hm."])) as server:
@@ -38,8 +44,8 @@ async def test_it_limits_the_first_of_two_passes() -> None:
 @pytest.mark.parametrize("mode", ["standard", "thinking"])
 async def test_other_hosts_refuse_it_before_anything_is_sent(door: Door, mode: str) -> None:
     async with BillServer() as server:
-        with pytest.raises(UnsupportedFeature, match="'vllm' cannot limit the tokens of reasoning"):
-            await ask(door, server, "Is it?", mode=mode, reasoning_budget=300)
+        with pytest.raises(UnsupportedFeature, match="'sglang' cannot limit the tokens of reasoning"):
+            await ask(door, server, "Is it?", mode=mode, reasoning_budget=300, client={"host": "sglang"})
         assert not server.connections
 
 

@@ -276,7 +276,7 @@ TEXTS = st.text(st.sampled_from("abc de.,1你好\n"), max_size=300) | st.just(WO
 @given(text=TEXTS, usage=claims, model=st.sampled_from(["deepseek-ai/DeepSeek-V3.1", "another-model"]))
 def test_no_claim_makes_text_cheaper_than_a_fair_bound(text: str, usage: dict[str, Any], model: str) -> None:
     from deepthrift._call.attempt.usage_claims import checked_usage, most_tokens, prompt_evidence
-    from deepthrift._call.prepare.counting import count_prompt
+    from deepthrift._call.prepare.counting import count_and_ids
     from deepthrift_pricing.tokens import count_text
 
     profile, messages = HostProfile.named("vllm"), [{"role": "user", "content": PROMPT}]
@@ -284,7 +284,7 @@ def test_no_claim_makes_text_cheaper_than_a_fair_bound(text: str, usage: dict[st
     body = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": usage}
     accumulator.add(parse_chunk(json.dumps(body).encode()))
     accumulator.flush()
-    prompt = count_prompt(profile, model, messages, mode="standard", tools=None)
+    prompt = count_and_ids(profile, model, messages, mode="standard", tools=None)[0]
     sent = prompt_evidence(profile, model, prompt, json.dumps({"messages": messages}).encode())
     answer, most = accumulator.answer(), most_tokens(profile, 500)
     booked = checked_usage(profile, model, prompt, sent, answer, accumulator, most)

@@ -16,6 +16,7 @@ from deepthrift_router import (
     RoutedReply,
     RoutedStream,
     Setting,
+    Tier,
 )
 
 
@@ -57,6 +58,8 @@ async def awaited(client: AsyncClient) -> None:
 
 
 def direct(client: Client) -> None:
+    ModeRouter(client, tiers=["standard", "thinking:low", Tier(client, "thinking", effort="max", model="big")])
+    ModeRouter(client, tiers=[Tier(mode="thinking", effort=512), Tier(client, "thinking", name="deep")])
     router = ModeRouter(client, specialist=client)
     assert_type(router.chat("Hello"), RoutedReply)
     assert_type(router.stream("Hello"), RoutedStream)

@@ -146,12 +146,27 @@ class LedgerReads:
         return self._reader.run(lambda db: identity_rows(db, host, model))
 
     def completion_history(
-        self, *, host: str, model: str, mode: Mode, limit: int = 200, purpose: str | None = None
+        self,
+        *,
+        host: str,
+        model: str,
+        mode: Mode,
+        limit: int = 200,
+        purpose: str | None = None,
+        effort: str | None = None,
     ) -> list[Usage]:
         """The latest usages that a provider reported exactly, the newest first, without what is still in the queue.
 
         In an event loop it doesn't wait for a store in PostgreSQL that takes longer than 30 ms: then it's what the
         last look found.
+
+        Args:
+            host: The host profile's name.
+            model: The model's name there.
+            mode: The mode that was asked for.
+            limit: The most usages.
+            purpose: Only attempts of this purpose.
+            effort: Only attempts of this effort; `None`: those that named none, for lengths differ by effort.
         """
         sql = f"{SELECT_USAGE} WHERE {ON_RECORD} AND host = ? AND model = ? AND mode = ?"
         values: list[Value] = [host, model, mode]
@@ -160,6 +175,8 @@ class LedgerReads:
             values.append(purpose)
             if purpose != "answer":  # in the words of the index
                 sql += f" AND {FURTHER}"
+        sql += " AND effort IS NULL" if effort is None else " AND effort = ?"
+        values += () if effort is None else (effort,)
         sql += " ORDER BY started_at DESC LIMIT ?"
         values.append(limit)
         rows = self._reader.glance((sql, *values), lambda db: db.all(sql, values))

@@ -17,7 +17,7 @@ from deepthrift_pricing._values.zone import zone_of
 
 _COLUMNS: Final = (
     "host", "model", "mode", "purpose", "status", "certainty", "call", "group", "finish_reason", "error",
-    "service_tier",
+    "service_tier", "effort",
 )  # fmt: skip
 _SQL: Final = {"call": "call_id", "group": "group_id"}
 _TIMES: Final = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 APPLICATION_ID: Final = 0x44545246  # "DTRF"
 
 ON_RECORD: Final = "status = 'settled' AND usage_certainty = 'exact'"
@@ -122,6 +122,7 @@ MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
             PRIMARY KEY (budget, limit_pico, part, start, host, model, mode)
         )""",
     ),
+    3: ("ALTER TABLE attempts ADD COLUMN effort TEXT",),
 }
 """The statements that lead to each version from the one before. Columns are only added, and may be null, so that
 processes of an older version can go on using a ledger that they have open."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import os
+import random
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,9 +22,14 @@ Status: TypeAlias = Literal["reserved", "settled", "released", "unknown"]
 """`reserved`: under way. `settled`: booked. `released`: known not to be billed. `unknown`: held at its worst case."""
 
 
+_RANDOM: Final = random.Random()  # noqa: S311  # ids are unique, not secret
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_RANDOM.seed)
+
+
 def new_id(prefix: str) -> str:
     """A sortable unique id: milliseconds since 1970 and 64 random bits, e.g. `att-0199a1b2c3d4-5e6f…`."""
-    return f"{prefix}-{time.time_ns() // 1_000_000:012x}-{secrets.token_hex(8)}"
+    return f"{prefix}-{time.time_ns() // 1_000_000:012x}-{_RANDOM.getrandbits(64):016x}"
 
 
 def utc_now() -> datetime:
@@ -67,6 +73,9 @@ class AttemptRequest(BaseModel):
     tags: Mapping[str, str] = {}
     service_tier: str | None = None
     """The host's service tier, such as `flex` or `priority`; `None`: its usual one."""
+    effort: str | None = None
+    """How deeply it thinks: a level of the host, or the most tokens to think with, such as `"2048"`. `None`: the host's
+    default, or standard mode."""
     started_at: datetime
 
 
@@ -97,6 +106,9 @@ class Attempt(BaseModel):
     """The error's class name when the attempt failed."""
     service_tier: str | None = None
     """The host's service tier, where the call asked for one."""
+    effort: str | None = None
+    """How deeply it was to think: a level of the host, or the most tokens to think with. `None`: the host's default, or
+    standard mode; so are all attempts of ledgers from before 0.2."""
     answered_model: str | None = None
     """The model that the response names, which may differ from `model`."""
     fingerprint: str | None = None

@@ -10,6 +10,7 @@ from deepthrift_pricing._values.usage_requests import parse_requests
 
 _LARGEST: Final = 10**9
 """More tokens than any request can have: a larger number is a fault, not a count."""
+_MEDIA: Final = {"audio_tokens": "audio", "image_tokens": "image", "video_tokens": "video"}
 
 
 def parse_usage(
@@ -43,19 +44,18 @@ def parse_usage(
     total = _first(raw, ("total_tokens",), notes)
     hit = _first(raw, ("prompt_cache_hit_tokens",), notes)
     miss = _first(raw, ("prompt_cache_miss_tokens",), notes)
-    cached = _first(
-        _details(raw, ("prompt_tokens_details", "input_tokens_details")), ("cached_tokens",), notes, "details."
-    )
+    of_prompt = _details(raw, ("prompt_tokens_details", "input_tokens_details"))
+    of_answer = _details(raw, ("completion_tokens_details", "output_tokens_details"))
+    cached = _first(of_prompt, ("cached_tokens",), notes, "details.")
     if prompt is None:
         prompt, cached = _prompt_of_input(raw, cached, notes)
-    reasoning = _first(
-        _details(raw, ("completion_tokens_details", "output_tokens_details")), ("reasoning_tokens",), notes, "details."
-    )
+    reasoning = _first(of_answer, ("reasoning_tokens",), notes, "details.")
     if reasoning is None:
         reasoning = _first(raw, ("reasoning_tokens",), notes)
-    written = _written(raw, notes)
+    written = _written(raw, of_prompt, notes)
     requests = parse_requests(raw, notes)
-    _other_media(raw, notes)
+    _other_media("prompt", of_prompt, notes)
+    _other_media("answer", of_answer, notes)
     if prompt is None and completion is None and hit is None and miss is None and total is None:
         return None
 
@@ -89,25 +89,19 @@ def parse_usage(
     )
 
 
-def _written(raw: Mapping[str, object], notes: list[str]) -> int | None:
+def _written(raw: Mapping[str, object], details: Mapping[str, object], notes: list[str]) -> int | None:
     """The prompt tokens that the provider stored in its cache, where it says so."""
     found = _first(raw, ("cache_creation_input_tokens",), notes)
     if found is None:
-        details = _details(raw, ("prompt_tokens_details", "input_tokens_details"))
         found = _first(details, ("cache_write_tokens", "cache_creation_tokens"), notes, "details.")
     return found
 
 
-def _other_media(raw: Mapping[str, object], notes: list[str]) -> None:
-    """Note tokens of audio, images or video: many hosts bill them at prices of their own."""
-    for where, names in (
-        ("prompt", ("prompt_tokens_details", "input_tokens_details")),
-        ("answer", ("completion_tokens_details", "output_tokens_details")),
-    ):
-        details = _details(raw, names)
-        for medium in ("audio", "image", "video"):
-            if count := _first(details, (f"{medium}_tokens",), notes, "details."):
-                notes.append(f"{count} tokens of the {where} are {medium}; they are billed at the price of text here")
+def _other_media(where: str, details: Mapping[str, object], notes: list[str]) -> None:
+    """Notes tokens of audio, images or video: many hosts bill them at prices of their own."""
+    for name, medium in _MEDIA.items():
+        if details.get(name) and (count := _first(details, (name,), notes, "details.")):
+            notes.append(f"{count} tokens of the {where} are {medium}; they are billed at the price of text here")
 
 
 def _prompt_of_input(raw: Mapping[str, object], cached: int | None, notes: list[str]) -> tuple[int | None, int | None]:

@@ -17,7 +17,7 @@ COLUMNS: Final[tuple[str, ...]] = (
     "reserved", "cost", "cost_cache_hit", "cost_cache_miss", "cost_completion", "cost_reasoning", "certainty",
     "prompt_tokens", "cache_hit_tokens", "cache_miss_tokens", "completion_tokens", "reasoning_tokens", "price_ids",
     "finish_reason", "http_status", "error", "tags", "service_tier", "answered_model", "fingerprint",
-    "cost_requests", "requests",
+    "cost_requests", "requests", "effort",
 )  # fmt: skip
 """Amounts are exact decimals and moments are in UTC: text in CSV and JSON Lines, numbers and timestamps in Parquet.
 `tags` and `requests` are JSON. No prompt, no answer, no key."""
@@ -65,6 +65,7 @@ def typed(attempt: Attempt) -> dict[str, TypedCell]:
         "fingerprint": attempt.fingerprint,
         "cost_requests": cost.requests.amount,
         "requests": json.dumps(dict(usage.requests), sort_keys=True) if usage and usage.requests else None,
+        "effort": attempt.effort,
     }
 
 

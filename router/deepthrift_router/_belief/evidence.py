@@ -11,6 +11,9 @@ from deepthrift_pricing import Money
 OWN_CHECK: Final = "check "
 """How the signals of a user's own checks begin. Their outcomes are words of the user's, and mean nothing else."""
 
+TIER: Final = "tier "
+"""How the signals begin that compare a higher tier's answer with earlier ones; the name of the tier follows."""
+
 
 class Evidence(BaseModel):
     """One thing that was looked at, and what it did to the belief."""

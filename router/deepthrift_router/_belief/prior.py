@@ -44,6 +44,9 @@ class Score(BaseModel):
     """Completion tokens to expect in standard mode, from the training data; `None`: not known."""
     thinking_tokens: float | None = None
     """The same in thinking mode, reasoning included."""
+    between: tuple[Cells, ...] = ()
+    """On a ladder whose lowest and highest tier `cells` speaks of: for each tier between them, the chance that it is
+    right in each of the four cases. Left out, it follows from what the tiers cost."""
 
     @property
     def gain(self) -> float:
@@ -186,6 +189,7 @@ class Prior(BaseModel):
         base = _added(Belief.of(self.base).logits, self.plain, features.measures)
         own = (both, standard, thinking, neither)
         belief = Belief.of_logits([(1 - weight) * a + weight * b for a, b in zip(base, own, strict=True)])
+        lengths = {mode: head.expected(features.measures, weight) for mode, head in self.length_heads.items()}
         return Score(
             p_standard=belief.p_standard,
             p_thinking=belief.p_thinking,
@@ -193,7 +197,8 @@ class Prior(BaseModel):
             novelty=1 - coverage,
             weight=weight,
             cells=belief.cells,
-            **{f"{mode}_tokens": head.expected(features.measures, weight) for mode, head in self.length_heads.items()},
+            standard_tokens=lengths.get("standard"),
+            thinking_tokens=lengths.get("thinking"),
         )
 
     def recorded_length(self, mode: Mode) -> RecordedLength | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from deepthrift import ChatOptions, Finished, Reply, StreamEvent, TextDelta
 from deepthrift.errors import DeadlineExceeded, DeepthriftError
+from deepthrift.shared import calls
 from deepthrift_pricing import Attempt, Cost, Currency, Money, Usage
 from deepthrift_router._calls.budget_status import refresh_statuses
 from deepthrift_router._calls.call_spec import CallSpec
@@ -81,7 +82,8 @@ class Calls:
             options["deadline"] = self.left
         try:
             if tell is None and watch is None:
-                reply = await to.chat(spec.messages, mode=spec.mode, max_tokens=spec.max_tokens, **options)
+                prepared = self._request.prepared
+                reply = await calls.answer(to, spec.messages, spec.mode, spec.max_tokens, options, prepared)
             else:
                 reply = await self._streamed(to, spec, options, tell, watch)
         except DeepthriftError as error:
@@ -106,7 +108,8 @@ class Calls:
         self, to: AsyncClient, spec: CallSpec, options: ChatOptions, tell: Tell | None, watch: Watch | None
     ) -> Reply:
         text = ""
-        stream = to.stream(spec.messages, mode=spec.mode, max_tokens=spec.max_tokens, **options)
+        prepared = self._request.prepared
+        stream = calls.stream(to, spec.messages, spec.mode, spec.max_tokens, options, prepared)
         try:
             while events := await stream.batch():
                 for event in events:

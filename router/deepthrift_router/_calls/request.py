@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from deepthrift_router._answers.features import conversation_text
@@ -11,6 +11,7 @@ from deepthrift_router._calls.call_spec import CallSpec
 
 if TYPE_CHECKING:
     from deepthrift import ChatOptions, HostProfile, Message, Messages
+    from deepthrift.shared.calls import Conversations
     from deepthrift.shared.structured import Target
     from deepthrift_pricing import Mode, Purpose
 
@@ -18,6 +19,7 @@ SAMPLE_TEMPERATURE: Final = 0.7
 """Temperature of a further sample when the first was asked for without any: the same answer twice would say nothing."""
 _OF_THE_ANSWER: Final = frozenset(
     {"tools", "tool_choice", "response_format", "stop", "logprobs", "top_logprobs", "temperature", "top_p", "seed"}
+    | {"effort", "reasoning_budget"}
 )
 """Options that shape the user's answer, and have no place in a check of it."""
 _HINT: Final = (
@@ -36,6 +38,8 @@ class Request:
     group_id: str
     target: Target[object] | None = None
     """The type that the answer has to fit, for `parse`."""
+    prepared: Conversations = field(default_factory=dict, repr=False, compare=False)
+    """What the client has laid out and counted for this answer."""
 
     @property
     def question(self) -> str:
@@ -47,29 +51,51 @@ class Request:
         """Tags of this call; the client adds its own."""
         return self.options.get("tags") or {}
 
+    def call(
+        self,
+        host: HostProfile,
+        mode: Mode,
+        purpose: Purpose = "answer",
+        *,
+        effort: str | int | None = None,
+        hint: str | None = None,
+    ) -> CallSpec:
+        """The call of one tier; `hint` as for `thinking`."""
+        return self.standard(host, purpose) if mode == "standard" else self.thinking(host, purpose, hint, effort)
+
     def standard(self, host: HostProfile, purpose: Purpose = "answer") -> CallSpec:
         """The standard call, exactly as the user asked for it."""
         return self._asked("standard", purpose, host, self.options.copy())
 
-    def sample(self, host: HostProfile, number: int) -> CallSpec:
+    def sample(
+        self, host: HostProfile, number: int, mode: Mode = "standard", effort: str | int | None = None
+    ) -> CallSpec:
         """The second or third sample: the same call, but free to come out differently.
 
         A temperature above 0, or the host's own, stays; 0 becomes 0.7. A given seed is moved on by one for each.
         """
         options = self.options.copy()
+        if mode == "thinking":
+            options = with_effort(self.thinking_options(host), effort)
         if options.get("temperature") == 0:
             options["temperature"] = SAMPLE_TEMPERATURE
         seed = options.get("seed")
         if seed is not None:
             options["seed"] = seed + number - 1
-        return self._asked("standard", "sample", host, options)
+        return self._asked(mode, "sample", host, options)
 
-    def thinking(self, host: HostProfile, purpose: Purpose = "answer", hint: str | None = None) -> CallSpec:
+    def thinking(
+        self,
+        host: HostProfile,
+        purpose: Purpose = "answer",
+        hint: str | None = None,
+        effort: str | int | None = None,
+    ) -> CallSpec:
         """The thinking call: without sampling settings that the host has no use for in that mode.
 
         With `hint`, the draft and a request to check it follow the messages, whose prefix stays the same.
         """
-        spec = self._asked("thinking", purpose, host, self.thinking_options(host))
+        spec = self._asked("thinking", purpose, host, with_effort(self.thinking_options(host), effort))
         if not hint:
             return spec
 
@@ -99,11 +125,20 @@ class Request:
         return cast("ChatOptions", kept)
 
     def _asked(self, mode: Mode, purpose: Purpose, host: HostProfile, options: ChatOptions) -> CallSpec:
+        if mode == "standard":
+            options.pop("effort", None)
         if self.target is None:
             return CallSpec(mode, purpose, self.messages, self.max_tokens, options)
         messages, format_ = self.target.ask(self.messages, host.rules(mode).features)
         options["response_format"] = format_
         return CallSpec(mode, purpose, messages, self.max_tokens, options)
+
+
+def with_effort(options: ChatOptions, effort: str | int | None) -> ChatOptions:
+    """`options` with a tier's own effort, if it has one."""
+    if effort is not None:
+        options["effort"] = effort
+    return options
 
 
 def as_messages(messages: Messages) -> list[Message]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -12,7 +12,7 @@ from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.prior import Score
 from deepthrift_router._belief.verification import Prospect, second_prospects
 from deepthrift_router._decide.economy import Costs, Spread
-from deepthrift_router._decide.tiers import Tier
+from deepthrift_router._decide.tiers import TierOffer
 from deepthrift_router._record.decision import PlanCost, PlanName
 
 Action: TypeAlias = Literal["accept", "escalate", "sample"]
@@ -32,6 +32,8 @@ class Utilities:
     escalation: float
     can_sample: bool
     can_think: bool
+    up: Callable[[Belief], float] | None = None
+    """The expected utility of the best tier to escalate to; `None`: there is one, and it is what thinking is."""
 
 
 def next_action(
@@ -56,6 +58,8 @@ def _accept(belief: Belief, values: Utilities) -> float:
 
 
 def _escalate(belief: Belief, values: Utilities) -> float:
+    if values.up is not None:
+        return values.up(belief)
     return values.value * belief.p_thinking - values.escalation
 
 
@@ -102,7 +106,7 @@ def _expected(values: Utilities, prospects: Sequence[Prospect]) -> float:
 def plan_costs(
     score: Score,
     costs: Costs,
-    tiers: Sequence[Tier],
+    tiers: Sequence[TierOffer],
     value: float,
     likelihoods: Likelihoods,
     per_second: float = 0.0,
@@ -114,7 +118,7 @@ def plan_costs(
     belief = score.belief
     ahead = second_prospects(belief, "any", likelihoods, score.weight, 2)
 
-    def price_of(tier: Tier) -> float:
+    def price_of(tier: TierOffer) -> float:
         return tier.escalation.expected + per_second * (tier.seconds or 0.0)
 
     def plan(

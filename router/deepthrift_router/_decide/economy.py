@@ -69,10 +69,18 @@ class Room:
     budget: str
 
 
-def recorded_calls(ledger: Ledger, host: HostProfile, model: str, mode: Mode) -> list[Usage]:
-    """Usages of recent calls in `mode`, the newest first; the passes of one call are added up."""
+def effort_on_record(host: HostProfile, model: str, effort: str | int | None) -> str | None:
+    """An effort as the ledger names it."""
+    if not isinstance(effort, str):
+        return None if effort is None else str(effort)
+    efforts = host.efforts_for(model)
+    return effort if efforts is None else efforts.aliases.get(effort, effort)
+
+
+def recorded_calls(ledger: Ledger, host: HostProfile, model: str, mode: Mode, effort: str | None = None) -> list[Usage]:
+    """Usages of recent calls in `mode` at this effort, the newest first; the passes of one call are added up."""
     if mode == "standard" or host.two_pass is None:
-        return ledger.completion_history(host=host.name, model=model, mode=mode, limit=_RECENT)
+        return ledger.completion_history(host=host.name, model=model, mode=mode, limit=_RECENT, effort=effort)
     calls: dict[str, Usage] = {}
     for attempt in ledger.attempts(limit=_TWO_PASS_ROWS):
         usage = _own_usage(attempt, host.name, model, mode)
@@ -92,6 +100,26 @@ def expected_length(mode: Mode, recorded: Sequence[Usage], prior: Prior, max_tok
     if len(recorded) >= LEAST_RECORDED:
         return _recorded_length(mode, tuple(usage.completion_tokens for usage in recorded), max_tokens)
     return _length_of_prior(mode, prior.recorded_length(mode), max_tokens)
+
+
+EFFORT_SHARES: Final[Mapping[str, float]] = {
+    "minimal": 0.25, "low": 0.5, "medium": 0.75, "high": 1.0, "xhigh": 1.5, "max": 2.0
+}  # fmt: skip
+"""How long thinking at a level is taken to be, against no level, until calls are on record: an assumption that only
+keeps the levels in order."""
+
+
+def length_at_effort(length: TokenLength, effort: str | int | None, answer: float, max_tokens: int) -> TokenLength:
+    """What of `length` is left at an effort: a number of tokens bounds the thinking, and an `answer` follows it."""
+    if isinstance(effort, int):
+        most = min(float(max_tokens), effort + answer)
+        bounds = {name: min(most, getattr(length, name)) for name in ("expected", "low", "high")}
+        return length.model_copy(update=bounds)
+    share = 1.0 if effort is None or length.source == "recorded" else EFFORT_SHARES.get(effort, 1.0)
+    if share == 1.0:
+        return length
+    scaled = {name: min(float(max_tokens), share * getattr(length, name)) for name in ("expected", "low", "high")}
+    return length.model_copy(update=scaled)
 
 
 @lru_cache(maxsize=64)

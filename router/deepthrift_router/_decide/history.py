@@ -8,7 +8,7 @@ from typing import Final, TypeVar, cast
 
 from deepthrift import HostProfile
 from deepthrift_pricing import Ledger, Mode, Usage
-from deepthrift_router._decide.economy import cached_share, recorded_calls
+from deepthrift_router._decide.economy import cached_share, effort_on_record, recorded_calls
 from deepthrift_router._decide.latency import expected_seconds, timed_attempts
 
 T = TypeVar("T")
@@ -24,10 +24,15 @@ class History:
     def __init__(self) -> None:
         self._kept: dict[tuple[object, ...], tuple[float, object]] = {}
 
-    def calls(self, ledger: Ledger, host: HostProfile, model: str, mode: Mode) -> list[Usage]:
-        """Usages of recent calls in `mode`, the newest first."""
-        key = ("calls", id(ledger), host.name, model, mode)
-        return self._fresh(key, lambda: recorded_calls(ledger, host, model, mode), lambda found: len(found) >= _DOZENS)
+    def calls(
+        self, ledger: Ledger, host: HostProfile, model: str, mode: Mode, effort: str | int | None = None
+    ) -> list[Usage]:
+        """Usages of recent calls in `mode` at this effort, the newest first."""
+        name = effort_on_record(host, model, effort)
+        key = ("calls", id(ledger), host.name, model, mode, name)
+        return self._fresh(
+            key, lambda: recorded_calls(ledger, host, model, mode, name), lambda found: len(found) >= _DOZENS
+        )
 
     def cached_share(self, ledger: Ledger, host: HostProfile, model: str) -> float | None:
         """The share of the prompt that second samples found in the provider's cache, as recorded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +14,7 @@ from deepthrift_router._calls.request import Request
 from deepthrift_router._decide.history import History
 from deepthrift_router._decide.preferences import Preferences, RouteOptions, by_tags, money, split_options
 from deepthrift_router._decide.route_plan import Preference, RoutePlan, look_out
+from deepthrift_router._door.tiers import Tiers
 from deepthrift_router._evidence.validators import Validator
 from deepthrift_router._learn.memory import Memory
 from deepthrift_router._record.changes import Changes
@@ -27,10 +28,12 @@ class Planner:
     """Plans the answers of one router."""
 
     client: AsyncClient
+    """The router's own, whose currency and tags hold."""
+    tiers: Callable[[], Tiers]
+    """The router's tiers, read with each plan: a local client has no host before it is entered."""
     preferences: Preferences
     by_tag: Mapping[str, Preferences]
     max_samples: int
-    specialist: AsyncClient | None
     scorer: Scorer
     memory: Memory
     history: History = field(default_factory=History)
@@ -48,20 +51,23 @@ class Planner:
         """
         options, own, validators = split_options(given)
         tags = {**self.client.tags, **(options.get("tags") or {})}
-        preference = self._preference(own.over(by_tags(self.by_tag, tags, self.preferences)))
+        tiers = self.tiers()
+        preference = self._preference(tiers, own.over(by_tags(self.by_tag, tags, self.preferences)))
         group_id = options.pop("group_id", None) or new_id("group")
         request = Request(messages, max_tokens, options, group_id, target)
         likelihoods = self.memory.likelihoods
-        route_plan = look_out(self.client, request, preference, self.scorer, likelihoods, self.specialist, self.history)
+        route_plan = look_out(
+            tiers.all[0], tiers.all[1:], request, preference, self.scorer, likelihoods, tiers.ladder, self.history
+        )
         return route_plan, validators
 
-    def _preference(self, wanted: Preferences) -> Preference:
+    def _preference(self, tiers: Tiers, wanted: Preferences) -> Preference:
         policy = wanted.policy or "auto"
-        if policy == "specialist" and self.specialist is None:
+        if policy == "specialist" and all(tier.name != "specialist" for tier in tiers.all):
             raise ConfigurationError("the policy 'specialist' needs a router with specialist=…")
         currency = self.client.currency
         fixed = policy in ("standard", "thinking", "specialist")
-        change = self.changes.latest(self.client)
+        change = self.changes.latest(tiers.all[0].client)
         threshold = None if fixed else self.memory.threshold(wanted, change)
         shared = threshold is not None and wanted.target_share is not None
         return Preference(

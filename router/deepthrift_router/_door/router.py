@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, Unpack, cast, overload
 
@@ -18,6 +19,7 @@ from deepthrift_router._door.parsing import FitsTarget, RoutedParsed, parsed
 from deepthrift_router._door.planner import Planner
 from deepthrift_router._door.settings import RouterSettings, checked, others_in, own_checks_in
 from deepthrift_router._door.stream import AsyncRoutedStream, RoutedStream
+from deepthrift_router._door.tiers import LazyTiers
 from deepthrift_router._evidence.checks import checks_of
 from deepthrift_router._evidence.validators import Validator
 from deepthrift_router._learn.audits import Audits
@@ -65,13 +67,13 @@ class ModeRouter(Generic[C]):
         base, max_samples, audit_rate = checked(settings)
         own_checks = own_checks_in(settings)
         self._client: AsyncClient | Client = client
-        specialist = settings.get("specialist")
+        self._async = async_of(client)
         others = [same_kind(self._client, other) for other in others_in(settings)]
         checks = checks_of(settings.get("checks", ()), others, settings.get("sandbox"))
         setting, shadowed = read_setting(settings.get("settings")), read_setting(settings.get("shadow"))
         scorer = settings.get("scorer")
         self._base_scorer = scorer or Prior.builtin()
-        self._specialist = None if specialist is None else same_kind(self._client, specialist)
+        self._tiers = LazyTiers(self._client, settings.get("tiers"), settings.get("specialist"))
         # Opened last: a setting that is wrong leaves nothing open.
         self._store, self._own_store = open_store(settings.get("store"))
         self._memory = Memory(
@@ -79,10 +81,10 @@ class ModeRouter(Generic[C]):
         )
         self._planner = Planner(
             self._async,
+            self._tiers,
             base,
             dict(settings.get("by_tag") or {}),
             max_samples,
-            self._specialist,
             self._base_scorer if setting is None else setting.scorer(self._base_scorer),
             self._memory,
         )
@@ -94,14 +96,15 @@ class ModeRouter(Generic[C]):
             self._memory.version,
             *own_checks,
         )
-        self._audits = Audits(self._async, audit_rate, self._store, settings.get("grader"), settings.get("on_drift"))
+        self._audits = Audits(audit_rate, self._store, settings.get("grader"), settings.get("on_drift"))
 
     def __repr__(self) -> str:
         return f"<ModeRouter {self._planner.preferences.policy} on {self._client!r}>"
 
     @property
-    def _async(self) -> AsyncClient:
-        return async_of(self._client)
+    def tiers(self) -> tuple[str, ...]:
+        """The names of the tiers, the lowest first; a local client has none before it is entered."""
+        return self._tiers.names
 
     @property
     def client(self) -> C:
@@ -352,8 +355,8 @@ class ModeRouter(Generic[C]):
     async def _chat(
         self, messages: Messages, max_tokens: int | None, options: RouteOptions, presenter: StreamPresenter | None
     ) -> RoutedReply:
-        plan, validators = await self._plan_off_loop(options, lambda: self._planner.plan(messages, max_tokens, options))
-        return await self._run(plan, validators, presenter)
+        plan, own = await self._plan_off_loop(options, partial(self._planner.plan, messages, max_tokens, options))
+        return await self._run(plan, own, presenter)
 
     async def _parse(
         self, messages: Messages, into: type[M], max_tokens: int | None, options: RouteOptions
@@ -362,9 +365,8 @@ class ModeRouter(Generic[C]):
 
         target = Target(into)
         found = cast("Target[object]", target)
-        plan, validators = await self._plan_off_loop(
-            options, lambda: self._planner.plan(messages, max_tokens, options, found)
-        )
+        work = partial(self._planner.plan, messages, max_tokens, options, found)
+        plan, validators = await self._plan_off_loop(options, work)
         return parsed(await self._run(plan, (FitsTarget(target), *validators), None), target)
 
     async def _run(
@@ -372,12 +374,11 @@ class ModeRouter(Generic[C]):
     ) -> RoutedReply:
         memory, preference = self._memory, plan.preference
         setup = replace(self._setup, validators=(*self._setup.validators, *validators)) if validators else self._setup
-        calls = Calls(self._async, plan.request, plan.value.currency, preference.deadline)
+        calls = Calls(plan.base.client, plan.request, plan.value.currency, preference.deadline)
         route = Route(calls, plan, setup, presenter)
         answered = await route.run()
-        reply = await self._async.ledger.in_thread(
-            lambda: memory.remember(answered, plan, self._base_scorer, preference.change)
-        )
+        remember = partial(memory.remember, answered, plan, self._base_scorer, preference.change)
+        reply = await self._async.ledger.in_thread(remember)
         if preference.share is not None and plan.plan == "cascade":
             preference.share.note(escalated=reply.escalated)
         await self._audits.consider(route.outcomes, plan)

@@ -10,6 +10,7 @@ from typing import Generic, TypedDict, TypeVar
 from deepthrift import AsyncClient, Client
 from deepthrift.errors import ConfigurationError
 from deepthrift_router._belief.prior import Scorer
+from deepthrift_router._decide.ladder import Tier
 from deepthrift_router._decide.preferences import Amount, Preferences
 from deepthrift_router._evidence.own_checks import DEFAULT_SECONDS, Check, own_checks_of
 from deepthrift_router._evidence.sandbox import Sandbox
@@ -53,8 +54,13 @@ class RouterSettings(TypedDict, Generic[C], total=False):
     """The most seconds that your own checks of an answer may take; a later result is no evidence. Default: 30."""
     cross_check: C | Sequence[C] | None
     """A client of another endpoint, or two, whose answers to the same question are one more check."""
+    tiers: Sequence[str | Tier[C]] | None
+    """The ladder, the cheapest tier first: two to six of `"standard"`, `"thinking"`, `"thinking:low"` (a level of the
+    host), `"thinking:2048"` (the most tokens of thinking), each with `@MODEL` for another model of the endpoint, and
+    `Tier(client, mode, effort=…, model=…)`. Default: the host's own ladder, or standard and thinking mode."""
     specialist: C | None
-    """A client of another endpoint that the router can escalate to, such as R1's."""
+    """Short for a further tier that thinks on another endpoint, such as R1's, and is taken to be as good as thinking:
+    the cheaper one of both is called. It excludes `tiers`."""
     scorer: Scorer | None
     """Scores a question before the first call, instead of the shipped prior."""
     settings: Setting | SettingsFolder | Path | str | None

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from deepthrift_pricing import Currency, utc_now
 from deepthrift_router._belief.belief import Cells
+from deepthrift_router._belief.evidence import TIER
 from deepthrift_router._belief.prior import Score
 from deepthrift_router._record.reply import RoutedReply
 
 LabelSource: TypeAlias = Literal["feedback", "grader", "collected"]
-
-_THOUGHT: Final = frozenset({"escalate", "thinking", "specialist"})
 
 
 class Answered(BaseModel):
@@ -32,7 +31,15 @@ class Answered(BaseModel):
     """How the evidence was bought: `samples=3` where it was the same for every answer, else `auto`."""
     plan: str
     mode: str
-    """The mode of the answer that was given."""
+    """The mode of the answer that was given; on a ladder, `standard` for its lowest tier and `thinking` above."""
+    tier: str = ""
+    """The tier whose answer was given."""
+    top: bool = True
+    """Whether an answer that is not the lowest tier's is the highest's: only then do labels say of thinking."""
+    chances: Mapping[str, float] = Field(default_factory=dict[str, float])
+    """For each tier, the probability that it was believed to be right with."""
+    tier_right: Mapping[str, bool] = Field(default_factory=dict[str, bool])
+    """For each tier between the lowest and the highest that a label spoke of, whether it was right."""
     escalated: bool
     """Whether thinking, or a specialist, was asked."""
     cells: Cells
@@ -65,6 +72,11 @@ class Answered(BaseModel):
         return self.p_thinking - self.p_standard
 
     @property
+    def confidence(self) -> float:
+        """The probability that the answer that was given was believed to be right with."""
+        return self.chances.get(self.tier, self.p_thinking if self.mode == "thinking" else self.p_standard)
+
+    @property
     def labelled(self) -> bool:
         """Whether it is known of both modes if they were right."""
         return self.kept_right is not None and self.thinking_right is not None
@@ -72,6 +84,8 @@ class Answered(BaseModel):
     @property
     def right(self) -> bool | None:
         """Whether the answer that was given is right."""
+        if self.mode == "thinking" and not self.top:
+            return self.tier_right.get(self.tier)
         return self.thinking_right if self.mode == "thinking" else self.kept_right
 
     def with_verdict(self, right: bool, source: LabelSource) -> Answered:
@@ -79,6 +93,8 @@ class Answered(BaseModel):
 
         Where both gave the same answer, both are right or both wrong; where they differ, only one can be right.
         """
+        if self.mode == "thinking" and not self.top:
+            return self.model_copy(update={"tier_right": {**self.tier_right, self.tier: right}, "label": source})
         other: bool | None = None
         if self.same is not None and (self.same or right):
             other = right if self.same else False
@@ -97,10 +113,24 @@ def process_of(samples: int, checks: Sequence[str] = ()) -> str:
     return ", ".join([f"samples={samples}", *sorted(checks)])
 
 
-def answered(reply: RoutedReply, base: Score, *, question: str, process: str, shadow: str | None) -> Answered:
-    """What is kept of `reply`; `base` is what the question said before any setting moved it."""
+def _mode_of(reply: RoutedReply) -> str:
+    """Whether the answer is the lowest tier's: `standard`, or one above: `thinking`."""
+    lowest = next(iter(reply.decision.tiers), "standard")
+    if reply.path[-1] == "kept standard" or (lowest != "standard" and reply.tier == lowest):
+        return "standard"
+    return reply.requested_mode if lowest == "standard" and reply.tier in ("standard", "thinking") else "thinking"
+
+
+def answered(
+    reply: RoutedReply, base: Score, *, question: str, process: str, shadow: str | None, last: str = "thinking"
+) -> Answered:
+    """What is kept of `reply`; `base` is what the question said before any setting moved it.
+
+    `last` is the highest tier.
+    """
     decision = reply.decision
     net = reply.savings.net
+    uppers = [*decision.tiers][1:] or ["thinking"]
     return Answered(
         group_id=reply.group_id,
         at=utc_now(),
@@ -108,13 +138,21 @@ def answered(reply: RoutedReply, base: Score, *, question: str, process: str, sh
         setting=decision.setting,
         process=process,
         plan=decision.plan,
-        mode="standard" if reply.path[-1] == "kept standard" else reply.requested_mode,
-        escalated=not _THOUGHT.isdisjoint(reply.path),
+        mode=_mode_of(reply),
+        tier=reply.tier,
+        top=reply.tier == last,
+        chances=decision.tiers,
+        escalated=any(step == "escalate" or step in uppers for step in reply.path),
         cells=base.cells,
         weight=decision.score.weight,
         p_standard=decision.p_standard,
         p_thinking=decision.p_thinking,
-        evidence=tuple((item.signal, item.condition, item.outcome) for item in decision.evidence),
+        # What a higher tier said came after the decision to call it, so no setting is fitted on it.
+        evidence=tuple(
+            (item.signal, item.condition, item.outcome)
+            for item in decision.evidence
+            if not item.signal.startswith(TIER)
+        ),
         cost=reply.cost.total.pico,
         saved=None if net is None else net.pico,
         currency=reply.cost.total.currency,

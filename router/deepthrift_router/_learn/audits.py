@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from deepthrift import Messages, Reply
@@ -22,7 +22,7 @@ from deepthrift_router._learn.estimates import drift_of
 from deepthrift_router._learn.store import RouterStore
 
 if TYPE_CHECKING:
-    from deepthrift import AsyncClient
+    pass
 
 Grader: TypeAlias = Callable[[Messages, Reply], bool | Awaitable[bool | None] | None]
 """Whether a reply answers a conversation rightly, awaited or not; `None` where it cannot tell."""
@@ -42,6 +42,9 @@ class Outcomes:
     kept: Reply | None
     """The standard answer that was or would have been kept."""
     thought: Reply | None
+    """That of thinking, or of the highest tier."""
+    given: Reply | None = None
+    """The answer that was given, where it is that of a tier between the lowest and the highest."""
 
 
 class Audits:
@@ -49,13 +52,11 @@ class Audits:
 
     def __init__(
         self,
-        client: AsyncClient,
         rate: float,
         store: RouterStore,
         grader: Grader | None,
         on_drift: Callable[[str], object] | None = None,
     ) -> None:
-        self._client = client
         self._rate = rate
         self._store = store
         self._grader = grader
@@ -134,27 +135,32 @@ class Audits:
                 work.close()
 
     async def _audit(self, outcomes: Outcomes, route_plan: RoutePlan) -> None:
-        request, client = route_plan.request, self._client
+        request, base, top = route_plan.request, route_plan.base, route_plan.top
         thinking = outcomes.thought is None
-        worst = route_plan.tiers[0].worst if thinking else route_plan.costs.worst_standard
+        if thinking and top is None:
+            return
+        tier, worst = (top.tier, top.worst) if thinking and top is not None else (base, route_plan.costs.worst_standard)
+        client = tier.client
         await refresh_statuses(client.ledger)
-        room = room_now(client, request, "thinking" if thinking else "standard")
+        room = room_now(client, request, tier.mode)
         if room is not None and worst > room.left:
             self.skipped += 1
             return
         self.begun += 1
-        spec = request.thinking(client.host, "audit") if thinking else request.standard(client.host, "audit")
+        spec = request.call(client.host, tier.mode, "audit", effort=tier.effort)
         options = spec.options.copy()
         options["group_id"], options["purpose"] = request.group_id, "audit"
         reply = await client.chat(spec.messages, mode=spec.mode, max_tokens=spec.max_tokens, **options)
-        both = Outcomes(outcomes.kept, reply) if thinking else Outcomes(reply, outcomes.thought)
+        both = replace(outcomes, thought=reply) if thinking else replace(outcomes, kept=reply)
         cost = Money.sum((attempt.cost.total for attempt in reply.attempts), route_plan.value.currency).pico
         await self._grade_both(route_plan, both, self._rate, cost)
 
     async def _grade_both(self, route_plan: RoutePlan, outcomes: Outcomes, propensity: float, cost: int) -> None:
         kept = await self._grade(route_plan, outcomes.kept)
         thinking = await self._grade(route_plan, outcomes.thought)
-        self._note(route_plan.request.group_id, self._same(route_plan, outcomes), kept, thinking, propensity, cost)
+        given = await self._grade(route_plan, outcomes.given)
+        same = self._same(route_plan, outcomes)
+        self._note(route_plan.request.group_id, same, kept, thinking, propensity, cost, given)
 
     async def _grade(self, route_plan: RoutePlan, reply: Reply | None) -> bool | None:
         if reply is None or self._grader is None:
@@ -181,8 +187,11 @@ class Audits:
         thinking: bool | None,
         propensity: float,
         cost: int,
+        given: bool | None = None,
     ) -> None:
         def change(row: Answered) -> Answered:
+            if given is not None and row.tier not in row.tier_right:
+                row = row.model_copy(update={"tier_right": {**row.tier_right, row.tier: given}})
             graded = {"kept_right": kept, "thinking_right": thinking, "label": "grader"}
             told = graded if kept is not None and thinking is not None and row.label != "feedback" else {}
             changed = row.model_copy(

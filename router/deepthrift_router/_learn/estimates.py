@@ -86,7 +86,7 @@ def report_of(rows: Sequence[Answered], change: Change | None = None) -> AuditRe
         changed = f"{change.news} since {change.when}; {len(since)} answers and {labels} labels are from after it"
     rows = [row for row in rows if row.label != "collected"]
     seen = [row for row in rows if row.propensity]
-    labelled = [row for row in seen if row.labelled]
+    labelled = [row for row in seen if row.labelled and row.right is not None]
     currency = rows[0].currency if rows else "USD"
     same = [row for row in rows if row.currency == currency]
     known = [row for row in same if row.saved is not None]
@@ -138,7 +138,7 @@ def _mean(rows: Sequence[Answered], value: Callable[[Answered], float], *, weigh
 def _calibration_error(rows: Sequence[Answered]) -> float | None:
     if len(rows) < _LEAST:
         return None
-    confidence = [row.p_thinking if row.mode == "thinking" else row.p_standard for row in rows]
+    confidence = [row.confidence for row in rows]
     return calibration_error(confidence, [row.right or False for row in rows], bins=5)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deepthrift.errors import LedgerError, NotEnoughLabels
 from deepthrift_router._belief.belief import Belief
+from deepthrift_router._belief.evidence import TIER
 from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.posterior import posterior
 from deepthrift_router._belief.prior import Scorer
@@ -173,7 +174,12 @@ class Memory:
         if self.setting is not None and self.setting.prior is not None:
             base = scorer.score(route_plan.request.messages)
         row = answered(
-            reply, base, question=self.store.hash_of(route_plan.request.question), process=process, shadow=shadow
+            reply,
+            base,
+            question=self.store.hash_of(route_plan.request.question),
+            process=process,
+            shadow=shadow,
+            last=route_plan.last,
         )
         try:
             self.store.add(row)
@@ -190,13 +196,17 @@ class Memory:
         if self.shadow is None or self._shadow_likelihoods is None:
             return None
         score = self.shadow.scorer(scorer).score(route_plan.request.messages)
-        seen = [(item.signal, item.condition, item.outcome) for item in reply.decision.evidence]
+        seen = [
+            (item.signal, item.condition, item.outcome)
+            for item in reply.decision.evidence
+            if not item.signal.startswith(TIER)
+        ]
         belief = posterior(Belief(score.cells), score.weight, seen, self._shadow_likelihoods)
         if not route_plan.tiers:
             return "accept"
         if route_plan.preference.threshold is not None:
             return "escalate" if belief.gain >= route_plan.preference.threshold else "accept"
-        pays = float(route_plan.value.pico) * belief.gain > route_plan.price_of(route_plan.tiers[0])
+        pays = float(route_plan.value.pico) * belief.gain > route_plan.price_of(route_plan.top or route_plan.tiers[0])
         return "escalate" if pays else "accept"
 
     def label(self, group_id: str, right: bool, source: LabelSource) -> Answered | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from deepthrift_pricing import Mode, Money
 from deepthrift_router._belief.evidence import Evidence
@@ -12,11 +13,12 @@ from deepthrift_router._belief.prior import Score
 
 RoutePolicy: TypeAlias = Literal["auto", "cascade", "standard", "thinking", "specialist"]
 """`auto`: the plan of the highest expected utility. `cascade`: standard and a second sample first, thinking when they
-do not agree. `standard`, `thinking`, `specialist`: that only."""
+do not agree. `standard`, `thinking`, `specialist`: that only. On a ladder, `standard` is its lowest tier and `thinking`
+its highest."""
 
-PlanName: TypeAlias = Literal["standard", "cascade", "thinking", "specialist"]
-"""`standard`: accept the standard answer. `cascade`: standard, verify, maybe escalate. `thinking`: think at once.
-`specialist`: ask the model on another endpoint at once."""
+PlanName: TypeAlias = Literal["standard", "cascade", "thinking", "specialist"] | str
+"""`cascade`: call the lowest tier, verify, maybe escalate. Any other is the name of a tier, which is called at once:
+the lowest one, such as `standard`, whose answer is accepted, or a higher one, such as `thinking` or `thinking:low`."""
 
 
 class TokenLength(BaseModel):
@@ -56,7 +58,7 @@ class PlanCost(BaseModel):
     sampled: float = 0.0
     """Chance that a second standard sample is bought."""
     escalated: float = 0.0
-    """Chance that thinking, or the specialist, is asked: 1 where it is asked at once."""
+    """Chance that a tier above the lowest is called: 1 where it is called at once."""
     possible: bool = True
     note: str = ""
     """Why it was not possible."""
@@ -75,9 +77,9 @@ class Decision(BaseModel):
     score: Score
     """What the question alone said."""
     p_standard: float
-    """Probability that the standard answer is right, on all the evidence."""
+    """Probability that the standard answer, or that of the lowest tier, is right, on all the evidence."""
     p_thinking: float
-    """Probability that thinking answers right, on all the evidence."""
+    """Probability that thinking, or the highest tier, answers right, on all the evidence."""
     plans: tuple[PlanCost, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     missing: tuple[str, ...] = ()
@@ -99,6 +101,10 @@ class Decision(BaseModel):
     """The version of the setting that the likelihoods and the prior come from."""
     shadow: str | None = None
     """What the shadow setting would have done at the end, where there is one."""
+    tiers: Mapping[str, float] = Field(default_factory=dict[str, float])
+    """For each tier in order, the probability that it answers right, on all the evidence, the answers of higher tiers
+    included. `p_standard` and `p_thinking` are those of the lowest and the highest tier before a higher one was called.
+    """
 
     @property
     def gain(self) -> float:

@@ -16,9 +16,10 @@ StreamMode: TypeAlias = Literal["verified", "optimistic"]
 class Escalated:
     """What was shown so far is not the answer: forget it. What follows takes its place."""
 
-    to: Literal["thinking", "specialist", "sample", "standard"]
-    """What follows. `sample`: another standard sample, with which a third one sides. `standard`: thinking gave nothing
-    usable, so the earlier answer stands."""
+    to: str
+    """What follows: the name of a tier, such as `thinking`. `sample`: another standard sample, with which a third one
+    sides. `standard`, or the name of an earlier tier: the higher one's answer isn't the one, so the earlier one stands.
+    """
     reason: str
     withdrawn: str
     """The text that was shown and no longer counts; empty where nothing was."""
@@ -45,12 +46,12 @@ class StreamPresenter:
         elif isinstance(event, ReasoningDelta) or (isinstance(event, ToolCallDelta) and (self._optimistic or sure)):
             self._put(event)
 
-    def withdraw(self, to: Literal["thinking", "specialist", "sample", "standard"], reason: str) -> None:
+    def withdraw(self, to: str, reason: str) -> None:
         """Something else follows: what was shown is taken back."""
         withdrawn, self.shown = self.shown, ""
         self._put(Escalated(to, reason, withdrawn))
 
-    def settle(self, text: str, to: Literal["sample", "standard"], reason: str) -> None:
+    def settle(self, text: str, to: str, reason: str) -> None:
         """The answer is known: show what of it was held back."""
         if text == self.shown:
             return

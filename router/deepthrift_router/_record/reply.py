@@ -8,11 +8,12 @@ from deepthrift import Reply
 from deepthrift_router._record.decision import Decision
 from deepthrift_router._record.savings import Savings
 
-Step: TypeAlias = Literal["standard", "sample", "check", "escalate", "thinking", "specialist", "kept standard"]
+Step: TypeAlias = Literal["standard", "sample", "check", "escalate", "thinking", "specialist", "kept standard"] | str
 """One step on the way to the answer. `sample`: a further standard answer. `check`: a check that took a call.
 `escalate`: thinking after a standard answer. `thinking`: thinking as the first call, or beside the standard one in a
 race. `specialist`: the model on another endpoint. `kept standard`: thinking gave no usable answer, so the earlier one
-stands."""
+stands. On a ladder, a tier is a step under its own name, after `escalate` where it isn't the first; `kept NAME` says
+that an earlier tier's answer stands."""
 
 
 class RoutedReply(Reply):
@@ -31,8 +32,10 @@ class RoutedReply(Reply):
     """The steps in order, such as standard, sample, escalate."""
     group_id: str
     """Every attempt of this answer carries it in the ledger."""
+    tier: str = ""
+    """The tier whose answer it is, such as `standard` or `thinking:low`."""
 
     @property
     def escalated(self) -> bool:
-        """Whether thinking, or a specialist, ran after a standard answer."""
+        """Whether a tier above the first one, such as thinking, was called after it."""
         return "escalate" in self.path or "specialist" in self.path[1:]

@@ -15,7 +15,7 @@ from deepthrift_router._calls.calls import Calls
 from deepthrift_router._decide.decide import Offer, Utilities, best_step
 from deepthrift_router._decide.economy import Room
 from deepthrift_router._decide.route_plan import RoutePlan, room_now
-from deepthrift_router._decide.tiers import Tier
+from deepthrift_router._decide.tiers import TierOffer
 from deepthrift_router._evidence.evidence import Reader
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class EvidencePolicy:
         """What the budgets leave for thinking, now."""
         return room_now(self.calls.client, self.route_plan.request, "thinking")
 
-    def values(self) -> tuple[Utilities, Tier | None, str | None]:
+    def values(self) -> tuple[Utilities, TierOffer | None, str | None]:
         """What is at stake now, what to escalate to, and why nothing is in reach if so."""
         drafts = self.reader.drafts
         return self.route_plan.values(
@@ -50,7 +50,22 @@ class EvidencePolicy:
             room=self.room(),
             draft_tokens=drafts[0].reply.usage.completion_tokens if drafts else 0,
             left=self.calls.left,
+            comparable=not drafts or drafts[0].answer is not None,
         )
+
+    def way_up(self) -> TierOffer | None:
+        """The tier to escalate to, by what is believed now."""
+        comparable = self.reader.drafts[0].answer is not None
+        room, left = self.room(), self.calls.left
+        return self.route_plan.best_up(self.seen.belief, self.calls.spent, room, left, comparable=comparable)
+
+    def gain_of(self, tier: TierOffer) -> float | None:
+        """What `tier` adds to the chance of a right answer, where the tiers of a ladder differ in that."""
+        climb = self.route_plan.climb
+        if climb is None:
+            return None
+        belief = climb.standing(self.seen.belief).belief
+        return belief.p(tier.place) - belief.p(0)
 
     def would_escalate(self, hedging: str) -> bool:
         """Whether an answer that is worded so would be escalated at once."""

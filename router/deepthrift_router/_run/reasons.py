@@ -35,13 +35,13 @@ def sentences(*said: str) -> str:
     return " ".join(f"{each[:1].upper()}{each[1:].rstrip(' .')}." for each in said if each)
 
 
-def why_escalate(seen: Verification, threshold: float | None, to: str = "thinking") -> str:
-    """Why a standard answer is escalated."""
-    up = "escalated to thinking" if to == "thinking" else f"escalated to the {to}"
+def why_escalate(seen: Verification, threshold: float | None, to: str = "thinking", gain: float | None = None) -> str:
+    """Why a standard answer is escalated; `gain` is what `to` adds, where that isn't what thinking adds."""
+    up = f"escalated to {'the ' if to == 'specialist' else ''}{to}"
     decisive = next((item for item in seen.evidence if item.decisive), None)
     if decisive is not None:
         return f"{up} ({decisive.signal}: {decisive.detail or decisive.outcome})"
-    adds = f"it is expected to add {seen.belief.gain:+.2f} to the chance of a right answer"
+    adds = f"it is expected to add {seen.belief.gain if gain is None else gain:+.2f} to the chance of a right answer"
     if threshold is not None:
         return f"{up}: {_told(seen)}{adds}, and the threshold is {threshold:+.2f}"
     return f"{up}: {_told(seen)}{adds}, which is worth more than it costs"

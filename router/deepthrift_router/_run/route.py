@@ -14,12 +14,13 @@ from deepthrift.errors import (
 from deepthrift_pricing import Money
 from deepthrift_router._calls.calls import Calls
 from deepthrift_router._decide.route_plan import RoutePlan
-from deepthrift_router._decide.tiers import Tier, TierName
+from deepthrift_router._decide.tiers import TierOffer
 from deepthrift_router._evidence.call_check import CallCheck
 from deepthrift_router._evidence.draft import unusable
 from deepthrift_router._learn.audits import Outcomes
 from deepthrift_router._record.presenter import StreamPresenter
 from deepthrift_router._record.reply import RoutedReply
+from deepthrift_router._run.ascent import Ascent
 from deepthrift_router._run.reasons import why_accept, why_escalate
 from deepthrift_router._run.steps import Setup, Steps
 
@@ -44,7 +45,7 @@ class Route:
             DeepthriftError: There is no answer at all; the error carries the attempts and the spend of the whole group.
         """
         try:
-            if self._steps.route_plan.plan in ("thinking", "specialist"):
+            if self._steps.route_plan.plan not in (self._steps.route_plan.base.name, "cascade"):
                 return await self._up_first()
             if self._steps.preference.race and self._steps.route_plan.plan == "cascade":
                 return await self._race()
@@ -58,8 +59,8 @@ class Route:
     # -- plans ------------------------------------------------------------------------------------------------------
 
     async def _up_first(self) -> RoutedReply:
-        name: TierName = "specialist" if self._steps.route_plan.plan == "specialist" else "thinking"
-        fixed = self._steps.preference.policy == name
+        name = self._steps.route_plan.plan
+        fixed = self._steps.preference.policy in ("thinking", "specialist")
         tier = next((each for each in self._steps.route_plan.tiers if each.name == name), None)
         self._steps.trace.path.append(name)
         try:
@@ -74,20 +75,30 @@ class Route:
             self._steps.trace.degraded.append(f"{name}: {type(error).__name__}: {error}")
             return await self._standard_first()
         problem = await self._steps.reader.refused(reply)
+        climb = self._steps.route_plan.climb
+        if tier is not None and climb is not None and not fixed:
+            found = await Ascent(self._steps, climb).after(tier, reply, problem)
+            if found is not None:
+                return found
         if problem is None or fixed:
+            self._steps.trace.answered = name
             return self._steps.finish(reply, self._steps.confidence_in(reply, problem))
         self._steps.trace.degraded.append(f"{name}: {problem}")
-        self._steps.withdraw("standard", problem)
-        standard = await self._steps.send_or_none(self._steps.request.standard(self._steps.client.host))
+        base = self._steps.route_plan.base
+        self._steps.withdraw(base.name, problem)
+        spec = self._steps.request.call(base.client.host, base.mode, effort=base.effort)
+        standard = await self._steps.send_or_none(spec)
         if standard is None or unusable(standard) is not None:
+            self._steps.trace.answered = name
             return self._steps.finish(reply, 0.0)
-        self._steps.trace.path.append("standard")
+        self._steps.trace.path.append(base.name)
         await self._steps.reader.first(standard)
-        self._steps.trace.why = f"{name} gave no usable answer, so a standard one was asked for"
+        what = "a standard one" if base.name == "standard" else f"one of {base.name}"
+        self._steps.trace.why = f"{name} gave no usable answer, so {what} was asked for"
         return self._steps.finish(standard, self._steps.seen.belief.p_standard)
 
     async def _standard_first(self) -> RoutedReply:
-        self._steps.trace.path.append("standard")
+        self._steps.trace.path.append(self._steps.route_plan.base.name)
         reply = await self._steps.first_standard()
         if reply.tool_calls:
             self._steps.seen.missing.append("agreement: tool calls are not verified")
@@ -96,24 +107,28 @@ class Route:
                 self._steps.say_unusable(reply)
                 return self._steps.finish(reply, 0.0)
             return self._steps.finish(reply, self._steps.seen.belief.p_standard)
-        if self._steps.route_plan.plan == "standard":
+        if self._steps.route_plan.plan == self._steps.route_plan.base.name:
             self._steps.say_unusable(reply)
             return self._steps.finish(reply, self._steps.seen.belief.p_standard)
         tier = await self._verify()
         if tier is None:
             return self._steps.finish(self._steps.chosen.reply, self._steps.seen.belief.p_standard)
+        climb = self._steps.route_plan.climb
+        if climb is not None:
+            return await Ascent(self._steps, climb).up(tier)
         return await self._escalate(tier)
 
     async def _race(self) -> RoutedReply:
         """Both modes at once: a standard answer that is accepted ends thinking, and thinking that is done ends it."""
         zero = Money.zero(self._steps.route_plan.value.currency)
-        tier, _ = self._steps.route_plan.reach(zero, self._steps.route_plan.room, self._steps.calls.left)
+        belief, room = self._steps.route_plan.score.belief, self._steps.route_plan.room
+        tier = self._steps.route_plan.best_up(belief, zero, room, self._steps.calls.left)
         both = self._steps.route_plan.costs.worst_standard + tier.worst if tier is not None else zero
         short = self._steps.route_plan.short_of(both, zero, self._steps.route_plan.room)
         if tier is None or short is not None:
             self._steps.trace.degraded.append(f"race: {short or 'there is nothing to race with'}")
             return await self._standard_first()
-        self._steps.trace.path.append("standard")
+        self._steps.trace.path.append(self._steps.route_plan.base.name)
         self._steps.trace.path.append(tier.name)
         standard = asyncio.ensure_future(self._raced_standard())
         thinking = asyncio.ensure_future(self._raced_thinking(tier))
@@ -122,13 +137,13 @@ class Route:
             if thinking.done() and not standard.done() and (thought := thinking.result()) is not None:
                 await _cancel(standard)
                 await self._steps.calls.reconcile(self._steps.client, tier.client)
-                return await self._won_by(thought)
+                return await self._won_by(thought, tier)
             if await standard:
                 self._steps.trace.why += "; thinking, which ran beside it, was cancelled" if not thinking.done() else ""
                 await _cancel(thinking)
                 await self._steps.calls.reconcile(self._steps.client, tier.client)
                 return self._steps.finish(self._steps.chosen.reply, self._steps.seen.belief.p_standard)
-            return await self._won_by(await thinking)
+            return await self._won_by(await thinking, tier)
         finally:
             await _cancel(standard, thinking)
 
@@ -142,8 +157,8 @@ class Route:
             return False
         return not _is_cut(reply) if reply.tool_calls else await self._verify() is None
 
-    async def _raced_thinking(self, tier: Tier) -> Reply | None:
-        spec = self._steps.request.thinking(tier.client.host, "escalate")
+    async def _raced_thinking(self, tier: TierOffer) -> Reply | None:
+        spec = self._steps.request.call(tier.client.host, tier.mode, "escalate", effort=tier.tier.effort)
         try:
             # Streamed, so that cancelling it stops the upstream, and what was generated is booked as such.
             reply = await self._steps.calls.send(spec, client=tier.client, tell=lambda _: None)
@@ -153,24 +168,26 @@ class Route:
         self._steps.trace.thought = (reply, tier)
         return reply
 
-    async def _won_by(self, reply: Reply | None) -> RoutedReply:
+    async def _won_by(self, reply: Reply | None, tier: TierOffer) -> RoutedReply:
         if reply is not None:
             problem = await self._steps.reader.refused(reply)
             if problem is None:
-                self._steps.trace.why = "both modes were asked at once, and the answer is that of thinking"
+                self._steps.trace.why = f"both modes were asked at once, and the answer is that of {tier.name}"
+                self._steps.trace.answered = tier.name
                 return self._steps.finish(reply, self._steps.confidence_in(reply, None))
-            self._steps.trace.degraded.append(f"thinking: {problem}")
+            self._steps.trace.degraded.append(f"{tier.name}: {problem}")
         if not self._steps.reader.drafts:
             if reply is None:
                 raise self._steps.lost
+            self._steps.trace.answered = tier.name
             return self._steps.finish(reply, 0.0)
-        self._steps.trace.path.append("kept standard")
+        self._steps.trace.path.append(f"kept {self._steps.route_plan.base.name}")
         self._steps.say_unusable(self._steps.chosen.reply)
         return self._steps.finish(self._steps.chosen.reply, self._steps.seen.belief.p_standard)
 
     # -- verifying --------------------------------------------------------------------------------------------------
 
-    async def _verify(self) -> Tier | None:
+    async def _verify(self) -> TierOffer | None:
         """Buys evidence while it can change what is done; then what to escalate to, or `None` to accept."""
         seen = self._steps.seen
         while True:
@@ -185,11 +202,13 @@ class Route:
                 continue
             threshold = self._steps.preference.threshold
             if step == "escalate" and tier is not None:
-                self._steps.trace.why = why_escalate(seen, threshold, tier.name)
+                tier = self._steps.policy.way_up() or tier
+                self._steps.trace.why = why_escalate(seen, threshold, tier.name, self._steps.policy.gain_of(tier))
                 return tier
             if self._steps.reader.drafts[0].answer is None and not seen.settled:
                 seen.missing.append("agreement: the answer is open text, which cannot be compared")
-            worth = values.value * seen.belief.p_thinking - values.escalation
+            up = values.up
+            worth = values.value * seen.belief.p_thinking - values.escalation if up is None else up(seen.belief)
             if short is not None and (seen.settled or worth > values.value * seen.belief.p_standard):
                 self._steps.trace.degraded.append(f"escalation: {short}")
             self._steps.trace.why = why_accept(seen, len(self._steps.reader.drafts), short, threshold)
@@ -208,9 +227,9 @@ class Route:
 
     async def _sample(self) -> None:
         """Buys one more standard answer. After one that failed, no other is asked for."""
-        reply = await self._steps.send_or_none(
-            self._steps.request.sample(self._steps.client.host, len(self._steps.reader.drafts) + 1)
-        )
+        base, number = self._steps.route_plan.base, len(self._steps.reader.drafts) + 1
+        spec = self._steps.request.sample(base.client.host, number, base.mode, base.effort)
+        reply = await self._steps.send_or_none(spec)
         if reply is None:
             self._steps.policy.spent.add("sample")
             return
@@ -219,7 +238,7 @@ class Route:
 
     # -- escalating -------------------------------------------------------------------------------------------------
 
-    async def _escalate(self, tier: Tier | None) -> RoutedReply:
+    async def _escalate(self, tier: TierOffer | None) -> RoutedReply:
         draft, tried, last = self._steps.chosen, list[str](), None
         useless = unusable(draft.reply) is not None
         while tier is not None:
@@ -231,6 +250,7 @@ class Route:
                 self._steps.trace.path.append("escalate" if tier.name == "thinking" else "specialist")
                 problem = await self._steps.reader.refused(reply)
                 if problem is None:
+                    self._steps.trace.answered = tier.name
                     return self._steps.finish(reply, self._steps.confidence_in(reply, None))
                 self._steps.trace.degraded.append(f"{tier.name}: {problem}")
             tier, _ = self._steps.route_plan.reach(
@@ -242,6 +262,7 @@ class Route:
         # Of two that are of no use, the one that says something.
         kept = bool(draft.reply.text.strip()) and not last.text.strip()
         if not kept and (useless or (self._steps.seen.settled and unusable(last) is None)):
+            self._steps.trace.answered = tried[-1]
             return self._steps.finish(last, 0.0)
         self._steps.trace.path.append("kept standard")
         self._steps.trace.why = f"{' and '.join(tried)} gave no usable answer; the standard answer stands"

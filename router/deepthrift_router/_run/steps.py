@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from deepthrift import Reply, StreamEvent
 from deepthrift.errors import ConfigurationError, DeepthriftError
 from deepthrift_pricing import Money, Purpose
+from deepthrift_router._belief.ladder import JointBelief
 from deepthrift_router._belief.likelihoods import Likelihoods
 from deepthrift_router._belief.verification import Verification
 from deepthrift_router._calls.call_spec import CallSpec
 from deepthrift_router._calls.calls import Calls
+from deepthrift_router._decide.ladder import Effort
 from deepthrift_router._decide.route_plan import RoutePlan
-from deepthrift_router._decide.tiers import Tier, TierName, bound_of
+from deepthrift_router._decide.tiers import TierOffer, bound_of
 from deepthrift_router._evidence.call_check import CallCheck
 from deepthrift_router._evidence.draft import Draft, unusable
 from deepthrift_router._evidence.evidence import Reader
@@ -61,8 +63,14 @@ class RouteTrace:
     path: list[Step] = field(default_factory=list[Step])
     degraded: list[str] = field(default_factory=list[str])
     why: str = ""
-    thought: tuple[Reply, Tier] | None = None
-    """The last reply of a tier above the standard call."""
+    thought: tuple[Reply, TierOffer] | None = None
+    """The last reply of a tier above the lowest one."""
+    given: Reply | None = None
+    """The answer that was chosen, where it is that of a tier between the lowest and the highest."""
+    answered: str | None = None
+    """The tier whose answer was chosen; `None`: the lowest one."""
+    chances: JointBelief | None = None
+    """What is believed of every tier of a ladder, once one above the lowest has answered."""
 
 
 class Steps:
@@ -90,14 +98,15 @@ class Steps:
     def outcomes(self) -> Outcomes:
         """The two replies, as far as they were asked for: what an audit need not ask again."""
         drafts, thought = self.reader.drafts, self.trace.thought
-        ours = thought is not None and thought[1].name == "thinking"
-        return Outcomes(self.chosen.reply if drafts else None, thought[0] if thought is not None and ours else None)
+        ours = thought is not None and thought[1].name == self.route_plan.last
+        kept, given = self.chosen.reply if drafts else None, self.trace.given
+        return Outcomes(kept, thought[0] if thought is not None and ours else None, given)
 
     def confidence_in(self, reply: Reply, problem: str | None) -> float:
         """Confidence in the answer of a thinking call."""
         if problem is not None:
             return 0.0
-        if reply.mode == "thinking" or (self.trace.path and "specialist" in self.trace.path):
+        if reply.mode == reply.requested_mode or (self.trace.path and "specialist" in self.trace.path):
             return self.seen.belief.p_thinking
         self.trace.degraded.append("thinking: it was asked for, but the endpoint ran standard mode")
         return min(self.seen.belief.p_standard, self.seen.belief.p_thinking)
@@ -106,24 +115,26 @@ class Steps:
 
     async def first_standard(self, *, hold: bool = False) -> Reply:
         """The first standard answer, with what is free to see of it."""
-        spec = self.request.standard(self.client.host)
+        base = self.route_plan.base
+        spec = self.request.call(base.client.host, base.mode, effort=base.effort)
         watch: Watch | None = None
         presenter = self.presenter
         if presenter is None or hold:
             reply = await self.calls.send(spec)
         else:
-            sure = self.route_plan.plan == "standard"
+            sure = self.route_plan.plan == base.name
             watch = None if sure else Watch(self.setup.partial_validators, self.policy.would_escalate)
             reply = await self.calls.send(spec, tell=lambda event: presenter.hear(event, sure=sure), watch=watch)
         limits = [self.setup.check_seconds] if self.calls.left is None else [self.setup.check_seconds, self.calls.left]
         await self.reader.first(reply, cut=None if watch is None else watch.problem, seconds=max(0.0, min(limits)))
         return reply
 
-    async def send_up(self, tier: Tier | None, purpose: Purpose, hint: str | None = None, *, sure: bool) -> Reply:
+    async def send_up(self, tier: TierOffer | None, purpose: Purpose, hint: str | None = None, *, sure: bool) -> Reply:
         client = self.client if tier is None else tier.client
-        spec = self.request.thinking(client.host, purpose)
-        if hint and self.preference.draft_as_hint:
-            spec = self._hinted(spec, client, purpose, hint)
+        mode, effort = ("thinking", None) if tier is None else (tier.mode, tier.tier.effort)
+        spec = self.request.call(client.host, mode, purpose, effort=effort)
+        if hint and self.preference.draft_as_hint and mode == "thinking":
+            spec = self._hinted(spec, client, purpose, hint, effort)
         presenter = self.presenter
 
         def hear(event: StreamEvent) -> None:
@@ -135,11 +146,13 @@ class Steps:
             self.trace.thought = (reply, tier)
         return reply
 
-    def _hinted(self, spec: CallSpec, client: AsyncClient, purpose: Purpose, hint: str) -> CallSpec:
+    def _hinted(
+        self, spec: CallSpec, client: AsyncClient, purpose: Purpose, hint: str, effort: Effort | None
+    ) -> CallSpec:
         """The thinking call with the draft in it, unless its longer prompt would pass a limit."""
-        hinted = self.request.thinking(client.host, purpose, hint)
+        hinted = self.request.thinking(client.host, purpose, hint, effort)
         try:
-            worst = bound_of(client, hinted).worst
+            worst = bound_of(client, hinted, self.request.prepared).worst
             short = self.route_plan.short_of(worst, self.calls.spent, self.policy.room())
         except DeepthriftError as error:
             short = str(error)
@@ -148,7 +161,7 @@ class Steps:
         self.trace.degraded.append(f"hint: {short}")
         return spec
 
-    async def send_up_or_none(self, tier: Tier, hint: str | None) -> Reply | None:
+    async def send_up_or_none(self, tier: TierOffer, hint: str | None) -> Reply | None:
         try:
             return await self.send_up(tier, "escalate", hint, sure=False)
         except DeepthriftError as error:
@@ -174,7 +187,14 @@ class Steps:
         """The standard answer that is believed in."""
         return self.reader.drafts[self.seen.chosen]
 
-    def withdraw(self, to: TierName | Literal["standard"], reason: str) -> None:
+    @property
+    def _stands(self) -> str:
+        """What the answer is of, for a stream that showed something else."""
+        if self.trace.answered is None and self.seen.chosen:
+            return "sample"
+        return self.trace.answered or self.route_plan.base.name
+
+    def withdraw(self, to: str, reason: str) -> None:
         if self.presenter is not None:
             self.presenter.withdraw(to, reason)
 
@@ -186,7 +206,7 @@ class Steps:
     def finish(self, chosen: Reply, confidence: float) -> RoutedReply:
         route_plan, calls, trace = self.route_plan, self.calls, self.trace
         if self.presenter is not None:
-            self.presenter.settle(chosen.text, "sample" if self.seen.chosen else "standard", trace.why)
+            self.presenter.settle(chosen.text, self._stands, trace.why)
         cost = calls.cost
         passes = 1 if self.client.host.two_pass is None else 2
         return RoutedReply(
@@ -206,7 +226,9 @@ class Steps:
                 missing=self.seen.missing,
                 degraded=trace.degraded,
                 setting=self.setup.setting,
+                chances=trace.chances,
             ),
+            tier=trace.answered or route_plan.base.name,
             savings=savings_of(route_plan, cost.total, calls.replies[0], trace.thought, passes=passes),
             path=tuple(trace.path),
             group_id=self.request.group_id,

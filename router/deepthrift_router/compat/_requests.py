@@ -23,7 +23,17 @@ _PLAIN: Final = (
     "service_tier",
 )  # fmt: skip
 _OURS: Final = frozenset(
-    {"policy", "value_of_right_answer", "max_cost", "deadline", "tags", "group_id", "regions", "reasoning_budget"}
+    {
+        "policy",
+        "value_of_right_answer",
+        "max_cost",
+        "deadline",
+        "tags",
+        "group_id",
+        "regions",
+        "reasoning_budget",
+        "effort",
+    }
     | {"on_unsupported", "prefix", "idle_timeout", "retry_unanswered", "stop_beyond_max_tokens"}
 )
 _PREFERENCES: Final = frozenset(each.name for each in fields(Preferences))
@@ -52,9 +62,12 @@ def read_request(content: bytes) -> ChatRequest:
     body = cast("dict[str, object]", json.loads(content))
     model = str(body.pop("model", ROUTED[0]))
     options: dict[str, object] = {name: body.pop(name) for name in _PLAIN if name in body}
-    policy = _policy(body) or _BY_MODEL.get(model)
+    policy, effort = _depth(body)
+    policy = policy or _BY_MODEL.get(model)
     if policy is not None:
         options["policy"] = policy
+    if effort is not None:  # the same request has to run on hosts with other levels, or with none
+        options |= {"effort": effort, "on_unsupported": "ignore"}
     options["tags"] = _tags(body)
     options["group_id"] = new_id("group")
     _take_ours(body.pop("deepthrift", None), options)
@@ -80,26 +93,34 @@ def read_request(content: bytes) -> ChatRequest:
     )
 
 
-def _policy(body: dict[str, object]) -> RoutePolicy | None:
-    """The mode that the request insists on, in any of the forms in which endpoints of V3.1 are told."""
-    found: RoutePolicy | None = None
-    effort = body.pop("reasoning_effort", None)
+def _depth(body: dict[str, object]) -> tuple[RoutePolicy | None, object]:
+    """The mode that the request insists on, and the effort, in any of the forms in which endpoints are told."""
+    policy: RoutePolicy | None = None
+    effort: object = body.pop("reasoning_effort", None)
+    config = body.get("output_config")
+    if isinstance(config, Mapping) and "effort" in config:
+        others = {**cast("Mapping[str, object]", body.pop("output_config"))}
+        effort = others.pop("effort")
+        if others:
+            body["output_config"] = others
+    template = body.get("chat_template_kwargs")
+    others = {**cast("Mapping[str, object]", template)} if isinstance(template, Mapping) else {}
+    effort = others.pop("reasoning_effort", None) if effort is None else effort
     if effort is not None:
-        found = "standard" if effort in _OFF else "thinking"
+        policy = "standard" if effort in _OFF else "thinking"
     thinking = body.get("thinking")
     if isinstance(thinking, Mapping) and "type" in thinking:
-        body.pop("thinking")
-        found = "thinking" if cast("Mapping[str, object]", thinking)["type"] == "enabled" else "standard"
-    template = body.get("chat_template_kwargs")
+        form = cast("Mapping[str, object]", body.pop("thinking"))
+        policy = "thinking" if form["type"] in ("enabled", "adaptive") else "standard"
+        effort = form.get("budget_tokens") if effort is None else effort
+    for name in ("thinking", "enable_thinking"):
+        if name in others:
+            policy = "thinking" if others.pop(name) else "standard"
     if isinstance(template, Mapping):
-        left = dict(cast("Mapping[str, object]", template))
-        for name in ("thinking", "enable_thinking"):
-            if name in left:
-                found = "thinking" if left.pop(name) else "standard"
-        body["chat_template_kwargs"] = left
-        if not left:
-            body.pop("chat_template_kwargs")
-    return found
+        body.pop("chat_template_kwargs")
+        if others:
+            body["chat_template_kwargs"] = others
+    return policy, effort if policy == "thinking" else None
 
 
 def _tags(body: dict[str, object]) -> dict[str, str]:

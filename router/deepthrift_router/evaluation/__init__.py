@@ -19,6 +19,7 @@ from deepthrift_router.evaluation._graders import (
     grader_named,
 )
 from deepthrift_router.evaluation._judged import Judged, OfflineDecision, decide, judge
+from deepthrift_router.evaluation._ladder_rows import LadderRow, read_ladder
 from deepthrift_router.evaluation._metrics import (
     Interval,
     ReliabilityBin,
@@ -41,6 +42,7 @@ __all__ = [
     "JudgeGrader",
     "Judged",
     "LabelledCall",
+    "LadderRow",
     "NumericGrader",
     "OfflineDecision",
     "Outcome",
@@ -62,6 +64,7 @@ __all__ = [
     "grade_outcomes",
     "grader_named",
     "judge",
+    "read_ladder",
     "read_outcomes",
     "reliability",
     "route_outcomes",

@@ -115,7 +115,7 @@ def stream_parse(
 
 async def count(target: Target, messages: Messages, mode: Mode, tools: Sequence[JSONObject] | None) -> int:
     """Prompt tokens of a conversation."""
-    from deepthrift._call.prepare.counting import count_prompt
+    from deepthrift._call.prepare.counting import count_and_ids
     from deepthrift._call.prepare.tokenize import engine_count
     from deepthrift._wire.request.conversation import wire_messages
 
@@ -124,7 +124,7 @@ async def count(target: Target, messages: Messages, mode: Mode, tools: Sequence[
     counted = await engine_count(target, wire, mode=mode, tools=tools)
     if counted is not None:
         return counted
-    return count_prompt(target.profile, target.model, wire, mode=mode, tools=tools).tokens
+    return count_and_ids(target.profile, target.model, wire, mode=mode, tools=tools)[0].tokens
 
 
 def _within_deadline(session: Session, options: CallOptions) -> CallOptions:

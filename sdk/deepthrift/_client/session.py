@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import fields
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
@@ -90,6 +91,20 @@ class Session:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.in_flight = InFlight()
         self._closed = False
+        self._twin: Session | None = None
+
+    def for_model(self, model: str) -> Session:
+        """The same client for calls of another model: its connections, ledger, limits and end are this one's.
+
+        Raises:
+            ConfigurationError: It is of a local engine, which runs one model.
+        """
+        if self._engine is not None:
+            raise ConfigurationError(f"a local engine runs one model, so {model!r} needs a client of its own")
+        found = copy(self)
+        found._targets = self.targets.for_model(model)
+        found._twin = self
+        return found
 
     def __str__(self) -> str:
         """What the client is of, for its `repr`."""
@@ -241,6 +256,9 @@ class Session:
                 await self.ledger.aclose()
 
     def _check_loop(self) -> None:
+        if self._twin is not None:
+            self._twin._check_loop()
+            return
         if self._closed:
             raise ClientClosed("the client is closed; make a new one")
         try:

@@ -14,8 +14,8 @@ from deepthrift_pricing import Mode, Purpose
 ToolChoice: TypeAlias = Literal["auto", "none", "required"] | JSONObject
 """Whether the model may, must not or must call a tool, or the one that it must call, in the OpenAI shape."""
 
-OnUnsupported: TypeAlias = Literal["downgrade", "raise"]
-"""What becomes of a thinking call that asks for what only standard mode can do."""
+OnUnsupported: TypeAlias = Literal["downgrade", "ignore", "raise"]
+"""What becomes of a thinking call that asks for what only standard mode can do, or of an effort that a host lacks."""
 
 
 class CallOptions(TypedDict, total=False):
@@ -26,8 +26,12 @@ class CallOptions(TypedDict, total=False):
         top_p: 0 to 1; left out, the host's own default.
         stop: Text, or up to 16 texts, at which the answer ends.
         seed: For the same answer to the same request, where the host can.
+        effort: How deeply to think, in thinking mode: a level of the host such as `"low"`, `"high"` or `"max"`, or the
+            most tokens to think with, such as 2048. Default: the host's own. A level that the host lacks is refused
+            before anything is sent, with those that it has; see docs/hosts.md.
         reasoning_budget: The most tokens of reasoning, after which the model has to answer; the embedded engine,
-            llama.cpp and SiliconFlow can. In standard mode there is nothing to limit.
+            llama.cpp, vLLM, DashScope and SiliconFlow can. The same as an `effort` in tokens. In standard mode there
+            is nothing to limit.
         logprobs: Whether the reply has `logprobs`.
         top_logprobs: 0 to 20 alternatives for each token; switches `logprobs` on.
         service_tier: The host's service level, such as `"flex"` or `"priority"`, priced by the rows of that tier. A
@@ -43,7 +47,8 @@ class CallOptions(TypedDict, total=False):
         purpose: Why the call is made, for the ledger.
         group_id: Joins several calls into one answer in the ledger.
         on_unsupported: What becomes of a thinking call that asks for what only standard mode can do, such as tools:
-            `"raise"`, or `"downgrade"`, and standard mode runs, with a warning on the reply.
+            `"raise"`, or `"downgrade"`, and standard mode runs, with a warning on the reply. With `"ignore"`, an
+            `effort` that the host lacks is left out, with a warning.
         extra_body: Further fields of the request; they win over everything else.
         extra_headers: Further headers of the request; they win over the client's.
     """
@@ -52,6 +57,7 @@ class CallOptions(TypedDict, total=False):
     top_p: float | None
     stop: str | Sequence[str] | None
     seed: int | None
+    effort: str | int | None
     reasoning_budget: int | None
     logprobs: bool | None
     top_logprobs: int | None
@@ -115,6 +121,7 @@ class Options:
     top_p: float | None = None
     stop: str | Sequence[str] | None = None
     seed: int | None = None
+    effort: str | int | None = None
     reasoning_budget: int | None = None
     tools: Sequence[JSONObject] | None = None
     tool_choice: ToolChoice | None = None
@@ -137,9 +144,11 @@ class Options:
     on_unsupported: OnUnsupported = "raise"
     extra_body: JSONObject | None = None
     extra_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    prepared: dict[tuple[object, ...], object] | None = field(default=None, repr=False, compare=False)
+    """Conversations laid out for the same answer; shared by its calls, and never given by a user."""
 
 
-_KNOWN = frozenset(each.name for each in fields(Options))
+_KNOWN = frozenset(each.name for each in fields(Options)) - {"prepared"}
 
 
 def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: ChatOptions) -> Options:
@@ -163,7 +172,7 @@ def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: Ch
         raise InvalidRequestError(f"{purpose!r} is not a purpose of a call; use one of {', '.join(get_args(Purpose))}")
     on_unsupported = given.get("on_unsupported", "raise")
     if on_unsupported not in get_args(OnUnsupported):
-        raise InvalidRequestError(f"on_unsupported is 'raise' or 'downgrade', not {on_unsupported!r}")
+        raise InvalidRequestError(f"on_unsupported is 'raise', 'downgrade' or 'ignore', not {on_unsupported!r}")
     return Options(messages=messages, mode=mode, max_tokens=max_tokens, **given)
 
 

@@ -18,7 +18,7 @@ from deepthrift_pricing import Mode
 Object: TypeAlias = Mapping[str, object]
 T = TypeVar("T")
 
-_FIELDS: Final = ("body", "custom_id", "method", "mode", "tags", "url")
+_FIELDS: Final = ("body", "custom_id", "effort", "method", "mode", "tags", "url")
 _PATH: Final = "/chat/completions"
 _LONGEST_ID: Final = 512
 _OPTIONS: Final = (
@@ -39,7 +39,7 @@ class BatchRow:
         messages: A conversation in the OpenAI shape, or a string for one user message.
         mode: `"standard"` or `"thinking"`; left out, the batch's own, or the router's choice.
         max_tokens: The most tokens to generate, reasoning included.
-        options: Further options of the call; see `ChatOptions`.
+        options: Further options of the call; see `ChatOptions`. A row with an `effort` thinks by default.
         model: The model that the row names, if it does: it has to be the client's.
         line: Its line in the file, or its place in the list, from 1.
     """
@@ -122,7 +122,10 @@ def parse_row(value: object, line: int) -> BatchRow:
     body = row.get("body")
     if not isinstance(body, Mapping):
         raise InvalidRequestError(f"body is a JSON object, not {_kind(body)}")
-    return _with_body(custom_id, _mode(row.get("mode")), _tags(row.get("tags")), cast("Object", body), line)
+    found = _with_body(custom_id, _mode(row.get("mode")), _tags(row.get("tags")), cast("Object", body), line)
+    if row.get("effort") is not None:
+        found.options["effort"] = cast("str | int", row["effort"])
+    return found
 
 
 def _mode(value: object) -> Mode | None:
@@ -190,8 +193,10 @@ def _shown(value: object) -> str:
 
 
 def row_mode(row: BatchRow, mode: Mode | None, profile: HostProfile) -> Mode | None:
-    """The mode of a row: its own, the batch's, or what the name of its model says; `None` is the router's choice."""
-    return row.mode or mode or _named_mode(row, profile)
+    """The mode of a row: its own, that of its effort, the batch's, or what the name of its model says; `None` is the
+    router's choice."""
+    effort: Mode | None = None if row.options.get("effort") is None else "thinking"
+    return row.mode or effort or mode or _named_mode(row, profile)
 
 
 def _named_mode(row: BatchRow, profile: HostProfile) -> Literal["thinking"] | None:
@@ -215,4 +220,4 @@ def check_row(row: BatchRow, mode: Mode | None, profile: HostProfile, model: str
     wanted = row_mode(row, mode, profile)
     options = options_of(row.messages, wanted or "standard", row.max_tokens, row.options)
     wire_messages(options.messages, profile, tools=bool(options.tools))
-    settled(options, profile)
+    settled(options, profile, model)

@@ -2,6 +2,7 @@
 
 from deepthrift.hosts._answers import AnswerForm
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
+from deepthrift.hosts._efforts import Efforts
 from deepthrift.hosts._profile import (
     BatchRules,
     CachedTokens,
@@ -23,6 +24,7 @@ __all__ = [
     "CachedTokens",
     "Completions",
     "Dialect",
+    "Efforts",
     "Feature",
     "HostProfile",
     "ModeRules",

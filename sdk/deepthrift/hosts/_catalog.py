@@ -45,6 +45,11 @@ def text(name: str) -> str:
     return _read(f"{name}.toml")
 
 
+def model_text() -> str:
+    """The TOML of what belongs to models, whichever host serves them."""
+    return _read("models/efforts.toml")
+
+
 def name_for(url: str, model: str | None) -> str:
     """The profile that `url` belongs to: by host name, by the port of a plain HTTP server, else the generic one."""
     parsed = urlsplit(url)

@@ -13,6 +13,7 @@ from deepthrift._types.errors import ConfigurationError
 from deepthrift.hosts import _catalog
 from deepthrift.hosts._answers import AnswerForm
 from deepthrift.hosts._dialects import Dialect, Switch, switch_for
+from deepthrift.hosts._efforts import Efforts, efforts_for
 from deepthrift.hosts._service import ServerTool, ServiceTier
 from deepthrift_pricing import Mode
 from deepthrift_pricing.shared.files import read_text
@@ -172,6 +173,9 @@ class HostProfile(BaseModel):
     dialect: Dialect = "ctk_both"
     standard: ModeRules = Field(default_factory=ModeRules)
     thinking: ModeRules = Field(default_factory=ModeRules)
+    ladder: tuple[str, ...] = ()
+    """The tiers of a router on this host, the cheapest first, such as `("standard", "thinking:low", "thinking:max")`.
+    Empty: standard and thinking mode."""
     two_pass: TwoPass | None = None
     completions: Completions | None = None
     """How plain text is completed at `/completions`, or `None` where the host does not."""
@@ -212,6 +216,9 @@ class HostProfile(BaseModel):
     there and not in `response_format`."""
     reasoning_budget_field: str | None = None
     """The field of a request's body that limits the tokens of its reasoning, or `None` where the host has no limit."""
+    efforts: tuple[Efforts, ...] = ()
+    """The levels of thinking, by model; the first table that names a model holds for it. Without one, a model thinks or
+    it doesn't."""
     reasoning_in_text: bool = False
     """Whether reasoning comes back at the head of the text, ended by `</think>`."""
     embeddings: bool = False
@@ -256,6 +263,10 @@ class HostProfile(BaseModel):
         """The name under which the host runs `model` in `mode`."""
         switch = self.switch(mode)
         return (switch.model or model) + switch.model_suffix
+
+    def efforts_for(self, model: str) -> Efforts | None:
+        """The levels of thinking that `model` has here, or `None`."""
+        return efforts_for(self.efforts, model)
 
     def counts_as_v31(self, model: str) -> bool:
         """Whether prompts for `model` can be counted here with V3.1's own tokenizer."""

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deepthrift._call.prepare.counting import count_prompt
+from deepthrift._call.prepare.counting import count_and_ids
 from deepthrift._types.options import Options
 from deepthrift._wire.request.request import build_request
 from deepthrift.local import Engine
@@ -97,7 +97,7 @@ def test_prompts_are_deepseeks_own_and_counted_alike(engine: Engine) -> None:
             prompt = body.get("prompt") or http.post("/apply-template", json=body).json()["prompt"]
             told = with_tools_told(made.messages, made.tools)
             assert "<｜begin▁of▁sentence｜>" + prompt == official_prompt(told, made.mode, prefix=made.prefix)
-            counted = count_prompt(profile, engine.model, made.messages, mode=made.mode, tools=made.tools)
+            counted = count_and_ids(profile, engine.model, made.messages, mode=made.mode, tools=made.tools)[0]
             asked = {"content": prompt, "add_special": True, "parse_special": True}
             engines = len(http.post("/tokenize", json=asked).json()["tokens"])
             assert (counted.tokens, counted.certainty) == (engines, "exact")

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
 from deepthrift_pricing._ledger.counts.carries import CARRY, UNCHECKED, add_large, carried_ids, carry_full, is_large
+from deepthrift_pricing._ledger.counts.group import Amounts, GroupTransaction, Key
 from deepthrift_pricing._ledger.counts.refusal_counts import refused_since
 from deepthrift_pricing._ledger.counts.sums import sum_sql, sums_of
 from deepthrift_pricing._ledger.rows.records import SELECT, attempt_of, micros
@@ -319,19 +320,36 @@ def _read(
 ) -> list[Counts]:
     """The rows under the ids of the scopes, or with `sign=-1` their carries."""
     found = [Counts()] * len(counters)
-    for first in range(0, len(counters), _AT_ONCE):
-        some = counters[first : first + _AT_ONCE]
-        values: list[Value] = []
-        for counter, part in some:
-            start = counter.scope.counted_from(at) if counter.scope.rolls else counter.span_at(at).start
-            values += (sign * counter.id, part, start)
-        sql = _read_sql(tuple(counter.scope.rolls for counter, _ in some), known is not None)
-        for place, *amounts in db.all(sql, values):
-            if place == -1:
-                if amounts[1] != known:
+    group = db if isinstance(db, GroupTransaction) else None
+    if group is not None and known is not None and group.version is not None:
+        if group.version != known:
+            raise NewScopes
+        known = None
+    places: list[int] = []
+    keys: list[Key] = []
+    for place, (counter, part) in enumerate(counters):
+        start = counter.scope.counted_from(at) if counter.scope.rolls else counter.span_at(at).start
+        key = (sign * counter.id, part, start)
+        if group is not None and not counter.scope.rolls and (amounts := group.row(key)) is not None:
+            found[place] = Counts(*amounts)
+        else:
+            places.append(place)
+            keys.append(key)
+    for first in range(0, len(keys), _AT_ONCE):
+        some = places[first : first + _AT_ONCE]
+        values: list[Value] = [value for key in keys[first : first + _AT_ONCE] for value in key]
+        sql = _read_sql(tuple(counters[place][0].scope.rolls for place in some), known is not None)
+        for index, *sums in db.all(sql, values):
+            if index == -1:
+                if sums[1] != known:
                     raise NewScopes
             else:
-                found[first + int(cast("int", place))] = Counts(*sums_of(amounts))
+                found[some[int(cast("int", index))]] = Counts(*sums_of(sums))
+    if group is not None and keys:
+        group.version = known if group.version is None else group.version
+        for place, key in zip(places, keys, strict=True):
+            if not counters[place][0].scope.rolls:
+                group.learn(key, found[place])
     return found
 
 
@@ -348,12 +366,18 @@ def add_counts(db: Transaction, counters: Sequence[tuple[Counter, str]], at: int
             add_large(db, counter.id, part, counter.span_at(at).start, change)
             counter.carried = True
         return
-    for first in range(0, len(counters), _AT_ONCE):
-        some = counters[first : first + _AT_ONCE]
-        values: list[Value] = []
-        for counter, part in some:
-            values += (counter.id, part, counter.span_at(at).start, *change)
-        db.run(_add_sql(len(some)), values)
+    rows = [((counter.id, part, counter.span_at(at).start), change) for counter, part in counters]
+    if isinstance(db, GroupTransaction):
+        for key, amounts in rows:
+            db.add(key, amounts)
+        return
+    for first in range(0, len(rows), _AT_ONCE):
+        write_counts(db, rows[first : first + _AT_ONCE])
+
+
+def write_counts(db: Transaction, rows: Sequence[tuple[Key, Amounts]]) -> None:
+    """Adds to some rows of counts in one statement."""
+    db.run(_add_sql(len(rows)), [value for key, amounts in rows for value in (*key, *amounts)])
 
 
 def _version(db: Transaction) -> int:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Final, TypeVar, cast
 
+from deepthrift_pricing._ledger.counts.counters import write_counts
+from deepthrift_pricing._ledger.counts.group import GroupTransaction
 from deepthrift_pricing._ledger.queue.idle_thread import IdleThread, forget_after_fork, in_event_loop
 from deepthrift_pricing._ledger.queue.jobs import Job, announce, wake
 from deepthrift_pricing._store.protocol import Store
@@ -272,14 +274,16 @@ class BookingQueue:
             LedgerUnavailable: None of them is written, or it's unknown whether they are; each may be done again.
         """
         with self._store.write() as db:
+            group = GroupTransaction(db, write_counts)
             for job in jobs:
                 job.error = None
                 try:
-                    job.value = job.work(db)
+                    job.value = job.work(group)
                 except LedgerUnavailable:
                     raise
                 except DeepthriftError as error:
                     job.error = error
+            group.flush()
             # From here on a COMMIT may go through although its answer is lost.
             for job in jobs:
                 job.attempted = True

@@ -32,6 +32,7 @@ class IdleThread:
         """Starts from scratch; for a forked child, where the thread doesn't exist."""
         self._signal = threading.Lock()
         self._signal.acquire()
+        self._raised = False
         self._guard = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -59,8 +60,10 @@ class IdleThread:
                 thread.join(seconds)
 
     def _raise_signal(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it's raised already
-            self._signal.release()
+        if not self._raised:  # a signal that is up already covers what was put into the queue until now
+            self._raised = True
+            with contextlib.suppress(RuntimeError):  # another thread raised it in the same moment
+                self._signal.release()
 
     def _main(self) -> None:
         pause: float | None = None
@@ -69,11 +72,13 @@ class IdleThread:
                 self._thread = None
                 if not self._signal.acquire(blocking=False):
                     return
+                self._raised = False
                 with self._guard:  # woken at the last moment: go on, unless a new thread has taken over
                     if self._thread is not None:
                         self._raise_signal()
                         return
                     self._thread = threading.current_thread()
+            self._raised = False
             pause = self._work()
             if self._stopping:
                 self._thread = None

@@ -21,11 +21,11 @@ _COLUMNS: Final = (
     "id, call_id, group_id, purpose, host, model, mode, status, started_at, lease_until, ended_at, currency, "
     "reserved_pico, booked_pico, cache_hit_pico, cache_miss_pico, completion_pico, reasoning_pico, certainty, "
     f"prompt_bound, max_tokens, {_USAGE}, price_ids, tags, finish_reason, http_status, error, "
-    "service_tier, requests, requests_pico, answered_model, fingerprint"
+    "service_tier, requests, requests_pico, answered_model, fingerprint, effort"
 )
 SELECT: Final = f"SELECT {_COLUMNS} FROM attempts"  # noqa: S608  # constant text
 SELECT_USAGE: Final = f"SELECT {_SELECT_USAGE} FROM attempts"  # noqa: S608  # constant text
-INSERT: Final = f"INSERT INTO attempts ({_COLUMNS}) VALUES ({', '.join('?' * 37)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  # constant text
+INSERT: Final = f"INSERT INTO attempts ({_COLUMNS}) VALUES ({', '.join('?' * 38)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  # constant text
 END: Final = (
     "UPDATE attempts SET status = ?, ended_at = ?, booked_pico = ?, cache_hit_pico = ?, cache_miss_pico = ?, "
     "completion_pico = ?, reasoning_pico = ?, certainty = ?, prompt_tokens = ?, cache_hit_tokens = ?, "
@@ -120,6 +120,7 @@ def reservation(request: AttemptRequest, now: int, lease_until: int) -> tuple[Va
         None,
         None,
         None,
+        request.effort,
     )
 
 
@@ -211,6 +212,7 @@ def attempt_of(row: Row) -> Attempt:
         _requests_pico,
         answered_model,
         fingerprint,
+        effort,
     ) = row
     currency = cast("Currency", currency_text)
     cost = build(
@@ -242,6 +244,7 @@ def attempt_of(row: Row) -> Attempt:
         http_status=cast("int | None", http_status),
         error=cast("str | None", error),
         service_tier=cast("str | None", service_tier),
+        effort=cast("str | None", effort),
         answered_model=cast("str | None", answered_model),
         fingerprint=cast("str | None", fingerprint),
         tags=cast("Mapping[str, str]", json.loads(cast("str", tags))),
@@ -289,6 +292,7 @@ def reserved_attempt(request: AttemptRequest, now: int) -> Attempt:
         http_status=None,
         error=None,
         service_tier=request.service_tier,
+        effort=request.effort,
         answered_model=None,
         fingerprint=None,
         tags=dict(request.tags),

@@ -73,6 +73,7 @@ class Chat:
         mode: ChatMode,
         messages: Sequence[Message],
         max_tokens: int | None,
+        effort: str | int | None = None,
         history: Path | None = None,
         saved: Path | None = None,
     ) -> None:
@@ -87,6 +88,7 @@ class Chat:
         self._mode: ChatMode = mode
         self._messages: list[Message] = list(messages)
         self._max_tokens = max_tokens
+        self._effort = effort
         self._answers = 0
         self._failed: Exception | None = None
         self._stream: AsyncStream | None = None
@@ -265,8 +267,9 @@ class Chat:
 
             if self._router is None:
                 self._router = await self._stack.enter_async_context(router_at(client, self._place))
-            return await routed(self._router, messages, self._output, max_tokens=self._max_tokens)
-        self._stream = client.stream(messages, mode=self._mode, max_tokens=self._max_tokens)
+            return await routed(self._router, messages, self._output, max_tokens=self._max_tokens, effort=self._effort)
+        effort = self._effort if self._mode == "thinking" else None
+        self._stream = client.stream(messages, mode=self._mode, max_tokens=self._max_tokens, effort=effort)
         return await show_stream(self._stream, self._output)
 
     def _stopped(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from deepthrift_pricing import utc_now
 from deepthrift_pricing.errors import LedgerError
+from deepthrift_router._belief.evidence import TIER
 from deepthrift_router.cli._answers.replies import Beside, show_reply
 from deepthrift_router.cli._answers.text import clean
 from deepthrift_router.cli._shared.connect import Place, connect, planning
@@ -87,11 +88,13 @@ async def progress(ledger: Ledger, output: Output, what: str) -> AsyncGenerator[
             await asyncio.wait({follower})  # unlike `await follower`, it swallows no Ctrl-C that comes now
 
 
-def router_at(client: AsyncClient, place: Place, preferences: Preferences | None = None) -> ModeRouter[AsyncClient]:
+def router_at(
+    client: AsyncClient, place: Place, preferences: Preferences | None = None, tiers: Sequence[str] | None = None
+) -> ModeRouter[AsyncClient]:
     """The router of the command line: the setting of `deepthrift calibrate` in force, what it learns in a file.
 
     Raises:
-        ConfigurationError: The setting cannot be read.
+        ConfigurationError: The setting cannot be read, or `tiers` are no ladder.
         LedgerUnavailable: The file cannot be opened.
     """
     from deepthrift_router import ModeRouter
@@ -101,7 +104,7 @@ def router_at(client: AsyncClient, place: Place, preferences: Preferences | None
     # A ledger of its own is a world of its own: what is learned in it stays beside it.
     kept = place.ledger
     store = ledger_path(kept).with_suffix(".router.db") if isinstance(kept, Path) else router_store()
-    return ModeRouter(client, preferences=preferences, settings=router_settings(), store=store)
+    return ModeRouter(client, preferences=preferences, tiers=tiers, settings=router_settings(), store=store)
 
 
 async def routed(
@@ -112,10 +115,11 @@ async def routed(
     max_tokens: int | None = None,
     temperature: float | None = None,
     seed: int | None = None,
+    effort: str | int | None = None,
 ) -> RoutedReply:
     """The routed answer, with its path; with `--json` nothing is shown."""
     async with progress(router.client.ledger, output, "routing"):
-        reply = await router.chat(messages, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        reply = await router.chat(messages, max_tokens=max_tokens, temperature=temperature, seed=seed, effort=effort)
     if output.as_json:
         return reply
     if reply.reasoning:
@@ -138,6 +142,8 @@ def checks(reply: RoutedReply) -> str:
 
 
 def _said(signal: str, outcome: str) -> str:
+    if signal.startswith(TIER):
+        return f"{signal.removeprefix(TIER)} {'agrees' if outcome == 'agree' else 'says something else'}"
     if signal == "extent":
         return "over 120 characters long" if outcome.endswith("-") else f"{outcome} characters long"
     return _SAID.get((signal, outcome), f"{signal} {outcome}".replace("_", " "))
@@ -171,19 +177,29 @@ async def ask_routed(
     max_tokens: int | None = None,
     temperature: float | None = None,
     seed: int | None = None,
+    effort: str | int | None = None,
     beside: Beside = (),
+    tiers: Sequence[str] | None = None,
 ) -> None:
     """`deepthrift ask --mode auto` and `deepthrift route --run`."""
-    async with connect(place, output) as client, router_at(client, place, preferences) as router:
-        reply = await routed(router, messages, output, max_tokens=max_tokens, temperature=temperature, seed=seed)
+    async with connect(place, output) as client, router_at(client, place, preferences, tiers) as router:
+        reply = await routed(
+            router, messages, output, max_tokens=max_tokens, temperature=temperature, seed=seed, effort=effort
+        )
     show_reply(reply, output, beside)
 
 
 async def show_plan(
-    messages: Sequence[Message], place: Place, output: Output, preferences: Preferences, *, max_tokens: int | None
+    messages: Sequence[Message],
+    place: Place,
+    output: Output,
+    preferences: Preferences,
+    *,
+    max_tokens: int | None,
+    tiers: Sequence[str] | None = None,
 ) -> None:
     """`deepthrift route`: what the router would do, what each plan costs, and why. Nothing is asked."""
-    async with planning(place) as client, router_at(client, place, preferences) as router:
+    async with planning(place) as client, router_at(client, place, preferences, tiers) as router:
         decision = router.plan(messages, max_tokens=max_tokens)
     if output.as_json:
         output.document(decision)
@@ -203,9 +219,11 @@ async def show_plan(
             f"{length.mode}: {length.expected:.0f} output tokens expected ({span}), from {source}", style="dim"
         )
     score = decision.score
+    said = [f"{name} of {chance:.2f}" for name, chance in decision.tiers.items()]
+    chances = ", ".join([said[0].replace(" of ", " is right with a probability of ", 1), *said[1:]])
     output.print(
-        f"From the question alone: standard is right with a probability of {score.p_standard:.2f}, thinking of "
-        f"{score.p_thinking:.2f}; {score.weight:.0%} of that is the question's own, novelty {score.novelty:.2f}.",
+        f"From the question alone: {chances}; {score.weight:.0%} of that is the question's own, "
+        f"novelty {score.novelty:.2f}.",
         style="dim",
     )
     for note in (*decision.degraded, *decision.missing):
@@ -220,7 +238,8 @@ async def show_plan(
 def _plans(decision: Decision) -> Table:
     from deepthrift_router.cli._shared.output import table
 
-    numbers = ("expected cost", "at worst", "p(right)", "2nd sample", "thinking")
+    above = "thinking" if [*decision.tiers] == ["standard", "thinking"] else "higher tier"
+    numbers = ("expected cost", "at worst", "p(right)", "2nd sample", above)
     found = table("plan", *numbers, right=numbers)
     for plan in decision.plans:
         found.add_row(
@@ -238,7 +257,12 @@ def _plans(decision: Decision) -> Table:
 def _purchases(decision: Decision) -> str:
     """What the chosen plan buys, and with what chance: `a standard answer, then thinking (38 %)`."""
     chosen = next(plan for plan in decision.plans if plan.plan == decision.plan)
-    if decision.plan in ("thinking", "specialist"):
-        return "thinking" if decision.plan == "thinking" else "the specialist's answer"
-    further = ((chosen.sampled, "a second sample"), (chosen.escalated, "thinking, where the answer is not trusted"))
-    return ", then ".join(["a standard answer", *(f"{what} ({share:.0%})" for share, what in further if share)])
+    lowest = next(iter(decision.tiers))
+    if decision.plan not in ("cascade", lowest):
+        return {"thinking": "thinking", "specialist": "the specialist's answer"}.get(
+            decision.plan, f"an answer of {decision.plan}, and a higher tier's, where it is not trusted"
+        )
+    above = "thinking" if len(decision.tiers) <= 2 and "thinking" in decision.tiers else "a higher tier"
+    first = "a standard answer" if lowest == "standard" else f"an answer of {lowest}"
+    further = ((chosen.sampled, "a second sample"), (chosen.escalated, f"{above}, where the answer is not trusted"))
+    return ", then ".join([first, *(f"{what} ({share:.0%})" for share, what in further if share)])

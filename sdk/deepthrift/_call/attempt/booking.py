@@ -153,6 +153,7 @@ class Books:
             ),
             tags=self._tags,
             service_tier=tier,
+            effort=None if request is None else request.effort,
             started_at=started_at,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -64,6 +65,14 @@ class Target:
         if endpoint.extra_body:
             self.settings = replace(shared.settings, extra_body={**shared.settings.extra_body, **endpoint.extra_body})
         self.admission = Admission(shared.breaker, endpoint.max_concurrency, profile.name)
+        self._twin: Target | None = None
+
+    def for_model(self, model: str) -> Target:
+        """The same endpoint, its connections and its limits, for calls of another model."""
+        found = copy(self)
+        found.__dict__.pop("sender", None)
+        found.model, found._twin = model, self
+        return found
 
     def __repr__(self) -> str:
         return f"<Target {self.profile.name} {self.model} at {shown_url(self.url)}>"
@@ -86,6 +95,8 @@ class Target:
     @cached_property
     def sender(self) -> Sender:
         """What sends its requests."""
+        if self._twin is not None:
+            return self._twin.sender
         import httpx
 
         from deepthrift._net.choose import transport_for

@@ -57,6 +57,10 @@ class Targets:
             )
         return allowed
 
+    def for_model(self, model: str) -> Targets:
+        """The same endpoints for calls of another model."""
+        return Targets([target.for_model(model) for target in self.all], self._regions)
+
     async def aclose(self) -> None:
         """Close all connections, whatever one of them says."""
         failure: BaseException | None = None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from deepthrift._types.messages import JSONObject
 from deepthrift._wire.reply.answer import Answer
 from deepthrift.hosts import HostProfile
-from deepthrift_pricing import Certainty, Mode, PrefixTrace, PrefixTracker, Usage
+from deepthrift_pricing import Certainty, Mode, PrefixTrace, Usage
+
+T = TypeVar("T")
 
 _LONG: Final = 200_000
 """Characters from which counting takes long enough to be done apart from the event loop."""
@@ -34,22 +36,6 @@ class PromptCount:
     def exact(self) -> bool:
         """Whether the host will count just as many."""
         return self.certainty == "exact"
-
-
-def count_prompt(
-    profile: HostProfile,
-    model: str,
-    messages: Sequence[Mapping[str, object]],
-    *,
-    mode: Mode,
-    tools: Sequence[JSONObject] | None,
-    prefixes: PrefixTracker | None = None,
-) -> PromptCount:
-    """The prompt tokens of a conversation that is ready to be sent, with a trace for `prefixes`."""
-    counted, ids = count_and_ids(profile, model, messages, mode=mode, tools=tools)
-    if ids is None or prefixes is None:
-        return counted
-    return replace(counted, trace=prefixes.trace(ids, host=profile.name, model=model))
 
 
 def count_and_ids(
@@ -78,22 +64,16 @@ def count_and_ids(
     return PromptCount(counted + margin, counted, certainty), ids
 
 
-async def count_prompt_async(
-    profile: HostProfile,
-    model: str,
-    messages: Sequence[Mapping[str, object]],
-    *,
-    mode: Mode,
-    tools: Sequence[JSONObject] | None,
-    prefixes: PrefixTracker | None = None,
-) -> PromptCount:
-    """`count_prompt` without holding up the event loop for long conversations, or while the vocabulary is loaded."""
+async def in_thread_if_long(
+    count: Callable[[], T], profile: HostProfile, model: str, messages: Sequence[Mapping[str, object]]
+) -> T:
+    """What `count` counts, in a thread for long conversations, or while the vocabulary is loaded."""
     from deepthrift_pricing.shared.vocabulary import is_loaded
 
     size = sum(len(str(message.get("content") or "")) for message in messages)
     if size < _LONG and (not profile.counts_as_v31(model) or is_loaded()):
-        return count_prompt(profile, model, messages, mode=mode, tools=tools, prefixes=prefixes)
-    return await asyncio.to_thread(count_prompt, profile, model, messages, mode=mode, tools=tools, prefixes=prefixes)
+        return count()
+    return await asyncio.to_thread(count)
 
 
 def count_some(text: str) -> int:

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from deepthrift._call.prepare.completion import estimate_completion
-from deepthrift._call.prepare.counting import count_and_ids
-from deepthrift._call.prepare.limits import Limits, first_limits, second_limits
+from deepthrift._call.prepare.limits import first_limits, second_limits
+from deepthrift._call.prepare.prepared import prepared
 from deepthrift._call.prepare.tool_bounds import with_results
 from deepthrift._types.errors import ContextLengthExceeded, InvalidRequestError, PriceNotFound
 from deepthrift._types.expected_length import ExpectedLength, told_length
 from deepthrift._types.further_options import CompletionOptions
 from deepthrift._types.options import Options
-from deepthrift._wire.request.conversation import WireMessage, question_of, wire_messages, with_question
+from deepthrift._wire.request.efforts import effort_name
 from deepthrift._wire.request.request import settled
-from deepthrift._wire.request.server_tools import functions_of, request_bounds
+from deepthrift._wire.request.server_tools import request_bounds
 from deepthrift._wire.request.service_tiers import STANDARD, tier_of
 from deepthrift.hosts import HostProfile
 from deepthrift_pricing import (
@@ -83,7 +83,8 @@ def estimate_call(
     length = told_length(expected_length, options.messages, options.mode)
     history: Sequence[Usage] = ()
     if length is None:
-        history = ledger.completion_history(host=profile.name, model=name, mode=options.mode)
+        effort = effort_name(options)
+        history = ledger.completion_history(host=profile.name, model=name, mode=options.mode, effort=effort)
 
     def one(each: _Pass, length: int | None) -> Estimate:
         ids = each.ids
@@ -205,35 +206,28 @@ def _possible(targets: Sequence[Target], one: Callable[[Target], T]) -> list[T]:
 
 def _passes(profile: HostProfile, model: str, given: Options) -> tuple[Options, str, Sequence[_Pass]]:
     """The options as they are sent, the model's name there, and the requests of the call."""
-    options, _ = settled(given, profile)
-    messages = wire_messages(options.messages, profile, mode=options.mode, tools=bool(options.tools))
-    name = profile.model_for(options.mode, model)
-    two_pass = profile.two_pass if options.mode == "thinking" else None
+    options, _ = settled(given, profile, model)
+    ready = prepared(profile, model, options)
 
-    def one(sent: Sequence[WireMessage], notes: bool, extra: int) -> _Pass:
-        prompt, ids = count_and_ids(profile, name, sent, mode=options.mode, tools=functions_of(options.tools))
+    def one(notes: str | None, extra: int) -> _Pass:
+        prompt, ids = ready.count(notes)
         tokens = prompt.tokens + extra
-        limits = _limits(profile, options, tokens, first=notes or two_pass is None, notes=notes)
+        if notes is None:
+            limits = first_limits(profile, options, tokens, notes=ready.two_pass is not None)
+        else:
+            limits = second_limits(profile, options, tokens, 0)
         if limits.exceeded and prompt.exact:
             raise ContextLengthExceeded(f"{limits.exceeded}; shorten the conversation, or lower max_tokens")
         counted = with_results(prompt, options.tools, profile)
         return _Pass(counted.tokens + extra, counted.certainty, ids, limits.max_tokens)
 
-    if two_pass is None:
-        return options, name, (one(messages, False, 0),)
-    question = question_of(messages)
-    first = one(with_question(messages, two_pass.thinking_prompt(question)), True, 0)
-    answer = with_question(messages, two_pass.answer_prompt(question, ""))
-    return options, name, (first, one(answer, False, first.max_tokens + _NOTES_MARGIN))
+    first = one(None, 0)
+    if ready.two_pass is None:
+        return options, ready.model, (first,)
+    return options, ready.model, (first, one("", first.max_tokens + _NOTES_MARGIN))
 
 
 def _predicted(prefixes: PrefixTracker, ids: Sequence[int], profile: HostProfile, model: str) -> PrefixPrediction:
     from deepthrift_pricing.tokens import decode
 
     return prefixes.predict(ids, host=profile.name, model=model, decode=decode)
-
-
-def _limits(profile: HostProfile, options: Options, prompt_tokens: int, *, first: bool, notes: bool) -> Limits:
-    if first:
-        return first_limits(profile, options, prompt_tokens, notes=notes)
-    return second_limits(profile, options, prompt_tokens, 0)

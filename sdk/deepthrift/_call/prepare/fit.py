@@ -29,7 +29,9 @@ class Fit:
             limit = self._profile.standard.max_tokens_limit
             tokens = asked.max_tokens if limit is None else min(asked.max_tokens, limit)
             model = self._profile.model_for("standard", self._model)
-            self._last = self._with(asked.model_copy(update={"mode": "standard", "model": model, "max_tokens": tokens}))
+            self._last = self._with(
+                asked.model_copy(update={"mode": "standard", "model": model, "max_tokens": tokens, "effort": None})
+            )
             return self._last
         most = self._prices.affordable(
             room,

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deepthrift._call.endpoints.target import Target
-from deepthrift._call.prepare.counting import PromptCount, count_prompt_async
+from deepthrift._call.prepare.counting import PromptCount
 from deepthrift._call.prepare.limits import Limits, first_limits, second_limits
+from deepthrift._call.prepare.prepared import prepared
 from deepthrift._call.prepare.tokenize import engine_count
 from deepthrift._call.prepare.tool_bounds import check_bounded, with_results
 from deepthrift._types.errors import ContextLengthExceeded
 from deepthrift._types.further_options import SampleOptions
 from deepthrift._types.options import Options
 from deepthrift._wire.reply.answer import Answer
-from deepthrift._wire.request.conversation import WireMessage, question_of, wire_messages, with_question
+from deepthrift._wire.request.conversation import WireMessage
 from deepthrift._wire.request.request import WireRequest, build_request, settled
 from deepthrift._wire.request.server_tools import functions_of
 from deepthrift_pricing import Mode
@@ -42,11 +43,11 @@ class Passes:
     def __init__(self, core: Target, options: Options, *, stream: bool) -> None:
         self._core = core
         self._stream = stream
-        self._options, self.warnings = settled(options, core.profile)
+        self._options, self.warnings = settled(options, core.profile, core.model)
         check_bounded(core, self._options)
-        mode, tools = self._options.mode, bool(options.tools)
-        self.messages = wire_messages(options.messages, core.profile, mode=mode, tools=tools)
-        self._two_pass = core.profile.two_pass if mode == "thinking" else None
+        self._prepared = prepared(core.profile, core.model, self._options)
+        self.messages = self._prepared.messages
+        self._two_pass = self._prepared.two_pass
         self._notes: Answer | None = None
         self.step: Step | None = None
         """The request that was sent last, or is about to be."""
@@ -57,17 +58,15 @@ class Passes:
         Raises:
             ContextLengthExceeded: It does not fit.
         """
-        messages, notes = self._asked()
         core, options = self._core, self._options
-        tools = functions_of(options.tools)
-        name = core.profile.model_for(options.mode, core.model)
-        counted = await engine_count(core, messages, mode=options.mode, tools=tools)
+        said = None if self._notes is None else self._notes.text.strip() or "(none)"
+        messages = self._prepared.request(said)
+        notes = self._two_pass is not None and said is None
+        counted = await engine_count(core, messages, mode=options.mode, tools=functions_of(options.tools))
         if counted is not None:
             prompt = PromptCount(counted, counted, "exact")
         else:
-            prompt = await count_prompt_async(
-                core.profile, name, messages, mode=options.mode, tools=tools, prefixes=core.prefixes
-            )
+            prompt = await self._prepared.traced(said, core.prefixes)
         limits = self._limits(prompt, notes)
         self.step = self._built(
             messages, options, with_results(prompt, options.tools, core.profile), limits, notes=notes
@@ -111,16 +110,6 @@ class Passes:
         if reasoning is None:
             warnings = (*warnings, "the thinking mode was asked for and the first pass said nothing")
         return replace(answer, reasoning=reasoning, mode=ran, honoured=ran == "thinking", warnings=warnings)
-
-    def _asked(self) -> tuple[Sequence[WireMessage], bool]:
-        """The messages of the next request, and whether it is the first of two."""
-        if self._two_pass is None:
-            return self.messages, False
-        question = question_of(self.messages)
-        if self._notes is None:
-            return with_question(self.messages, self._two_pass.thinking_prompt(question)), True
-        said = self._notes.text.strip() or "(none)"
-        return with_question(self.messages, self._two_pass.answer_prompt(question, said)), False
 
     def _limits(self, prompt: PromptCount, notes: bool) -> Limits:
         if self._two_pass is not None and not notes:

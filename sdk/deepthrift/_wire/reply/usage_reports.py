@@ -35,11 +35,12 @@ class UsageReports:
     the usage is `estimated`.
     """
 
-    __slots__ = ("_raw", "_shrank")
+    __slots__ = ("_parsed", "_raw", "_shrank")
 
     def __init__(self) -> None:
         self._raw: Mapping[str, JsonValue] = {}
         self._shrank = False
+        self._parsed: tuple[Usage | None] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._raw)
@@ -61,6 +62,7 @@ class UsageReports:
 
     def add(self, raw: Mapping[str, JsonValue]) -> None:
         """Add one report, in the host's own words."""
+        self._parsed = None
         if not self._raw:
             self._raw = raw
         elif raw != self._raw:
@@ -68,6 +70,13 @@ class UsageReports:
 
     def parse(self, *, prompt_tokens: int | None = None, completion_tokens: int | None = None) -> Usage | None:
         """The claim as a usage, with these counts where it has none of the prompt or of the answer."""
+        if prompt_tokens is not None or completion_tokens is not None:
+            return self._parse(prompt_tokens, completion_tokens)
+        if self._parsed is None:
+            self._parsed = (self._parse(None, None),)
+        return self._parsed[0]
+
+    def _parse(self, prompt_tokens: int | None, completion_tokens: int | None) -> Usage | None:
         usage = parse_usage(self._raw, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
         if usage is None or not self._shrank:
             return usage

@@ -14,6 +14,7 @@ from deepthrift._types.messages import JSONObject
 from deepthrift._types.options import Options
 from deepthrift._wire.request.begun import COMPLETIONS, as_prompt
 from deepthrift._wire.request.conversation import WireMessage
+from deepthrift._wire.request.efforts import check_extra_body, effort_name, with_effort
 from deepthrift._wire.request.server_tools import (
     check_server_tool,
     functions_of,
@@ -48,24 +49,27 @@ class WireRequest:
     """Whether the path is below the base URL without its `/v1`."""
     service_tier: str | None = None
     """The service tier whose price is reserved; `None` is the usual one."""
+    effort: str | None = None
+    """The level of thinking, or the number of tokens that limits it; `None` is the host's default."""
     requests: Mapping[str, int] = field(default_factory=dict[str, int])
     """The most requests of each kind that the host's own tools may make."""
 
 
-def settled(options: Options, profile: HostProfile) -> tuple[Options, tuple[str, ...]]:
+def settled(options: Options, profile: HostProfile, model: str) -> tuple[Options, tuple[str, ...]]:
     """`options` as they are sent, and warnings about them: in standard mode, where thinking cannot do what is asked and
-    the call says to downgrade.
+    the call says to downgrade; with the effort as the host names it.
 
     Raises:
         InvalidRequestError: A value is out of range.
         UnsupportedFeature: The mode or the host cannot do it.
     """
     try:
-        return options, check_options(options, profile)
+        ready, notes = with_effort(options, profile, model)
+        return ready, (*notes, *check_options(ready, profile))
     except UnsupportedFeature as error:
         if options.on_unsupported != "downgrade" or options.mode != "thinking":
             raise
-        standard = replace(options, mode="standard")
+        standard = replace(options, mode="standard", effort=None)
         warnings = check_options(standard, profile)
         return standard, (f"standard mode ran instead of thinking: {error.message}", *warnings)
 
@@ -92,6 +96,8 @@ def check_options(options: Options, profile: HostProfile) -> tuple[str, ...]:
     _check_stop(options.stop)
     _check_tools(options, profile)
     check_tier(options, profile)
+    if options.effort is not None and options.mode == "standard":
+        raise InvalidRequestError(f"effort={options.effort!r} needs mode='thinking'; standard mode doesn't think")
     rules = profile.rules(options.mode)
     if options.mode == "thinking" and profile.dialect == "none" and profile.two_pass is None and rules.switch is None:
         raise UnsupportedFeature(f"{profile.name!r} has no thinking mode; use mode='standard'")
@@ -303,13 +309,17 @@ def build_request(
         body["logprobs"] = True
     tier = tier_form(options, profile)
     body |= tier.body
+    efforts = profile.efforts_for(model)
+    level = options.effort if mode == "thinking" and efforts is not None else None
+    deep = efforts.body(level) if efforts is not None and isinstance(level, str) else {}
+    check_extra_body(options, extra_body)
     limited = options.reasoning_budget is not None and mode == "thinking"
     chat_only = (options.tools, options.response_format, limited)
     if begun and profile.prefix_form == "prompt" and not any(chat_only):
         path = COMPLETIONS
         body = as_prompt(body, messages, mode=mode)
     return WireRequest(
-        body=written(body, profile.body, switch.body, extra_body, options.extra_body),
+        body=written(body, profile.body, switch.body, deep, extra_body, options.extra_body),
         headers={
             **lowered(profile.headers),
             **lowered(switch.headers),
@@ -324,6 +334,7 @@ def build_request(
         path=f"{profile.beta_path or ''}{path}" if beta else path,
         beside=beta and profile.beta_path is not None,
         service_tier=tier_of(options, profile, extra_body),
+        effort=effort_name(options),
         requests=request_bounds(options.tools, profile),
     )
 

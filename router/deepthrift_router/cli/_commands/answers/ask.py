@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
 from deepthrift_router.cli._shared.options import EndpointOptions, asked, endpoint_options, json_option
 
@@ -20,6 +21,7 @@ EPILOG = """\b
 Examples:
   deepthrift ask "What is the capital of France?"
   deepthrift ask --mode thinking "How many primes are below 30?"
+  deepthrift ask --host deepseek-v4 --effort max "Prove that there are infinitely many primes."
   deepthrift ask --url http://gpu-box:8000/v1 --mode auto "Is 91 prime?"
   git diff | deepthrift ask --system "Write a commit message." -
 
@@ -36,6 +38,7 @@ Only the answer goes to standard output; reasoning, the cost line and notes go t
     show_default=True,
     help="auto lets the router decide.",
 )
+@click.option("--effort", metavar="LEVEL|N", help="How deeply to think: a level of the host, or a number of tokens.")
 @click.option("--system", metavar="TEXT", help="Instructions for the model.")
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), metavar="N", help="The most that may be generated, reasoning included."
@@ -48,6 +51,7 @@ Only the answer goes to standard output; reasoning, the cost line and notes go t
 def command(
     question: str,
     mode: Literal["standard", "thinking", "auto"],
+    effort: str | None,
     system: str | None,
     max_tokens: int | None,
     temperature: float | None,
@@ -68,14 +72,26 @@ def command(
     output = Output(as_json=as_json)
     books = books_beside(beside)
     place = prepare(endpoint, output)
+    if effort is not None and click.get_current_context().get_parameter_source("mode") is ParameterSource.DEFAULT:
+        mode = "thinking"
+    depth = int(effort) if effort is not None and effort.isdecimal() else effort
     if mode == "auto":
         from deepthrift_router.cli._answers.routing import ask_routed
 
         run(
-            ask_routed(messages, place, output, max_tokens=max_tokens, temperature=temperature, seed=seed, beside=books)
+            ask_routed(
+                messages,
+                place,
+                output,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                seed=seed,
+                effort=depth,
+                beside=books,
+            )
         )
     else:
-        run(_ask(messages, place, output, mode, max_tokens, temperature, seed, books))
+        run(_ask(messages, place, output, mode, max_tokens, temperature, seed, depth, books))
 
 
 async def _ask(
@@ -86,13 +102,16 @@ async def _ask(
     max_tokens: int | None,
     temperature: float | None,
     seed: int | None,
+    effort: str | int | None,
     beside: Beside,
 ) -> None:
     from deepthrift_router.cli._answers.replies import show_cost, show_reply, show_stream
     from deepthrift_router.cli._shared.connect import connect
 
     async with connect(place, output) as client:
-        stream = client.stream(messages, mode=mode, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        stream = client.stream(
+            messages, mode=mode, max_tokens=max_tokens, temperature=temperature, seed=seed, effort=effort
+        )
         try:
             reply = await show_stream(stream, output)
         except asyncio.CancelledError:

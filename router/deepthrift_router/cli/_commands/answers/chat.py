@@ -42,6 +42,7 @@ of the next time: the last 1,000, in a file that only you may read (chat_history
     show_default=True,
     help="The mode to begin with; auto lets the router decide.",
 )
+@click.option("--effort", metavar="LEVEL|N", help="How deeply to think: a level of the host, or a number of tokens.")
 @click.option("--system", metavar="TEXT", help="Instructions for the model.")
 @click.option(
     "--resume",
@@ -62,6 +63,7 @@ of the next time: the last 1,000, in a file that only you may read (chat_history
 @json_option
 def command(
     mode: Literal["standard", "thinking", "auto"],
+    effort: str | None,
     system: str | None,
     resume: Path | None,
     max_tokens: int | None,
@@ -89,6 +91,7 @@ def command(
         mode=mode,
         messages=messages,
         max_tokens=max_tokens,
+        effort=int(effort) if effort is not None and effort.isdecimal() else effort,
         history=chat_history() if keeping else None,
         saved=resume,
     ).run()

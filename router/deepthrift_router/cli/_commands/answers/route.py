@@ -17,6 +17,7 @@ Examples:
   deepthrift route "Is 91 prime?"
   deepthrift route --json "Is 91 prime?" | jq .reason
   deepthrift route --target-share 0.2 "Is 91 prime?"
+  deepthrift route --tiers standard,thinking:low,thinking:max "Is 91 prime?"
   deepthrift route --run --value 0.05 --max-cost 0.002 "Is 91 prime?"
   deepthrift route --run --json "Is 91 prime?" | jq .decision.reason
 
@@ -38,6 +39,12 @@ What it learns is kept beside the ledger, without any text; the setting that `de
 )
 @click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="With --run: 0 is deterministic.")
 @click.option("--seed", type=int, metavar="N", help="With --run: for repeatable sampling, where the host supports it.")
+@click.option(
+    "--tiers",
+    metavar="A,B,…",
+    help="The ladder, the cheapest first: standard, thinking, thinking:LEVEL or thinking:TOKENS, with @MODEL for "
+    "another model of the endpoint.",
+)
 @click.option("--policy", type=click.Choice(["auto", "cascade", "standard", "thinking"]), help="How to route.")
 @click.option("--value", type=number, metavar="AMOUNT", help="What a right answer is worth.")
 @click.option("--max-cost", type=number, metavar="AMOUNT", help="The most that all calls of the answer may cost.")
@@ -53,6 +60,7 @@ def command(
     max_tokens: int | None,
     temperature: float | None,
     seed: int | None,
+    tiers: str | None,
     policy: RoutePolicy | None,
     value: Decimal | None,
     max_cost: Decimal | None,
@@ -80,8 +88,9 @@ def command(
         deadline=deadline,
     )
     output = Output(as_json=as_json)
+    names = None if tiers is None else [each.strip() for each in tiers.split(",")]
     if not running:
-        run(show_plan(messages, choose(endpoint), output, preferences, max_tokens=max_tokens))
+        run(show_plan(messages, choose(endpoint), output, preferences, max_tokens=max_tokens, tiers=names))
         return
     run(
         ask_routed(
@@ -92,5 +101,6 @@ def command(
             max_tokens=max_tokens,
             temperature=temperature,
             seed=seed,
+            tiers=names,
         )
     )
