@@ -46,13 +46,13 @@ class Estimate(BaseModel):
 
     def __str__(self) -> str:
         about = "" if self.prompt_certainty == "exact" else "at most "
-        said = f"{self.mode}: {about}{self.prompt_tokens:,} prompt tokens"
+        text = f"{self.mode}: {about}{self.prompt_tokens:,} prompt tokens"
         if self.likely is not None and self.likely_completion_tokens is not None:
-            said += f", likely {self.likely} with {self.likely_completion_tokens:,} completion tokens"
+            text += f", likely {self.likely} with {self.likely_completion_tokens:,} completion tokens"
             if self.recorded_answers:
-                said += f" (the median of {self.recorded_answers:,} answers)"
-        said += f", at most {self.worst}"
-        return said if self.prefix is None else f"{said}; {self.prefix}"
+                text += f" (the median of {self.recorded_answers:,} answers)"
+        text += f", at most {self.worst}"
+        return text if self.prefix is None else f"{text}; {self.prefix}"
 
 
 def estimate_cost(

@@ -66,13 +66,13 @@ class PrefixPrediction(BaseModel):
     def __str__(self) -> str:
         if self.prompt_tokens < self.unit:
             return f"a prompt of fewer than {self.unit} tokens is never cached"
-        said = f"{self.likely_hits:,} of {self.prompt_tokens:,} prompt tokens are likely to be cached"
+        text = f"{self.likely_hits:,} of {self.prompt_tokens:,} prompt tokens are likely to be cached"
         if self.changed_at is not None:
             what = f": {self.change}" if self.change else ""
-            said += f"; the prefix changed at token {self.changed_at:,}{what}"
+            text += f"; the prefix changed at token {self.changed_at:,}{what}"
         elif not self.known_tokens:
-            said += "; nothing like it was sent before"
-        return said
+            text += "; nothing like it was sent before"
+        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,19 +62,19 @@ def segments(messages: Conversation, *, mode: Mode, tools: Tools | None = None, 
     open_end = _open_end(conversation, prefix)
     out: list[Segment] = [Frame(s.BEGIN), *_system(conversation, tools)]
     think = Frame(s.THINK_BEGIN if mode == "thinking" else s.THINK_END)
-    asked = answering = False  # a user message waits for its answer; tool results wait for the answer that uses them
+    awaiting = answering = False  # a user message waits for its answer; tool results wait for the answer that uses them
     for place, message in enumerate(conversation):
         role = message["role"]
         if role == "user":
             out += [Frame(s.USER), _content(message, place)]
-            asked, answering = True, False
+            awaiting, answering = True, False
         elif role == "tool":
             out += [Frame(s.TOOL_OUTPUT_BEGIN), _content(message, place), Frame(s.TOOL_OUTPUT_END)]
-            asked, answering = False, True
+            awaiting, answering = False, True
         elif role == "assistant":
             calls = _tool_calls(message, place)
             begun = bool(message.get("prefix")) or (open_end and place == len(conversation) - 1)
-            if asked:
+            if awaiting:
                 out += [Frame(s.ASSISTANT), think if begun and not calls else Frame(s.THINK_END)]
             if calls:
                 out += calls
@@ -82,10 +82,10 @@ def segments(messages: Conversation, *, mode: Mode, tools: Tools | None = None, 
                 text = _content(message, place)
                 out.append(text if answering else _after_thoughts(text))
             out.append(Frame(s.END))
-            asked = answering = False
+            awaiting = answering = False
     if open_end:
         out.pop()
-    elif asked:
+    elif awaiting:
         out += [Frame(s.ASSISTANT), think]
     return out
 

@@ -55,8 +55,8 @@ class Fits:
 
         try:
             self._read(reply.text)
-        except SchemaMismatch as misfit:
-            return str(misfit)
+        except SchemaMismatch as mismatch:
+            return str(mismatch)
         return True
 
 
@@ -129,8 +129,8 @@ class PassesTests:
             )
         if done.ok and done.output.rstrip().endswith(token):
             return Verdict(passed=True, note=note)
-        said = (done.errors.strip() or done.output.strip()).splitlines()
-        reason = said[-1][:300] if said else f"the code ended with exit code {done.exit_code}"
+        lines = (done.errors.strip() or done.output.strip()).splitlines()
+        reason = lines[-1][:300] if lines else f"the code ended with exit code {done.exit_code}"
         return Verdict(passed=False, reason=reason, note=note)
 
 

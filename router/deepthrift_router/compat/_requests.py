@@ -130,10 +130,10 @@ def _tags(body: dict[str, object]) -> dict[str, str]:
     return tags if user is None else {**tags, "user": str(user)}
 
 
-def _take_ours(given: object, options: dict[str, object]) -> None:
+def _take_ours(extra: object, options: dict[str, object]) -> None:
     """Options of a routed call that openai has no word for, from `extra_body={"deepthrift": {…}}`."""
     preferences: dict[str, object] = {}
-    for name, value in _mapping(given, "deepthrift").items():
+    for name, value in _mapping(extra, "deepthrift").items():
         if name == "tags":
             options["tags"] = {**cast("dict[str, str]", options["tags"]), **_mapping(value, "tags")}
         elif name in _OURS:
@@ -147,24 +147,24 @@ def _take_ours(given: object, options: dict[str, object]) -> None:
         options["preferences"] = cast("Callable[..., Preferences]", Preferences)(**preferences)
 
 
-def _mapping(given: object, name: str) -> Mapping[str, object]:
-    if given is None:
+def _mapping(value: object, name: str) -> Mapping[str, object]:
+    if value is None:
         return {}
-    if not isinstance(given, Mapping):
-        raise InvalidRequestError(f"{name} is an object, not {given!r}")
-    return cast("Mapping[str, object]", given)
+    if not isinstance(value, Mapping):
+        raise InvalidRequestError(f"{name} is an object, not {value!r}")
+    return cast("Mapping[str, object]", value)
 
 
-def _messages(given: object) -> list[Message]:
-    listed = cast("list[object]", given) if isinstance(given, list) else None
+def _messages(value: object) -> list[Message]:
+    listed = cast("list[object]", value) if isinstance(value, list) else None
     if listed is None or not all(isinstance(each, Mapping) for each in listed):
         raise InvalidRequestError("messages is a list of objects with a role and content")
     return [_message(cast("Mapping[str, object]", each)) for each in listed]
 
 
-def _message(given: Mapping[str, object]) -> Message:
+def _message(message: Mapping[str, object]) -> Message:
     """A message without the fields that openai's own answers have and that say nothing."""
-    kept = {name: value for name, value in given.items() if name == "content" or value not in (None, [])}
+    kept = {name: value for name, value in message.items() if name == "content" or value not in (None, [])}
     if kept.get("role") == "developer":
         kept["role"] = "system"
     if kept.get("role") == "assistant":

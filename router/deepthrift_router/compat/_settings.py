@@ -152,8 +152,8 @@ def passed_on(others: Mapping[str, object]) -> dict[str, Any]:
 
 def with_retries(options: Any, default: int) -> Any:
     """`options` with the retries that are wanted in a header: they are made by the router's client."""
-    given: object = options.headers
-    headers: Mapping[str, object] = cast("Mapping[str, object]", given) if isinstance(given, Mapping) else {}
+    raw: object = options.headers
+    headers: Mapping[str, object] = cast("Mapping[str, object]", raw) if isinstance(raw, Mapping) else {}
     options.headers = {**headers, RETRIES: str(options.get_max_retries(default))}
     return options
 

@@ -112,9 +112,9 @@ class RequestHandler:
             raise
         return opened
 
-    def _options(self, given: RouteOptions, request: httpx.Request) -> RouteOptions:
+    def _options(self, defaults: RouteOptions, request: httpx.Request) -> RouteOptions:
         """The options of a call with what openai's client says in headers and beside them."""
-        options = given.copy()
+        options = defaults.copy()
         headers = {
             name: value
             for name, value in request.headers.items()

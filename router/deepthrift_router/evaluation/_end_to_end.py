@@ -56,7 +56,9 @@ def decide_offline(
     free = Money.zero(route_plan.value.currency)
     return decide(
         outcome,
-        lambda asked: route_plan.values(spent=free, samples=asked, room=route_plan.room, draft_tokens=first.tokens)[0],
+        lambda samples: route_plan.values(spent=free, samples=samples, room=route_plan.room, draft_tokens=first.tokens)[
+            0
+        ],
         route_plan.score.belief,
         route_plan.score.weight,
         router._memory.likelihoods,  # pyright: ignore[reportPrivateUsage]

@@ -60,12 +60,12 @@ def _sample(outcome: Outcome, number: int) -> RecordedAnswer:
         if found is None or not same_answer(found, answer):
             tagged = f"<answer>{final}</answer>"
             text = tagged if text is None else f"{text}\n{tagged}"
-    said = text or ""
+    content = text or ""
     recorded = extra.sample_tokens[number] if extra.sample_tokens and number < len(extra.sample_tokens) else None
     if recorded is None and number == 0:
         recorded = outcome.standard_tokens
-    tokens = max(1, count_text(said)) if recorded is None else recorded
-    return RecordedAnswer(said, "length" if cut else "stop", tokens, recorded is None)
+    tokens = max(1, count_text(content)) if recorded is None else recorded
+    return RecordedAnswer(content, "length" if cut else "stop", tokens, recorded is None)
 
 
 def _thinking(outcome: Outcome) -> RecordedAnswer | None:

@@ -94,27 +94,27 @@ class ReplayServer:
         template = cast("Mapping[str, object]", body.get("chat_template_kwargs") or {})
         mode: Mode = "thinking" if template.get("thinking") is True else "standard"
         if mode == "thinking":
-            said = recording.thinking
+            recorded = recording.thinking
         else:
             with self._lock:
                 number = self._asked[question]
                 self._asked[question] += 1
-            said = recording.standard[min(number, len(recording.standard) - 1)] if recording.standard else None
-        if said is None:
+            recorded = recording.standard[min(number, len(recording.standard) - 1)] if recording.standard else None
+        if recorded is None:
             return 404, _error(f"no {mode} answer is recorded of this question")
         with self._lock:
             self.calls[mode] += 1
-        message: dict[str, object] = {"role": "assistant", "content": said.text}
+        message: dict[str, object] = {"role": "assistant", "content": recorded.text}
         if mode == "thinking":
-            message["reasoning_content"] = said.reasoning
+            message["reasoning_content"] = recorded.reasoning
         usage: dict[str, object] = {
             "prompt_tokens": recording.prompt_tokens,
-            "completion_tokens": said.tokens,
-            "total_tokens": recording.prompt_tokens + said.tokens,
-            "completion_tokens_details": {"reasoning_tokens": said.reasoning_tokens},
-            "estimated": said.estimated,
+            "completion_tokens": recorded.tokens,
+            "total_tokens": recording.prompt_tokens + recorded.tokens,
+            "completion_tokens_details": {"reasoning_tokens": recorded.reasoning_tokens},
+            "estimated": recorded.estimated,
         }
-        choice = {"index": 0, "message": message, "finish_reason": said.finish, "logprobs": None}
+        choice = {"index": 0, "message": message, "finish_reason": recorded.finish, "logprobs": None}
         return 200, {
             "id": f"replay-{recording.id}",
             "object": "chat.completion",

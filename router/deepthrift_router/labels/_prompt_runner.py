@@ -135,7 +135,7 @@ class Question:
         """What each check says of the first answer."""
         drafts = [Draft.of(reply, self.request.question) for reply in standard]
         logprobs = "logprobs" in self.runner.client.host.rules("standard").features
-        said: dict[str, str] = {}
+        outcomes: dict[str, str] = {}
         for check in self.runner.checks:
             spec = check.ask(drafts, self.request, logprobs=logprobs)
             if isinstance(spec, str) or unusable(standard[0]) is not None:
@@ -143,8 +143,8 @@ class Question:
             reply = await self._send_or_none(self.runner.client, spec, spend)
             read = await check.read([reply], drafts, self.request)
             if not isinstance(read, str):
-                said[check.name] = read.outcome
-        return said
+                outcomes[check.name] = read.outcome
+        return outcomes
 
     def _outcome(
         self,

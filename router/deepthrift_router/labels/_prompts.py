@@ -57,8 +57,8 @@ def _prompt(line: str, where: str) -> Outcome:
         raw = {"query": raw}
     if not isinstance(raw, Mapping):
         raise ConfigurationError(f"{where} is neither a text nor an object")
-    given = cast("Mapping[str, object]", raw)
-    fields = {_NAMES.get(name, name): value for name, value in given.items() if value is not None}
+    record = cast("Mapping[str, object]", raw)
+    fields = {_NAMES.get(name, name): value for name, value in record.items() if value is not None}
     if not fields.get("query") and not fields.get("messages"):
         raise ConfigurationError(f"{where} has neither a query nor messages")
     reference = fields.get("reference")

@@ -49,9 +49,9 @@ def label_recorded(
     condition = "any" if answers[0] is None else extent_of(answers[0])
     signals: object = (outcome.standard_extra.model_extra or {}).get("signals")
     if isinstance(signals, Mapping):
-        said = cast("Mapping[object, object]", signals)
-        evidence += [(str(name), condition, str(found)) for name, found in said.items()]
-        names += [str(name) for name in said if likelihoods.table(str(name))]
+        outcomes = cast("Mapping[object, object]", signals)
+        evidence += [(str(name), condition, str(found)) for name, found in outcomes.items()]
+        names += [str(name) for name in outcomes if likelihoods.table(str(name))]
     if checks and answers[0] is not None:
         others = outcome.other_answers(checks[:2])
         evidence.append((CROSS_CHECK, f"of {len(others)}", check_outcome(answers[0], others)))

@@ -128,8 +128,8 @@ class Circuit:
             return self.let_go(admitted)
         self._failures += 1
         if self._probing or self._failures >= self._settings.failures:
-            asked = error.retry_after if isinstance(error, StatusError) and error.retry_after is not None else 0.0
-            self._open(max(self._settings.pause, min(asked, _LONGEST_PAUSE)), error)
+            pause = error.retry_after if isinstance(error, StatusError) and error.retry_after is not None else 0.0
+            self._open(max(self._settings.pause, min(pause, _LONGEST_PAUSE)), error)
         return None
 
     def lost(self, admitted: int, losses: int, error: DeepthriftError) -> None:
@@ -168,8 +168,8 @@ class Circuit:
                 trace_id=reason.trace_id,
                 balance=reason.balance,
             )
-        said = "" if reason is None else f"; the last time: {reason.message}"
+        cause = "" if reason is None else f"; the last time: {reason.message}"
         return CircuitOpen(
-            f"nothing was sent: {self._host} failed {self._failures} times in a row; calls go out again {when}{said}",
+            f"nothing was sent: {self._host} failed {self._failures} times in a row; calls go out again {when}{cause}",
             retry_after=left,
         )

@@ -129,8 +129,8 @@ def _failure(error: DeepthriftError) -> tuple[dict[str, object] | None, dict[str
     """`response` and `error`: what an HTTP status says belongs to the first, anything else to the second."""
     if not isinstance(error, StatusError):
         return None, {"code": code_of(error), "message": error.message}
-    said = {"message": error.message, "type": public_name(error), "param": None, "code": code_of(error)}
-    return {"status_code": error.status, "request_id": error.trace_id or "", "body": {"error": said}}, None
+    details = {"message": error.message, "type": public_name(error), "param": None, "code": code_of(error)}
+    return {"status_code": error.status, "request_id": error.trace_id or "", "body": {"error": details}}, None
 
 
 _CODES: Final[Mapping[type[DeepthriftError], str]] = {

@@ -173,10 +173,10 @@ def _with_body(custom_id: str, mode: Mode | None, tags: Mapping[str, str] | None
 
 
 def _max_tokens(body: Object) -> int | None:
-    given = {name: body[name] for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None}
-    if len(set(map(str, given.values()))) > 1:
+    limits = {name: body[name] for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None}
+    if len(set(map(str, limits.values()))) > 1:
         raise InvalidRequestError("body has both max_tokens and max_completion_tokens, and they differ")
-    for name, value in given.items():
+    for name, value in limits.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InvalidRequestError(f"body.{name} is a whole number of at least 1, not {_shown(value)}")
         return value

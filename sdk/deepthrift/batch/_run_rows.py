@@ -12,13 +12,13 @@ from deepthrift.batch._row import BatchRow, distinct_rows, parse_row
 from deepthrift.batch._runner import RowSender, Runner
 
 
-def checked_rows(given: Iterable[BatchRow | JSONObject | str], check: Check) -> list[BatchRow]:
+def checked_rows(values: Iterable[BatchRow | JSONObject | str], check: Check) -> list[BatchRow]:
     """The rows, each of which can be sent.
 
     Raises:
         InvalidRequestError: One cannot, or two share a custom_id; the message says which.
     """
-    return distinct_rows(enumerate(given, 1), _row, "row", "custom_id", check)
+    return distinct_rows(enumerate(values, 1), _row, "row", "custom_id", check)
 
 
 def _row(value: object, place: int) -> BatchRow:

@@ -219,8 +219,8 @@ class Runner:
             self.stopped = self.stopped or error
 
     def _put_off(self, error: DeepthriftError, pauses: int) -> None:
-        asked = error.retry_after if isinstance(error, CircuitOpen | StatusError) else None
-        seconds = min(_LONGEST_BACKOFF, 2.0**pauses) if asked is None else min(_LONGEST_PAUSE, asked)
+        pause = error.retry_after if isinstance(error, CircuitOpen | StatusError) else None
+        seconds = min(_LONGEST_BACKOFF, 2.0**pauses) if pause is None else min(_LONGEST_PAUSE, pause)
         self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + seconds)
 
     async def _pause(self) -> None:

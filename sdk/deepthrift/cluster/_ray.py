@@ -188,12 +188,12 @@ class RayWorkers:
             )
         worker = min(self._workers, key=lambda each: each.rows)
         worker.rows += 1
-        asked = worker.actor.ask.remote(row)
+        reference = worker.actor.ask.remote(row)
         try:
-            told = await _result(asked)
+            told = await _result(reference)
         except asyncio.CancelledError:
             with contextlib.suppress(self._failed, ValueError):
-                self._ray.cancel(asked)  # the worker books what had come
+                self._ray.cancel(reference)  # the worker books what had come
             raise
         except self._bug:
             raise
@@ -227,8 +227,8 @@ class RayWorkers:
             self._ray.kill(worker.actor)
 
 
-async def _result(asked: Awaitable[object]) -> object:
-    return await asked
+async def _result(reference: Awaitable[object]) -> object:
+    return await reference
 
 
 def _brief(error: BaseException) -> str:

@@ -128,12 +128,12 @@ class _Work:
                 self._on_pair(pair)
 
     async def _ask(self, side: Chatter, row: BatchRow) -> BatchResult:
-        given = cast("ChatOptions", {**self._options, **row.options})
+        options = cast("ChatOptions", {**self._options, **row.options})
         mode = row.mode or self._mode
         named = {} if mode is None else {"mode": mode}  # a router takes none
         most = row.max_tokens or self._max_tokens
         try:
-            answering = cast("Awaitable[Reply] | Reply", side.chat(row.messages, max_tokens=most, **named, **given))
+            answering = cast("Awaitable[Reply] | Reply", side.chat(row.messages, max_tokens=most, **named, **options))
             if not isinstance(answering, Reply):
                 return BatchResult(row=row, reply=await answering)
         except DeepthriftError as error:

@@ -106,13 +106,13 @@ class Comparison(BaseModel):
 def report(pairs: Sequence[Pair], prompts: int, names: tuple[str, str], stopped: str | None) -> Comparison:
     """The report on pairs, in the order of the prompts."""
     both = [(pair.a.reply, pair.b.reply) for pair in pairs if pair.a.reply is not None and pair.b.reply is not None]
-    told = [pair.agree for pair in pairs if pair.agree is not None]
+    verdicts = [pair.agree for pair in pairs if pair.agree is not None]
     return Comparison(
         prompts=prompts,
         pairs=len(both),
         a=_side(names[0], [pair.a for pair in pairs]),
         b=_side(names[1], [pair.b for pair in pairs]),
-        agreement=_agreement(told),
+        agreement=_agreement(verdicts),
         seconds=_difference([b.seconds - a.seconds for a, b in both]),
         completion_tokens=_difference([b.usage.completion_tokens - a.usage.completion_tokens for a, b in both]),
         cost=_cost([(a.cost.total, b.cost.total) for a, b in both]),
@@ -147,12 +147,12 @@ def _side(name: str, results: Sequence[BatchResult]) -> SideReport:
     )
 
 
-def _agreement(told: Sequence[bool]) -> Agreement | None:
-    interval = wilson(sum(told), len(told))
+def _agreement(verdicts: Sequence[bool]) -> Agreement | None:
+    interval = wilson(sum(verdicts), len(verdicts))
     if interval is None:
         return None
-    same = sum(told)
-    return Agreement(same=same, compared=len(told), share=same / len(told), low=interval[0], high=interval[1])
+    same = sum(verdicts)
+    return Agreement(same=same, compared=len(verdicts), share=same / len(verdicts), low=interval[0], high=interval[1])
 
 
 def _difference(differences: Sequence[float]) -> Difference | None:

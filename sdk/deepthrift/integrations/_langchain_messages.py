@@ -30,48 +30,48 @@ from deepthrift_pricing import Usage
 _UNREADABLE: Final = frozenset({"image", "image_url", "audio", "input_audio", "video", "file"})
 
 
-def as_messages(given: Sequence[BaseMessage]) -> list[Message]:
+def as_messages(messages: Sequence[BaseMessage]) -> list[Message]:
     """The messages of a call.
 
     Raises:
         InvalidRequestError: One holds what V3.1 cannot read.
     """
-    return [_message(place, each) for place, each in enumerate(given)]
+    return [_message(place, each) for place, each in enumerate(messages)]
 
 
-def _message(place: int, given: BaseMessage) -> Message:
-    content = cast("str | Sequence[str | Mapping[str, object]]", given.content)
+def _message(place: int, message: BaseMessage) -> Message:
+    content = cast("str | Sequence[str | Mapping[str, object]]", message.content)
     for block in () if isinstance(content, str) else content:
         kind = None if isinstance(block, str) else block.get("type")
         if kind in _UNREADABLE:
             raise InvalidRequestError(f"messages[{place}] has a block of type {kind!r}; V3.1 reads text only")
-    text = str(given.text)
-    match given:
+    text = str(message.text)
+    match message:
         case AIMessage():
-            return _assistant(given, text)
+            return _assistant(message, text)
         case ToolMessage():
-            return {"role": "tool", "content": text, "tool_call_id": given.tool_call_id}
+            return {"role": "tool", "content": text, "tool_call_id": message.tool_call_id}
         case SystemMessage():
             return {"role": "system", "content": text}
         case HumanMessage():
-            return {"role": "user", "content": text, "name": given.name} if given.name else _user(text)
+            return {"role": "user", "content": text, "name": message.name} if message.name else _user(text)
         case ChatMessage():
-            return cast("Message", {"role": given.role, "content": text})
+            return cast("Message", {"role": message.role, "content": text})
         case _:
-            raise InvalidRequestError(f"messages[{place}] is of the type {given.type!r}, which V3.1 has no role for")
+            raise InvalidRequestError(f"messages[{place}] is of the type {message.type!r}, which V3.1 has no role for")
 
 
 def _user(text: str) -> Message:
     return {"role": "user", "content": text}
 
 
-def _assistant(given: AIMessage, text: str) -> Message:
+def _assistant(answer: AIMessage, text: str) -> Message:
     message: dict[str, object] = {"role": "assistant", "content": text}
-    thought = [str(block.get("reasoning", "")) for block in given.content_blocks if block["type"] == "reasoning"]
+    thought = [str(block.get("reasoning", "")) for block in answer.content_blocks if block["type"] == "reasoning"]
     if any(thought):
         message["reasoning_content"] = "".join(thought)
-    calls = [(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in given.tool_calls]
-    calls += [(call["id"], call["name"] or "", call["args"] or "") for call in given.invalid_tool_calls]
+    calls = [(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in answer.tool_calls]
+    calls += [(call["id"], call["name"] or "", call["args"] or "") for call in answer.invalid_tool_calls]
     if calls:
         message["tool_calls"] = [
             {"id": id_ or "", "type": "function", "function": {"name": name, "arguments": arguments}}

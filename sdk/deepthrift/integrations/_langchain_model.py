@@ -103,8 +103,8 @@ class ChatDeepthrift(BaseChatModel):
     ) -> ChatResult:
         if not is_awaited(self.client):
             return await super()._agenerate(messages, stop, run_manager, **kwargs)  # in a thread
-        asked = self.client.chat(as_messages(messages), **self._options(stop, kwargs))
-        return _result(await cast("Awaitable[Reply]", asked))
+        answer = self.client.chat(as_messages(messages), **self._options(stop, kwargs))
+        return _result(await cast("Awaitable[Reply]", answer))
 
     def _stream(
         self,
@@ -139,7 +139,7 @@ class ChatDeepthrift(BaseChatModel):
                 if (piece := pieces.of(event)) is not None:
                     yield ChatGenerationChunk(message=piece)
 
-    def _options(self, stop: list[str] | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _options(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         own = {
             "mode": self.mode,
             "max_tokens": self.max_tokens,
@@ -148,7 +148,7 @@ class ChatDeepthrift(BaseChatModel):
             "timeout": self.timeout,
             "max_retries": self.max_retries,
         }
-        options = {**{name: value for name, value in own.items() if value is not None}, **self.options, **given}
+        options = {**{name: value for name, value in own.items() if value is not None}, **self.options, **kwargs}
         for name in _FOR_TRACES:
             options.pop(name, None)
         if (parallel := options.pop("parallel_tool_calls", None)) is not None:
@@ -236,13 +236,13 @@ def _result(reply: Reply) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=as_answer(reply))])
 
 
-def _choice(given: str | dict[str, Any] | bool | None, names: Sequence[str]) -> str | JSONObject | None:
-    if given is None or given is False:
+def _choice(choice: str | dict[str, Any] | bool | None, names: Sequence[str]) -> str | JSONObject | None:
+    if choice is None or choice is False:
         return None
-    if given is True or given == "any":
+    if choice is True or choice == "any":
         return "required"
-    if isinstance(given, dict) or given in _PLAIN_CHOICES:
-        return given
-    if given not in names:
-        raise ValueError(f"tool_choice {given!r} is not one of the tools: {', '.join(names)}")
-    return {"type": "function", "function": {"name": given}}
+    if isinstance(choice, dict) or choice in _PLAIN_CHOICES:
+        return choice
+    if choice not in names:
+        raise ValueError(f"tool_choice {choice!r} is not one of the tools: {', '.join(names)}")
+    return {"type": "function", "function": {"name": choice}}

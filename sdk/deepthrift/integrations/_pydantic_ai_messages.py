@@ -36,23 +36,23 @@ _FINISH: Final[dict[str, FinishReason]] = {
 }
 
 
-def as_messages(given: Sequence[ModelMessage], instructions: Sequence[str]) -> list[Message]:
+def as_messages(history: Sequence[ModelMessage], instructions: Sequence[str]) -> list[Message]:
     """The messages of a call, the agent's instructions behind its system prompts.
 
     Raises:
         InvalidRequestError: One holds what V3.1 cannot read.
     """
-    messages = [each for message in given for each in _messages(message)]
+    messages = [each for message in history for each in _messages(message)]
     place = next((place for place, each in enumerate(messages) if each["role"] != "system"), len(messages))
     messages[place:place] = [{"role": "system", "content": text} for text in instructions]
     return messages
 
 
-def _messages(given: ModelMessage) -> Iterator[Message]:
-    if isinstance(given, ModelRequest):
-        for part in given.parts:
+def _messages(message: ModelMessage) -> Iterator[Message]:
+    if isinstance(message, ModelRequest):
+        for part in message.parts:
             yield from _request_part(part)
-    elif (answer := _answer(given)) is not None:
+    elif (answer := _answer(message)) is not None:
         yield answer
 
 
@@ -72,22 +72,22 @@ def _request_part(part: object) -> Iterator[Message]:
 def _text(content: object) -> str:
     if isinstance(content, str):
         return content
-    said: list[str] = []
+    texts: list[str] = []
     for each in cast("Sequence[object]", content):
         kind = getattr(each, "kind", None)
         if isinstance(each, str):
-            said.append(each)
+            texts.append(each)
         elif kind == "text-content":
-            said.append(str(getattr(each, "content", "")))
+            texts.append(str(getattr(each, "content", "")))
         elif kind != "cache-point":  # the host's cache needs no marks
             raise InvalidRequestError(f"V3.1 reads text only, and the prompt has a part of the kind {kind!r}")
-    return "\n".join(said)
+    return "\n".join(texts)
 
 
-def _answer(given: ModelResponse) -> Message | None:
-    thought = "".join(part.content for part in given.parts if isinstance(part, ThinkingPart))
-    calls = [part for part in given.parts if isinstance(part, ToolCallPart)]
-    text = "".join(part.content for part in given.parts if isinstance(part, TextPart))
+def _answer(response: ModelResponse) -> Message | None:
+    thought = "".join(part.content for part in response.parts if isinstance(part, ThinkingPart))
+    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+    text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
     if not (thought or calls or text):
         return None
     message: dict[str, object] = {"role": "assistant", "content": text}

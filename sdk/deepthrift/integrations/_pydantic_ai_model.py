@@ -129,8 +129,8 @@ class DeepthriftModel(Model[Any]):
         check_allow_model_requests()
         settings, parameters = self.prepare_request(model_settings, model_request_parameters)
         with self._errors():
-            asked = self._source.chat(*self._asked(messages, parameters), **self._given(settings, parameters))
-            return as_response(await cast("Awaitable[Reply]", asked), self._url)
+            call = self._source.chat(*self._messages(messages, parameters), **self._chat_options(settings, parameters))
+            return as_response(await cast("Awaitable[Reply]", call), self._url)
 
     @asynccontextmanager
     async def request_stream(
@@ -144,18 +144,20 @@ class DeepthriftModel(Model[Any]):
         check_allow_model_requests()
         settings, parameters = self.prepare_request(model_settings, model_request_parameters)
         with self._errors():
-            asked = self._source.stream(*self._asked(messages, parameters), **self._given(settings, parameters))
-        stream = cast("_Stream", asked)
+            call = self._source.stream(
+                *self._messages(messages, parameters), **self._chat_options(settings, parameters)
+            )
+        stream = cast("_Stream", call)
         try:
             yield DeepthriftStream(parameters, _stream=stream, _model=self)
         finally:
             await stream.aclose()
 
-    def _asked(self, messages: list[ModelMessage], parameters: ModelRequestParameters) -> tuple[object]:
+    def _messages(self, messages: list[ModelMessage], parameters: ModelRequestParameters) -> tuple[object]:
         instructions = self._get_instruction_parts(messages, parameters) or []
         return (as_messages(messages, [part.content for part in instructions]),)
 
-    def _given(self, settings: ModelSettings | None, parameters: ModelRequestParameters) -> dict[str, object]:
+    def _chat_options(self, settings: ModelSettings | None, parameters: ModelRequestParameters) -> dict[str, object]:
         """The options of a call."""
         told = cast("Mapping[str, object]", settings or {})
         options: dict[str, object] = {

@@ -103,8 +103,8 @@ class ResponseCache:
 
 def key_of(request: Request) -> bytes:
     """A hash of everything that decides the answer."""
-    asked = [request.url, request.host, request.model, request.mode, request.body]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode()).digest()
+    parts = [request.url, request.host, request.model, request.mode, request.body]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).digest()
 
 
 def is_complete(body: bytes) -> bool:

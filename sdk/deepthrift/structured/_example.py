@@ -38,9 +38,9 @@ class _ExampleBuilder:
     def make(self, node: JSONObject, inside: frozenset[str]) -> JSONValue:
         """An example of `node`, which lies inside the definitions named `inside`."""
         for key in ("examples", "enum"):
-            given = node.get(key)
-            if isinstance(given, Sequence) and not isinstance(given, str) and given:
-                return given[0]
+            values = node.get(key)
+            if isinstance(values, Sequence) and not isinstance(values, str) and values:
+                return values[0]
         if "const" in node:
             return node["const"]
         if isinstance(reference := node.get("$ref"), str):

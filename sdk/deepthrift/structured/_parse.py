@@ -66,9 +66,9 @@ class Parsing(Generic[M]):
             StructuredOutputError: No answer had it.
             DeepthriftError: A call failed; the error carries the attempts and spend of all.
         """
-        asked, format_ = self._target.ask(self._messages, self._features)
+        conversation, format_ = self._target.ask(self._messages, self._features)
         try:
-            messages = asked
+            messages = conversation
             while True:
                 reply = await self._client.chat(
                     messages, mode=self._mode, max_tokens=self._max_tokens, **self._call_options(format_)
@@ -76,11 +76,11 @@ class Parsing(Generic[M]):
                 self._group.replies.append(reply)
                 try:
                     value = self._target.read(reply.text)
-                except SchemaMismatch as misfit:
+                except SchemaMismatch as mismatch:
                     problem = cut_off(reply)
                     if problem is not None or len(self._group.replies) > self._max_repairs:
-                        raise self._failed(problem or f"the answer is no {self._target.name}: {misfit}") from misfit
-                    messages = self._again(asked, reply, misfit)
+                        raise self._failed(problem or f"the answer is no {self._target.name}: {mismatch}") from mismatch
+                    messages = self._again(conversation, reply, mismatch)
                 else:
                     return Parsed(
                         **self._group.fields(),
@@ -102,13 +102,13 @@ class Parsing(Generic[M]):
                 raise DeadlineExceeded("the answer and its repairs took longer than the deadline")
         return options
 
-    def _again(self, asked: list[Message], reply: Reply, misfit: SchemaMismatch) -> list[Message]:
+    def _again(self, messages: list[Message], reply: Reply, mismatch: SchemaMismatch) -> list[Message]:
         """The same question with what is wrong; only the latest answer is shown, so that repairs stay cheap."""
         if not reply.text.strip():
             further = "\nThe answer must not be blank: begin with {"
             return self._target.ask(self._messages, self._features, further=further)[0]
-        complaint = f"That does not fit: {misfit}. Answer again with the whole mended JSON object and nothing else."
-        return [*asked, {"role": "assistant", "content": reply.text}, {"role": "user", "content": complaint}]
+        complaint = f"That does not fit: {mismatch}. Answer again with the whole mended JSON object and nothing else."
+        return [*messages, {"role": "assistant", "content": reply.text}, {"role": "user", "content": complaint}]
 
     def _failed(self, problem: str) -> StructuredOutputError:
         repairs = len(self._group.replies) - 1

@@ -79,15 +79,15 @@ class _PartialObject(Generic[M]):
         """
         try:
             value = self._target.read(reply.text)
-        except SchemaMismatch as misfit:
+        except SchemaMismatch as mismatch:
             ids = tuple(attempt.id for attempt in reply.attempts)
             raise StructuredOutputError(
-                cut_off(reply) or f"the answer is no {self._target.name}: {misfit}",
+                cut_off(reply) or f"the answer is no {self._target.name}: {mismatch}",
                 partial=reply,
                 request=request_info(reply, self._url, self._messages),
                 attempt_ids=ids,
                 spend=reply.cost.total,
-            ) from misfit
+            ) from mismatch
         group = reply.attempts[-1].group_id if reply.attempts else reply.call_id
         self._parsed = Parsed(**dict(reply), value=value, repairs=0, group_id=group)
 

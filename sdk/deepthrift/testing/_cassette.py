@@ -28,9 +28,9 @@ class Exchange:
     complete: bool = True
     """Whether the answer came to its end."""
 
-    def matches(self, method: str, path: str, asked: object) -> bool:
+    def matches(self, method: str, path: str, body: object) -> bool:
         """Whether it answers this request."""
-        return (self.method, self.path) == (method, path) and self.asked == asked
+        return (self.method, self.path) == (method, path) and self.asked == body
 
 
 def as_json(value: object) -> str:

@@ -161,8 +161,8 @@ def _check(expected: Mapping[str, JSONValue], sent: SentRequest) -> None:
     missing = object()
     for name, value in expected.items():
         if sent.body.get(name, missing) != value:
-            given = f"is {sent.body[name]!r}" if name in sent.body else "is not there"
-            raise UnmatchedRequest(f"{name!r} of the request {given}, and {value!r} was expected")
+            actual = f"is {sent.body[name]!r}" if name in sent.body else "is not there"
+            raise UnmatchedRequest(f"{name!r} of the request {actual}, and {value!r} was expected")
 
 
 def _sum(one: dict[str, object] | None, other: dict[str, object] | None) -> dict[str, object] | None:

@@ -63,15 +63,15 @@ class Recorder(httpx.AsyncBaseTransport):
         """
         content = await request.aread()
         self._scrub.learn(request)
-        path, asked = self._scrub.path(request.url), self._scrub.body(content)
+        path, body = self._scrub.path(request.url), self._scrub.body(content)
         if not self.recording:
-            return self._replayed(self._found(request.method, path, asked), request)
+            return self._replayed(self._found(request.method, path, body), request)
         response = await self._transport(request.url).handle_async_request(request)
         status, kept = response.status_code, self._scrub.headers(response.headers)
 
         def write(answer: bytes, complete: bool) -> None:
             told = self._scrub.answer(answer)
-            self._cassette.append(Exchange(request.method, path, asked, status, kept, told, complete))
+            self._cassette.append(Exchange(request.method, path, body, status, kept, told, complete))
 
         framing = ("content-encoding", "content-length", "transfer-encoding")
         headers = {name: value for name, value in response.headers.items() if name not in framing}
@@ -88,30 +88,30 @@ class Recorder(httpx.AsyncBaseTransport):
             self._inner[origin] = transport_for(url, Network())
         return self._inner[origin]
 
-    def _found(self, method: str, path: str, asked: object) -> Exchange:
+    def _found(self, method: str, path: str, body: object) -> Exchange:
         for place, exchange in enumerate(self._left):
-            if exchange.matches(method, path, asked):
+            if exchange.matches(method, path, body):
                 self._used.append(self._left.pop(place))
                 return self._used[-1]
-        if any(exchange.matches(method, path, asked) for exchange in self._used):
+        if any(exchange.matches(method, path, body) for exchange in self._used):
             told = "was recorded, and asked for more often than it was then"
         else:
-            told = self._difference(method, path, asked)
+            told = self._difference(method, path, body)
         raise UnmatchedRequest(
             f"{method} {path} {told}; {len(self._left)} recorded answers are left. If the request is meant to be so, "
             f"record {str(self._cassette.path)!r} anew"
         )
 
-    def _difference(self, method: str, path: str, asked: object) -> str:
+    def _difference(self, method: str, path: str, body: object) -> str:
         """What is different in the recorded request that is most like this one; names of fields alone."""
         near = [each for each in self._left if (each.method, each.path) == (method, path)]
         if not near:
             return "was not recorded"
-        given = _fields(asked)
+        fields = _fields(body)
 
         def differing(exchange: Exchange) -> list[str]:
             held = _fields(exchange.asked)
-            return sorted(name for name in {*given, *held} if given.get(name) != held.get(name))
+            return sorted(name for name in {*fields, *held} if fields.get(name) != held.get(name))
 
         nearest = min((differing(exchange) for exchange in near), key=len)
         return f"differs from what was recorded in {', '.join(nearest) or 'its body'}"
@@ -143,8 +143,8 @@ class Recorder(httpx.AsyncBaseTransport):
             await transport.aclose()
 
 
-def _fields(asked: object) -> dict[str, object]:
-    return cast("dict[str, object]", asked) if isinstance(asked, dict) else {}
+def _fields(body: object) -> dict[str, object]:
+    return cast("dict[str, object]", body) if isinstance(body, dict) else {}
 
 
 class _RecordingBody(httpx.AsyncByteStream):

@@ -69,8 +69,8 @@ class SentRequest:
     @property
     def question(self) -> str:
         """The text of the last user message, or the prompt of a completion."""
-        said = [message.get("content") for message in self.messages if message.get("role") == "user"]
-        return str(said[-1] if said else self.body.get("prompt", ""))
+        contents = [message.get("content") for message in self.messages if message.get("role") == "user"]
+        return str(contents[-1] if contents else self.body.get("prompt", ""))
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} {json.dumps(self.body, ensure_ascii=False)} {shown(self.headers)}"

@@ -152,8 +152,8 @@ class GeneratedReply:
             return {"tokens": texts, "token_logprobs": [logprob] * len(texts), "top_logprobs": None}
 
         def entries(kind: str) -> list[dict[str, object]]:
-            said = [piece.text for piece in pieces if piece.kind == kind]
-            return [{"token": text, "logprob": logprob, "bytes": None, "top_logprobs": []} for text in said]
+            texts = [piece.text for piece in pieces if piece.kind == kind]
+            return [{"token": text, "logprob": logprob, "bytes": None, "top_logprobs": []} for text in texts]
 
         return {"content": entries("text"), "reasoning_content": entries("reasoning") or None}
 

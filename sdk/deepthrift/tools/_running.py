@@ -39,12 +39,13 @@ class Toolbox:
         if on_error not in ("report", "raise"):
             raise InvalidRequestError(f"on_error is 'report' or 'raise', not {on_error!r}")
         self._tools: dict[str, Tool] = {}
-        for given in tools:
-            if not isinstance(given, Tool) and not callable(given):  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison]
+        for function in tools:
+            if not isinstance(function, Tool) and not callable(function):  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison]
                 raise InvalidRequestError(
-                    f"a tool is a function or a Tool, not {type(given).__name__}; chat takes tools in the OpenAI shape"
+                    f"a tool is a function or a Tool, not {type(function).__name__}; "
+                    f"chat takes tools in the OpenAI shape"
                 )
-            tool = Tool.of(given)
+            tool = Tool.of(function)
             if tool.name in self._tools:
                 raise InvalidRequestError(f"two tools are called {tool.name!r}; name one with Tool.of(…, name=…)")
             self._tools[tool.name] = tool
@@ -108,5 +109,5 @@ class Toolbox:
             raise ToolFailed(
                 f"the tool {tool.name!r} raised {kind}; on_error='report' would have told the model"
             ) from error
-        said = str(error).encode("utf-8", "replace").decode()
-        return f"Error: {kind}: {said}" if said else f"Error: {kind}", True
+        message = str(error).encode("utf-8", "replace").decode()
+        return f"Error: {kind}: {message}" if message else f"Error: {kind}", True

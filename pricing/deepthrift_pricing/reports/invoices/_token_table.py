@@ -145,8 +145,8 @@ class TokenTable:
         batch, tier = self._names.get("batch"), self._names.get("service_tier")
         if batch is not None and cells[batch].lower() not in _NO:
             return "batch"
-        said = "" if tier is None else cells[tier].lower()
-        return _TIERS.get(said, said)
+        name = "" if tier is None else cells[tier].lower()
+        return _TIERS.get(name, name)
 
     def _count(self, cell: str, where: str) -> int:
         amount = amount_of(cell) if cell else Amount(Decimal(0), None, None)

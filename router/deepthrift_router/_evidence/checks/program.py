@@ -62,8 +62,8 @@ class ProgramCheck:
             return f"the program could not be run: {error}"
         printed = done.output.strip()
         if not done.ok or not printed:
-            said = (done.errors.strip() or "it printed nothing").splitlines()[-1]
-            return Reading("no_answer", detail=f"the program failed: {said[:200]}; {isolation_line(done.isolation)}")
+            problem = (done.errors.strip() or "it printed nothing").splitlines()[-1]
+            return Reading("no_answer", detail=f"the program failed: {problem[:200]}; {isolation_line(done.isolation)}")
         reading = compared(drafts[0].answer, parse_answer(printed, request.question))
         return Reading(reading.outcome, detail=f"{reading.detail}; {isolation_line(done.isolation)}")
 

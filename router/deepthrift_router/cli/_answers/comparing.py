@@ -53,8 +53,8 @@ def same_answers(a: Reply, b: Reply, messages: Messages) -> bool | None:
 def _question(messages: Messages) -> str:
     if isinstance(messages, str):
         return messages
-    asked = (message.get("content") for message in reversed(messages) if message["role"] == "user")
-    content = next(asked, "")
+    questions = (message.get("content") for message in reversed(messages) if message["role"] == "user")
+    content = next(questions, "")
     return content if isinstance(content, str) else " ".join(part["text"] for part in content or ())
 
 
@@ -64,11 +64,11 @@ async def compare_files(prompts: Path, a: Place, b: Place, output: Output, optio
 
     rows = read_prompts(prompts)
     agree: Agree = same_text if options.agree == "text" else same_answers
-    said: CallOptions = {}
+    call_options: CallOptions = {}
     if options.temperature is not None:
-        said["temperature"] = options.temperature
+        call_options["temperature"] = options.temperature
     if options.seed is not None:
-        said["seed"] = options.seed
+        call_options["seed"] = options.seed
     failures: list[DeepthriftError] = []
     with contextlib.ExitStack() as opened:
         show = opened.enter_context(_progress(output, len(rows)))
@@ -91,7 +91,7 @@ async def compare_files(prompts: Path, a: Place, b: Place, output: Output, optio
                 agree=agree,
                 concurrency=options.concurrency,
                 on_pair=told,
-                **said,
+                **call_options,
             )
     code = _code(found, failures)
     if output.as_json:

@@ -53,7 +53,7 @@ async def probe(options: EndpointOptions, output: Output, *, write: Path | None,
             ledger = stack.enter_context(Ledger.open("memory:"))
         else:
             ledger = stack.enter_context(open_ledger(options.ledger))
-        asked = Probe(
+        prober = Probe(
             url,
             model=model,
             key=key,
@@ -62,7 +62,7 @@ async def probe(options: EndpointOptions, output: Output, *, write: Path | None,
             listed=listed,
             progress=lambda text: output.note(f"{text}…"),
         )
-        worst = asked.worst() if prices is not None else None
+        worst = prober.worst() if prices is not None else None
         cost = "their cost is not known, so they are not booked" if worst is None else f"{money(worst)} at most"
         output.note(f"probing {shown_url(url)} for {model}: {MOST_REQUESTS} small requests at most; {cost}")
         if key is not None and not agreed:
@@ -70,7 +70,7 @@ async def probe(options: EndpointOptions, output: Output, *, write: Path | None,
                 f"a key is in use, so these {MOST_REQUESTS} requests may be billed ({cost}); say --yes to send them"
             )
         began = utc_now()
-        profile = await asked.run()
+        profile = await prober.run()
         text = toml_of(profile)
         HostProfile.parse(text, origin="the probed profile")
         spent = _spent(ledger, began) if prices is not None else None
@@ -78,10 +78,10 @@ async def probe(options: EndpointOptions, output: Output, *, write: Path | None,
             if write is not None:
                 _write(write, text)
         except OSError as error:  # what was asked is paid for, so it is shown all the same
-            _show(asked, text, spent, None, output)
+            _show(prober, text, spent, None, output)
             output.note(f"error: {message(error)}", style="red")
             return FAILURE
-        _show(asked, text, spent, write, output)
+        _show(prober, text, spent, write, output)
     return OK
 
 
@@ -123,12 +123,12 @@ def _spent(ledger: Ledger, began: datetime) -> Money:
     return sum((row.total for row in rows if row.key["tag:probe"]), Money(0))
 
 
-def _show(asked: Probe, text: str, spent: Money | None, written: Path | None, output: Output) -> None:
+def _show(probe: Probe, text: str, spent: Money | None, written: Path | None, output: Output) -> None:
     if output.as_json:
         output.document(
             {
-                "findings": [vars(finding) for finding in asked.findings],
-                "requests": asked.requests,
+                "findings": [vars(finding) for finding in probe.findings],
+                "requests": probe.requests,
                 "spent": spent,
                 "profile": text,
                 "written": written,
@@ -136,11 +136,11 @@ def _show(asked: Probe, text: str, spent: Money | None, written: Path | None, ou
         )
         return
     found = table("what", "", "detail")
-    for finding in asked.findings:
+    for finding in probe.findings:
         found.add_row(finding.name, _MARKS[finding.verdict], finding.detail)
     output.print(found)
     cost = "not booked: no price is known" if spent is None else f"{money(spent)} booked"
-    output.note(f"{asked.requests} requests, {cost}")
+    output.note(f"{probe.requests} requests, {cost}")
     if written is None:
         output.print()
         output.print(text.rstrip(), whole=True)

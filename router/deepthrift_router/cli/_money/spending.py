@@ -47,7 +47,7 @@ def _numbers(row: SpendRow, wanted: Sequence[str]) -> list[str]:
 
 def remarks(totals: Sequence[SpendRow]) -> list[str]:
     """What part of the totals is not exact, or not settled yet."""
-    said: list[str] = []
+    lines: list[str] = []
     for row in totals:
         for amount, what in (
             (row.estimated, "of it estimated from what arrived (cancelled or cut streams)"),
@@ -56,8 +56,8 @@ def remarks(totals: Sequence[SpendRow]) -> list[str]:
             (row.reserved, "more reserved for requests under way"),
         ):
             if amount:
-                said.append(f"{money(amount)} {what}")
-    return said
+                lines.append(f"{money(amount)} {what}")
+    return lines
 
 
 def refusal_remarks(rows: Sequence[RefusalRow]) -> list[str]:

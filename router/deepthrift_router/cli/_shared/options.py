@@ -142,10 +142,10 @@ def asked(question: str, system: str | None) -> list[Message]:
     return [*messages, {"role": "user", "content": question}]
 
 
-def _twice_at_most(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    if len(given) > 2:
-        raise click.UsageError(f"{parameter.opts[0]} is given once or twice, not {len(given)} times")
-    return given
+def _twice_at_most(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(values) > 2:
+        raise click.UsageError(f"{parameter.opts[0]} is given once or twice, not {len(values)} times")
+    return values
 
 
 def cross_check_option(function: Decorated) -> Decorated:

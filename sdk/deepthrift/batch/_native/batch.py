@@ -127,7 +127,7 @@ async def _prepare(
 ) -> None:
     """Write the requests as the host wants them, and reserve each."""
     names: list[JobRow] = []
-    asked: list[AttemptRequest] = []
+    requests: list[AttemptRequest] = []
     with private_file(upload) as file:
         for number, row in enumerate(rows.rows(lambda _: True)):
             if number % _AT_A_TIME == 0:
@@ -149,15 +149,15 @@ async def _prepare(
                 prompt_certainty=step.prompt.certainty,
             )
             names.append(name)
-            asked.append(_request(core, rules, job, name, row, step))
+            requests.append(_request(core, rules, job, name, row, step))
         file.flush()
         os.fsync(file.fileno())
         size = file.tell()
     if size > rules.max_megabytes * 1_000_000:
         raise BatchError(f"{size / 1e6:,.0f} MB are too much for one batch; the host takes {rules.max_megabytes:,} MB")
     job.add_rows(names)
-    for start in range(0, len(asked), _AT_A_TIME):
-        some = asked[start : start + _AT_A_TIME]
+    for start in range(0, len(requests), _AT_A_TIME):
+        some = requests[start : start + _AT_A_TIME]
         await core.ledger.in_thread(partial(_reserve, core, some))
     job.note("reserved")
 

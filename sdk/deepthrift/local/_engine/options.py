@@ -19,17 +19,17 @@ _LEFT_OUT: Final[EngineOptions] = {
 }
 
 
-def engine_of(given: Engine | None, model: str | Path | None, options: EngineOptions) -> Engine:
+def engine_of(engine: Engine | None, model: str | Path | None, options: EngineOptions) -> Engine:
     """The engine that was `given`, or a new one.
 
     Raises:
         ConfigurationError: A setting is wrong, or it is of an engine that has its own settings.
     """
-    if given is None:
+    if engine is None:
         return Engine(model, **options)
-    said = cast("dict[str, object]", {"model": model, **options})
+    settings = cast("dict[str, object]", {"model": model, **options})
     left_out = cast("dict[str, object]", {"model": None, **_LEFT_OUT})
-    for name, value in said.items():
+    for name, value in settings.items():
         if value != left_out[name]:
             raise ConfigurationError(f"{name} is a setting of the engine that is given: say it there, Engine({name}=…)")
-    return given
+    return engine

@@ -84,8 +84,8 @@ class EngineSettings:
 
     def as_json(self) -> dict[str, object]:
         """The same as JSON types."""
-        given = asdict(self)
-        return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+        values = asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,5 +98,9 @@ def _failed(url: str, error: httpx.HTTPError) -> DownloadError:
     # A URL may carry a signature or a password in any part but its host and the end of its path.
     parts = urlsplit(url)
     shown = f"{parts.scheme}://{parts.hostname}/…/{parts.path.rpartition('/')[2]}"
-    said = f"status {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
-    return DownloadError(f"{shown} could not be fetched ({said}); what came is kept, so try again to go on from there.")
+    reason = (
+        f"status {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
+    )
+    return DownloadError(
+        f"{shown} could not be fetched ({reason}); what came is kept, so try again to go on from there."
+    )

@@ -99,8 +99,8 @@ def command(
 
     output = Output(as_json=as_json)
 
-    def side(name: str, url: str, *said: str | None) -> EndpointOptions:
-        host, model, key_env, own_prices = said
+    def side(name: str, url: str, *values: str | None) -> EndpointOptions:
+        host, model, key_env, own_prices = values
         local = url == "local"
         return EndpointOptions(
             url=None if local else url,
