@@ -138,7 +138,7 @@ async def test_a_host_without_depths_says_what_it_has(effort: str | int) -> None
             await ask("async", server, "Is it?", mode="thinking", effort=effort, client=client)
         assert not server.connections
         reply = await ask(
-            "async", server, "Is it?", mode="thinking", effort=effort, on_unsupported="ignore", client=client
+            "async", server, "Is it?", mode="thinking", effort=effort, on_unsupported="omit", client=client
         )
         assert reply.mode == "thinking"
         assert "It was left out" in reply.warnings[0]

@@ -38,7 +38,7 @@ class Request:
     group_id: str
     target: Target[object] | None = None
     """The type that the answer has to fit, for `parse`."""
-    prepared: Conversations = field(default_factory=dict, repr=False, compare=False)
+    prepared: Conversations = field(default_factory=dict[tuple[object, ...], object], repr=False, compare=False)
     """What the client has laid out and counted for this answer."""
 
     @property

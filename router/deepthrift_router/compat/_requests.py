@@ -67,7 +67,7 @@ def read_request(content: bytes) -> ChatRequest:
     if policy is not None:
         options["policy"] = policy
     if effort is not None:  # the same request has to run on hosts with other levels, or with none
-        options |= {"effort": effort, "on_unsupported": "ignore"}
+        options |= {"effort": effort, "on_unsupported": "omit"}
     options["tags"] = _tags(body)
     options["group_id"] = new_id("group")
     _take_ours(body.pop("deepthrift", None), options)

@@ -14,7 +14,7 @@ from deepthrift_pricing import Mode, Purpose
 ToolChoice: TypeAlias = Literal["auto", "none", "required"] | JSONObject
 """Whether the model may, must not or must call a tool, or the one that it must call, in the OpenAI shape."""
 
-OnUnsupported: TypeAlias = Literal["downgrade", "ignore", "raise"]
+OnUnsupported: TypeAlias = Literal["downgrade", "omit", "raise"]
 """What becomes of a thinking call that asks for what only standard mode can do, or of an effort that a host lacks."""
 
 
@@ -47,7 +47,7 @@ class CallOptions(TypedDict, total=False):
         purpose: Why the call is made, for the ledger.
         group_id: Joins several calls into one answer in the ledger.
         on_unsupported: What becomes of a thinking call that asks for what only standard mode can do, such as tools:
-            `"raise"`, or `"downgrade"`, and standard mode runs, with a warning on the reply. With `"ignore"`, an
+            `"raise"`, or `"downgrade"`, and standard mode runs, with a warning on the reply. With `"omit"`, an
             `effort` that the host lacks is left out, with a warning.
         extra_body: Further fields of the request; they win over everything else.
         extra_headers: Further headers of the request; they win over the client's.
@@ -172,7 +172,7 @@ def options_of(messages: Messages, mode: Mode, max_tokens: int | None, given: Ch
         raise InvalidRequestError(f"{purpose!r} is not a purpose of a call; use one of {', '.join(get_args(Purpose))}")
     on_unsupported = given.get("on_unsupported", "raise")
     if on_unsupported not in get_args(OnUnsupported):
-        raise InvalidRequestError(f"on_unsupported is 'raise', 'downgrade' or 'ignore', not {on_unsupported!r}")
+        raise InvalidRequestError(f"on_unsupported is 'raise', 'downgrade' or 'omit', not {on_unsupported!r}")
     return Options(messages=messages, mode=mode, max_tokens=max_tokens, **given)
 
 

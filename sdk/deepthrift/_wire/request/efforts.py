@@ -71,7 +71,7 @@ def with_effort(options: Options, profile: HostProfile, model: str) -> tuple[Opt
         fits = efforts is not None and level in efforts.levels
     if not fits:
         message = f"{profile.name!r} has no effort {effort!r} for {model!r}; {_choices(profile, model)}"
-        if options.on_unsupported == "ignore":
+        if options.on_unsupported == "omit":
             return replace(options, effort=None), (f"{message}. It was left out",)
         raise UnsupportedFeature(message)
     check_extra_body(settled, options.extra_body or {})
@@ -127,10 +127,9 @@ def _listed(names: tuple[str, ...]) -> str:
 def _held(body: Mapping[str, object], names: tuple[str, ...]) -> Iterator[tuple[str, object]]:
     """The fields of `names` that `body` has, with their values."""
     for name in names:
-        held: object = body
-        for part in name.split("."):
-            if not isinstance(held, Mapping) or part not in held:
-                break
-            held = cast("Mapping[str, object]", held)[part]
-        else:
-            yield name, held
+        outer, _, inner = name.partition(".")
+        value = body.get(outer)
+        if not inner and outer in body:
+            yield name, value
+        elif inner and isinstance(value, Mapping) and inner in value:
+            yield name, cast("Mapping[str, object]", value)[inner]

@@ -21,7 +21,7 @@ EPILOG = """\b
 Examples:
   deepthrift ask "What is the capital of France?"
   deepthrift ask --mode thinking "How many primes are below 30?"
-  deepthrift ask --host deepseek-v4 --effort max "Prove that there are infinitely many primes."
+  deepthrift ask --host deepseek-v4 --effort max "Is 2^61-1 prime? Prove it."
   deepthrift ask --url http://gpu-box:8000/v1 --mode auto "Is 91 prime?"
   git diff | deepthrift ask --system "Write a commit message." -
 
