@@ -48,7 +48,7 @@ def test_the_tree_in_the_docs_is_that_of_the_packages() -> None:
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in (package, *package.glob("*/"), *package.glob("*/*/"))
-        if path.name != "__pycache__"
+        if path.name != "__pycache__" and any(each.is_file() for each in path.iterdir())
     }
     assert sorted(shown) == sorted(folders)
 
